@@ -1,0 +1,40 @@
+# Each target does its own set-up: Python 3.11 or newer, make and pip are enough (test-peers also uses apt-get).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install demo test test-peers bench lint format clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "posdiag needs Python 3.11 or newer; give one with make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[center,simulator,dev]'
+	@touch $(STAMP)
+
+demo: install
+	$(BIN)/posdiag demo
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not peers'
+
+test-peers: install
+	sh tests/peers/install.sh
+	$(BIN)/python -m pytest -m peers tests/peers
+
+bench: install
+	$(BIN)/python -m tests.bench
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""The terminal-side daemon: probes, rules, store, uplink and its command line."""

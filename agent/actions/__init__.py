@@ -1,0 +1,1 @@
+"""What a command may do; each runs in a short-lived child with a deadline."""

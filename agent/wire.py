@@ -1,0 +1,417 @@
+"""Topics and messages: what terminal and center say to each other. The only place where a topic is spelled.
+
+Messages are plain dataclasses that cost the resting daemon nothing; `decode` validates what comes from outside with
+pydantic, which is imported only then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from agent.model import Act, Basis, FaultState
+from agent.vocabulary import Severity
+
+MAX_PACKET_BYTES: Final = 16 * 1024
+CONTENT_JSON: Final = "application/json"
+CONTENT_DEFLATE: Final = "application/json+deflate"
+PREFIX: Final = "pos/1"
+RESERVED_TERMINALS: Final = frozenset({"all", "center"})
+
+QueuedClass = Literal["event", "telemetry", "result"]
+ClockQuality = Literal["synced", "network", "rtc", "unset"]
+ResultState = Literal["accepted", "running", "succeeded", "failed", "rejected", "expired", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A text limit that the daemon carries without pydantic, and that pydantic enforces where data enters."""
+
+    regex: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> object:
+        from pydantic_core import core_schema  # noqa: PLC0415 - only validation needs it
+
+        return core_schema.str_schema(pattern=self.regex, max_length=128)
+
+
+Segment = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}$")]
+FaultKey = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}/[a-z0-9_-]{1,64}$")]
+Timestamp = Annotated[str, Pattern(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
+JsonValue = str | int | float | bool | None | list[Any] | dict[str, Any]
+
+
+class WireError(ValueError):
+    """A topic or payload that is not of the contract; the text is one line for people and names no payload."""
+
+
+def timestamp(epoch_s: float) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def epoch(text: str) -> float:
+    """The inverse of `timestamp`, seconds since the epoch. Raises WireError."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise WireError(f"{text[:40]!r} is not a time of RFC 3339") from error
+
+
+# --- topics ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a topic travels: quality of service, retained or not, message expiry in seconds (None for none)."""
+
+    qos: int
+    retain: bool
+    expiry_s: int | None
+
+
+_DAY: Final = 86_400
+DELIVERY: Final[dict[str, Delivery]] = {
+    "state": Delivery(1, True, 30 * _DAY),
+    "inventory": Delivery(1, True, 30 * _DAY),
+    "telemetry": Delivery(1, False, _DAY),
+    "health": Delivery(1, True, 26 * 3600),
+    "fault": Delivery(1, True, None),
+    "fault.cleared": Delivery(1, True, _DAY),
+    "faults": Delivery(1, True, 30 * _DAY),
+    "event": Delivery(1, False, 7 * _DAY),
+    "result": Delivery(1, False, _DAY),
+    "live": Delivery(0, False, 10),
+    "config/reported": Delivery(1, True, 30 * _DAY),
+}
+"""By what stands first after the terminal in a topic; a cleared fault has a row of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one terminal."""
+
+    estate: str
+    terminal: str
+
+    @property
+    def base(self) -> str:
+        return f"{PREFIX}/{self.estate}/{self.terminal}"
+
+    def of(self, kind: str) -> str:
+        """`state`, `inventory`, `telemetry`, `health`, `faults`, `event`, `live`, `command`, `config`, `case`."""
+        return f"{self.base}/{kind}"
+
+    def fault(self, key: str) -> str:
+        """The topic of one fault, `key` being unit/kind."""
+        return f"{self.base}/fault/{key}"
+
+    def result(self, command_id: str) -> str:
+        return f"{self.base}/result/{command_id}"
+
+    def subscriptions(self) -> tuple[str, ...]:
+        """The five filters a terminal subscribes to, in one SUBSCRIBE."""
+        return (
+            self.of("command"),
+            self.of("config"),
+            self.of("case"),
+            f"{PREFIX}/{self.estate}/all/command",
+            f"{PREFIX}/{self.estate}/center/+/state",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedTopic:
+    """A topic taken apart; `rest` is what follows the terminal, such as ("fault", "printer", "paper_out")."""
+
+    estate: str
+    terminal: str
+    rest: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        return self.rest[0]
+
+
+def parse_topic(topic: str) -> ParsedTopic:
+    """Take a terminal's topic apart. Raises WireError for anything else."""
+    parts = topic.split("/")
+    if len(parts) < 5 or len(parts) > 7 or "/".join(parts[:2]) != PREFIX or not all(map(_is_segment, parts[2:])):
+        raise WireError("not a topic of this contract")
+    return ParsedTopic(parts[2], parts[3], tuple(parts[4:]))
+
+
+def _is_segment(text: str) -> bool:
+    return 0 < len(text) <= 64 and all(c in "abcdefghijklmnopqrstuvwxyz0123456789_-" for c in text)
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uplink:
+    """What every message from a terminal carries. `boot` counts boots; `up_ms` is milliseconds since this boot."""
+
+    boot: int
+    at: Timestamp
+    up_ms: int
+    clock: ClockQuality
+    v: Literal[1] = field(default=1, metadata={"always": True})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued(Uplink):
+    """Of the queued classes: (terminal, boot, class, seq) is unique, seq counts from 1 within a boot."""
+
+    seq: int
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer: can this terminal sell, what explains it if not, who must act. `since` is when that began."""
+
+    can_sell: Literal["yes", "degraded", "no", "unknown"]
+    cause: FaultKey | None
+    act: Act
+    since: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateMessage(Uplink):
+    """Topic `state`, also the will. `poi` is the nexo POIStatus roll-up, without elements that are not fitted."""
+
+    status: Literal["online", "offline", "maintenance"]
+    conn: int
+    reason: str
+    verdict: Verdict | None = None
+    poi: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceEntry:
+    """One device of the inventory. `readings` is what this family can know, name to unit ("" for none)."""
+
+    name: str
+    unit: str
+    family: str
+    manufacturer: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    port: str = ""
+    sharing: str = ""
+    readings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InventoryMessage(Uplink):
+    """Topic `inventory`: sent when its hash changes or on request. `metrics` maps metric name to unit."""
+
+    hash: str
+    agent: Mapping[str, str]
+    devices: tuple[DeviceEntry, ...]
+    metrics: Mapping[str, str]
+    commands: tuple[str, ...]
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryMessage(Queued):
+    """Topic `telemetry`: [milliseconds after `at`, {metric: value or {"error": cause}}] for what changed."""
+
+    samples: tuple[tuple[int, dict[str, JsonValue]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeEntry:
+    """One row of the probe table: when it last gave an answer, how long it took, why it did not."""
+
+    probe: str
+    state: Literal["ok", "failing", "paused", "starting"]
+    last_at: Timestamp | None = None
+    took_ms: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthMessage(Uplink):
+    """Topic `health`: the agent itself. Memory in KiB, times in seconds, store depth in hours of normal use."""
+
+    pss_kib: int
+    cpu_percent: float
+    threads: int
+    store_rows: Mapping[str, int]
+    store_bytes: int
+    store_hours: float
+    drops: Mapping[str, int]
+    bytes_today: Mapping[str, int]
+    refused: Mapping[str, int] = field(default_factory=dict)
+    probes: tuple[ProbeEntry, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)  # two slotted bases cannot be joined below
+class FaultBody:
+    """One fault's present state, in its own message and inside events."""
+
+    fault: FaultKey
+    state: FaultState
+    severity: Severity
+    cause: FaultKey | None
+    symptoms: tuple[FaultKey, ...]
+    first_at: Timestamp
+    last_at: Timestamp
+    count: int
+    device: str
+    evidence: Mapping[str, JsonValue]
+    advice: str
+    act: Act
+    basis: Basis
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultMessage(FaultBody, Uplink):
+    """Topic `fault/{unit}/{kind}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestMessage(Uplink):
+    """Topic `faults`: the keys of all raised faults, sorted."""
+
+    faults: tuple[FaultKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventMessage(Queued):
+    """Topic `event`: one line of the log; a fault transition carries the fault body in `data`."""
+
+    event: str
+    data: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultMessage(Queued):
+    """Topic `result/{id}`: one step of a command's life. `ms` is how long it has run."""
+
+    id: str
+    state: ResultState
+    code: int = 0
+    output: JsonValue = None
+    error: str = ""
+    ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigReportedMessage(Uplink):
+    """Topic `config/reported`: version in force, its hash, and the keys that were refused with their reasons."""
+
+    version: str
+    hash: str
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
+CommandName = Literal[
+    "check", "identify", "statistics", "collect", "print_slip", "recover", "resync", "live", "maintenance", "reboot"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandBody:
+    """One command. `tier` 0 reads, 1 consumes, 2 disrupts, 3 reboots or configures. Times in epoch seconds."""
+
+    iss: str
+    aud: str
+    jti: Annotated[str, Pattern(r"^[a-z0-9_-]{8,64}$")]
+    nbf: int
+    exp: int
+    cmd: CommandName
+    args: Mapping[str, JsonValue] = field(default_factory=dict)
+    tier: Literal[0, 1, 2, 3] = 0
+    spread_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseMessage:
+    """Topic `case`: what the merchant is told."""
+
+    case: str
+    progress: str = ""
+    eta: Timestamp | None = None
+    channel: str = ""
+    at: Timestamp | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CenterStateMessage:
+    """Topic `center/{id}/state`."""
+
+    status: Literal["online", "offline"]
+    at: Timestamp | None = None
+
+
+# --- bytes -----------------------------------------------------------------------------------------------------------
+
+_M = TypeVar("_M")
+
+
+def to_json(message: object) -> dict[str, Any]:
+    """A message as JSON values. A field that stands at its default is left out; absent and null differ."""
+    out: dict[str, Any] = {}
+    for spec in fields(message):  # type: ignore[arg-type]
+        value = getattr(message, spec.name)
+        default = spec.default_factory() if spec.default_factory is not MISSING else spec.default
+        if default is not MISSING and value == default and not spec.metadata.get("always"):
+            continue
+        out[spec.name] = _plain(value)
+    return out
+
+
+def _plain(value: object) -> Any:
+    if is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def encode(message: object) -> bytes:
+    """A message as compact UTF-8 JSON. Raises ValueError for NaN and infinities, which JSON has not."""
+    return dumps(to_json(message))
+
+
+def dumps(values: object) -> bytes:
+    """JSON values as compact UTF-8."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+@cache
+def _adapter(kind: type[Any]) -> Any:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - the resting daemon does not hold pydantic
+
+    return TypeAdapter(kind)
+
+
+def decode(kind: type[_M], payload: bytes) -> _M:
+    """Validate a payload from outside. Unknown keys are ignored, so that either side may be newer. Raises WireError."""
+    if len(payload) > MAX_PACKET_BYTES:
+        raise WireError(f"a payload of {len(payload)} bytes, more than {MAX_PACKET_BYTES}")
+    try:
+        return _adapter(kind).validate_json(payload)  # type: ignore[arg-type,no-any-return]
+    except ValueError as error:  # pydantic's ValidationError is one
+        raise WireError(f"not a {kind.__name__}: {_first_problem(error)}") from error
+
+
+def _first_problem(error: ValueError) -> str:
+    problems = getattr(error, "errors", None)
+    if problems is None:
+        return "not JSON in UTF-8"
+    first = problems(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

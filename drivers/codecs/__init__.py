@@ -1,0 +1,1 @@
+"""Protocols without input or output: encode requests, decode replies."""

@@ -1,0 +1,135 @@
+"""The only read loop. Easily wrong, so it stands once: drain, write, feed, decide."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from drivers.deadline import Clock, Deadline
+from drivers.errors import BadReply, NoReply, Yielded
+from drivers.link import Link
+
+Message = TypeVar("Message")
+MessageOut = TypeVar("MessageOut", covariant=True)
+
+_KEEP_BYTES = 1024
+_SLICE_S = 0.1  # a sale that begins is noticed within this; the contract allows 0.2 s
+
+
+class Malformed(ValueError):
+    """What a decoder raises for bytes that are no message. At least one byte was consumed."""
+
+
+class Decoder(Protocol[MessageOut]):
+    """Pure. `feed` never raises and keeps a bounded buffer."""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes in."""
+
+    def next(self) -> MessageOut | None:
+        """The next message, None for "need more"; raises `Malformed` after consuming at least one byte."""
+
+
+class Channel:
+    """One device's line and the state that must outlive a question.
+
+    After a question went unanswered, its answer may still come and would look like the answer to the next one. So the
+    line must then be quiet for `quiet_s` before anything is asked again; what arrives meanwhile goes to `on_unasked`.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        clock: Clock = time.monotonic,
+        quiet_s: float = 2.0,
+        yield_now: Callable[[], bool] | None = None,
+    ) -> None:
+        """`yield_now` is asked in every wait; when it says True the exchange is given up with `Yielded`."""
+        self.link = link
+        self.clock = clock
+        self.on_unasked: Callable[[bytes], None] | None = None
+        self._quiet_s = quiet_s
+        self._quiet: Deadline | None = None
+        self._yield_now = yield_now or (lambda: False)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether an earlier question is still unanswered and its late answer may be under way."""
+        return self._quiet is not None and not self._quiet.expired
+
+    def ask(
+        self,
+        asked: str,
+        request: bytes,
+        decoder: Decoder[Message],
+        deadline_s: float,
+        is_answer: Callable[[Message], bool] = lambda _message: True,
+        on_other: Callable[[Message], None] | None = None,
+    ) -> Message:
+        """Send `request`, and return the first message for which `is_answer` holds.
+
+        Other messages go to `on_other`. Give a new decoder each time, unless the protocol's own demultiplexer must
+        outlive a question. `asked` names the question for people and never holds payload.
+
+        Raises NoReply (nothing usable came), BadReply (bytes came that are no message), LinkLost, Yielded.
+        """
+        self.settle()
+        self._unasked(self.link.drain())
+        deadline = Deadline(deadline_s, self.clock)
+        self.link.write(request)
+        seen = bytearray()
+        bad = ""
+        while True:
+            data = self.wait(deadline)
+            if not data:
+                self._quiet = Deadline(self._quiet_s, self.clock)
+                if bad:
+                    raise BadReply(asked, bytes(seen), bad)
+                raise NoReply(asked, bytes(seen))
+            if len(seen) < _KEEP_BYTES:
+                seen += data
+            decoder.feed(data)
+            while True:
+                try:
+                    message = decoder.next()
+                except Malformed as error:
+                    bad = str(error)
+                    continue
+                if message is None:
+                    break
+                if is_answer(message):
+                    return message
+                if on_other is not None:
+                    on_other(message)
+
+    def wait(self, deadline: Deadline) -> bytes:
+        """The next bytes, or b"" once the deadline has passed. Raises Yielded when a sale begins."""
+        while True:
+            if self._yield_now():
+                raise Yielded("a sale began")
+            left = deadline.remaining_s()
+            data = self.link.read(min(left, _SLICE_S))
+            if data or deadline.expired:
+                return data
+
+    def settle(self) -> None:
+        """Wait until a late answer to an earlier question can no longer come: the line was quiet for `quiet_s`.
+
+        Raises BadReply when it never is, which is what a line that babbles looks like.
+        """
+        patience = Deadline(3 * self._quiet_s, self.clock)
+        while self._quiet is not None:
+            data = self.wait(self._quiet)
+            if not data:
+                self._quiet = None
+                return
+            self._unasked(data)
+            self._quiet = Deadline(self._quiet_s, self.clock)
+            if patience.expired:
+                raise BadReply("nothing", data, "the line is never quiet")
+
+    def _unasked(self, data: bytes) -> None:
+        if data and self.on_unasked is not None:
+            self.on_unasked(data)

@@ -1,0 +1,99 @@
+"""A fact about a device: a value, or UNKNOWN with its cause. Unknown is never a default value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+Value = bool | int | float | str
+
+
+class Cause:
+    """Why a reading is unknown; each is a different word because each asks for a different act."""
+
+    NO_REPLY = "no_reply"
+    BAD_REPLY = "bad_reply"
+    PORT_LOST = "port_lost"
+    PORT_BUSY = "port_busy"
+    PORT_DENIED = "port_denied"
+    REFUSED = "refused"
+    UNSUPPORTED = "unsupported"  # this family or model cannot know it
+    INCONSISTENT = "inconsistent"  # the bits contradict each other; not the nearest legal value
+    MASKED = "masked"  # another state makes the sensor lie, such as the paper sensor under an open cover
+    STALE = "stale"  # it was known, too long ago
+    SALE = "sale"  # not asked, because a sale was going on
+    NOT_ASKED = "not_asked"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`value` is None exactly when `unknown` names a cause. `raw` is the status bytes that say so, in hex."""
+
+    value: Value | None = None
+    unknown: str | None = None
+    raw: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.unknown is None):
+            raise ValueError("a reading has either a value or a cause for having none")
+
+
+def known(value: Value, raw: bytes = b"") -> Reading:
+    """A measured value, with the bytes that said so."""
+    return Reading(value=value, raw=raw.hex())
+
+
+def unknown(cause: str, raw: bytes = b"") -> Reading:
+    """No value, and why; `cause` is one of `Cause`."""
+    return Reading(unknown=cause, raw=raw.hex())
+
+
+Readings = Mapping[str, Reading]
+
+
+class Level(IntEnum):
+    """UnifiedPOS CheckHealth levels: internal asks, external acts (prints), interactive needs a person."""
+
+    INTERNAL = 1
+    EXTERNAL = 2
+    INTERACTIVE = 3
+
+
+class Risk(IntEnum):
+    """What a request to a device may do. Diagnosis sends READ unless a command of that tier asks for more."""
+
+    READ = 0
+    CONSUME = 1  # paper, airtime
+    DISRUPT = 2  # a reset, a feed, a stop
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingSpec:
+    """What one reading can say: its legal values (empty for numbers and free text) and its unit ("" for none)."""
+
+    values: tuple[Value, ...] = ()
+    unit: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a device says it is. Empty text means it did not say. UnifiedPOS names in `as_statistics`."""
+
+    manufacturer: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def as_statistics(self) -> dict[str, str]:
+        """The identity under the statistics names of UnifiedPOS, without what is not known."""
+        named = {
+            "ManufacturerName": self.manufacturer,
+            "ModelName": self.model,
+            "SerialNumber": self.serial,
+            "FirmwareRevision": self.firmware,
+        }
+        return {name: text for name, text in named.items() if text}

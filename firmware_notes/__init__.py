@@ -1,0 +1,1 @@
+"""What we believe about each device, and why: notes, golden frames, models and known faults."""

@@ -1,0 +1,1 @@
+"""The simulated devices, each spelled from the tables alone."""

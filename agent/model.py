@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.vocabulary import Severity
+from agent.wire import Basis, FaultState
 from drivers.reading import Value
-
-FaultState = Literal["raised", "cleared", "flapping"]
-Act = Literal["merchant", "support", "technician", "operator", "none"]
-Basis = Literal["measured", "inferred"]
-Level = Literal["internal", "external", "interactive"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from agent.model import Act, Basis, FaultState
 from agent.vocabulary import Severity
 
 MAX_PACKET_BYTES: Final = 16 * 1024
@@ -22,6 +21,9 @@ CONTENT_DEFLATE: Final = "application/json+deflate"
 PREFIX: Final = "pos/1"
 RESERVED_TERMINALS: Final = frozenset({"all", "center"})
 
+Act = Literal["merchant", "support", "technician", "operator", "none"]
+Basis = Literal["measured", "inferred"]
+FaultState = Literal["raised", "cleared", "flapping"]
 QueuedClass = Literal["event", "telemetry", "result"]
 ClockQuality = Literal["synced", "network", "rtc", "unset"]
 ResultState = Literal["accepted", "running", "succeeded", "failed", "rejected", "expired", "interrupted"]

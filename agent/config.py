@@ -1,0 +1,167 @@
+"""The configuration: one TOML file as validated dataclasses. Units stand in names; unknown keys are errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Interval, MaxLen, MinLen
+
+from agent.wire import Segment
+
+Text = Annotated[str, MinLen(1), MaxLen(256)]
+Port = Annotated[int, Interval(ge=1, le=65535)]
+Seconds = Annotated[float, Gt(0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TerminalConfig:
+    """Who this is. `id` is also the MQTT client id, user name and certificate CN."""
+
+    id: Segment
+    estate: Segment
+    language: Literal["en", "zh"] = "en"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttConfig:
+    """The broker. `url` is mqtt://host:port or mqtts://host:port; `link` chooses reconnect and keep-alive times."""
+
+    url: Text
+    protocol: Literal["5", "3.1.1"] = "5"
+    link: Literal["wired", "metered"] = "wired"
+    username: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    commands: bool = False
+    """Whether unsigned commands are taken; off unless a closed test network says otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """One device. `name` stands in metrics and in run_dir/ports; `family` is a word of the driver catalog.
+
+    `powered_by` names what feeds it: mains (dies with it), battery (lives on), host (the terminal's own rail).
+    `baud` 0 means the family's own default.
+    """
+
+    name: Segment
+    family: Segment
+    port: Text
+    baud: Annotated[int, Ge(0)] = 0
+    poll_s: Annotated[float, Interval(ge=0.2, le=3600)] = 1.0
+    share: Literal["own", "idle", "never"] = "own"
+    """own: the agent owns the port; idle: it borrows it when nobody holds it; never: side channels only."""
+    powered_by: Literal["mains", "battery", "host"] = "host"
+    flow: Literal["none", "rtscts", "xonxoff", "dsrdtr"] = "none"
+    options: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """The network ladder. Addresses are host:port; what is empty is taken from the system or not probed."""
+
+    bearer: Literal["ethernet", "modem", "wifi"] = "ethernet"
+    interface: str = ""
+    """Name below /sys/class/net; empty for the one that holds the default route."""
+    gateway: str = ""
+    """host[:port]; empty for the default route's. With a port, TCP is tried; without, an ICMP echo."""
+    dns: tuple[str, ...] = ()
+    """host:port of resolvers; empty for those of /etc/resolv.conf."""
+    acquirer: str = ""
+    """host:port of the payment host; the host is resolved through `dns`."""
+    acquirer_ca: str = ""
+    """A file of authorities for the acquirer's certificate; empty for the system's."""
+    portal_check: str = ""
+    """An http:// address that answers 204 where no captive portal stands in the way."""
+    ntp: str = ""
+    poll_s: Seconds = 30.0
+    slow_ms: Seconds = 1500.0
+    lossy_percent: Annotated[float, Interval(gt=0, le=100)] = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerConfig:
+    """Power sources: sysfs always; a UPS through NUT when `nut` is ups@host:port."""
+
+    nut: str = ""
+    poll_s: Seconds = 2.0
+    low_percent: Annotated[float, Interval(gt=0, lt=100)] = 20.0
+    critical_percent: Annotated[float, Interval(gt=0, lt=100)] = 7.0
+    worn_percent: Annotated[float, Interval(gt=0, lt=100)] = 60.0
+    min_voltage_mv: Annotated[int, Ge(0)] = 0
+    max_temperature_c: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemConfig:
+    """The terminal's own computer. `payment_app` is pidfile:PATH or process:NAME; empty when none is watched."""
+
+    payment_app: str = ""
+    screen: bool = True
+    poll_s: Seconds = 10.0
+    max_temperature_c: float = 85.0
+    max_clock_offset_s: Seconds = 120.0
+    disk_path: str = ""
+    """The file system to watch; empty for that of state_dir."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """How long what could not be sent is kept, in hours at the configured rate, and the hard limit in bytes."""
+
+    event_hours: Seconds = 720.0
+    telemetry_hours: Seconds = 72.0
+    max_bytes: Annotated[int, Ge(1_048_576)] = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryConfig:
+    """How often samples leave, and how often an unchanged value is repeated so that silence is not mistaken."""
+
+    batch_s: Seconds = 60.0
+    heartbeat_s: Seconds = 900.0
+    health_s: Seconds = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetConfig:
+    """Bytes a day on a metered link; 0 for no limit."""
+
+    daily_bytes: Annotated[int, Ge(0)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportConfig:
+    """What a merchant is told about whom to call: the verified channel, as printed and shown."""
+
+    channel: Annotated[str, MaxLen(128)] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathsConfig:
+    """Where the agent writes, and the roots of the kernel's trees (tests and the simulator move them)."""
+
+    run_dir: Text = "/run/posdiag"
+    state_dir: Text = "/var/lib/posdiag"
+    sys: Text = "/sys"
+    proc: Text = "/proc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole file."""
+
+    terminal: TerminalConfig
+    mqtt: MqttConfig
+    device: tuple[DeviceConfig, ...] = ()
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    power: PowerConfig = field(default_factory=PowerConfig)
+    system: SystemConfig = field(default_factory=SystemConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    support: SupportConfig = field(default_factory=SupportConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)

@@ -6,19 +6,18 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from drivers.codecs.malformed import Malformed
 from drivers.deadline import Clock, Deadline
 from drivers.errors import BadReply, NoReply, Yielded
 from drivers.link import Link
+
+__all__ = ["Channel", "Decoder", "Malformed"]
 
 Message = TypeVar("Message")
 MessageOut = TypeVar("MessageOut", covariant=True)
 
 _KEEP_BYTES = 1024
 _SLICE_S = 0.1  # a sale that begins is noticed within this; the contract allows 0.2 s
-
-
-class Malformed(ValueError):
-    """What a decoder raises for bytes that are no message. At least one byte was consumed."""
 
 
 class Decoder(Protocol[MessageOut]):

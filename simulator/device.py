@@ -14,7 +14,7 @@ class Illegal(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One thing about a device that can be set while it runs. `values` for a choice, else `check` and `legal` for people.
+    """One thing about a device that can be set while it runs: one of `values`, or what `check` lets pass.
 
     `check` returns the canonical text of a legal value and raises ValueError for others.
     """
@@ -83,6 +83,7 @@ class Device(ABC):
 
     def changed(self, name: str, before: str) -> None:
         """A key was set to another value. Default: nothing goes out."""
+        del name, before
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
@@ -92,7 +93,7 @@ class Device(ABC):
         """Do what is due; seconds until the next thing is (None for nothing planned)."""
         return None
 
-    def power_on(self) -> None:
+    def power_on(self) -> None:  # noqa: B027 - a device without volatile settings has nothing to do
         """The device starts: volatile settings return to their power-on values."""
 
     def violation(self, reason: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -371,6 +371,11 @@ def to_json(message: object) -> dict[str, Any]:
             continue
         out[spec.name] = _plain(value)
     return out
+
+
+def to_json_whole(message: object) -> dict[str, Any]:
+    """As `to_json`, with every default written out, for people."""
+    return asdict(message)  # type: ignore[call-overload,no-any-return]
 
 
 def _plain(value: object) -> Any:

@@ -1,0 +1,190 @@
+"""Which fault explains which, and the verdict. Pure: raised faults in, explained faults and one answer out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from agent.model import Fault
+from agent.vocabulary import VOCABULARY
+from agent.wire import Act
+
+CanSell = Literal["yes", "degraded", "no", "unknown"]
+
+_RANK = {"critical": 0, "major": 1, "minor": 2, "warning": 3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """What hangs on what: unit to its power (mains, battery, host), and the bearer of the network."""
+
+    powered_by: Mapping[str, str]
+    bearer: str = "ethernet"
+
+
+def explain(faults: Iterable[Fault], topology: Topology) -> dict[str, Fault]:
+    """Give each raised fault its nearest raised cause, and each root its symptoms. The order of `faults` is nothing.
+
+    A fault whose cause is gone becomes a root by itself, because causes are found anew from what is raised now.
+    """
+    raised = {fault.key: fault for fault in faults if fault.state != "cleared"}
+    causes = {key: _cause_of(key, raised, topology) for key in raised}
+    symptoms: dict[str, list[str]] = {key: [] for key in raised}
+    for key in raised:
+        root = causes[key]
+        seen = {key}
+        while root is not None and root not in seen:
+            symptoms[root].append(key)
+            seen.add(root)
+            root = causes[root]
+    return {
+        key: replace(fault, cause=causes[key], symptoms=tuple(sorted(symptoms[key]))) for key, fault in raised.items()
+    }
+
+
+def _cause_of(key: str, raised: Mapping[str, Fault], topology: Topology) -> str | None:
+    kind = VOCABULARY.get(key)
+    if kind is None:
+        return None
+    for pattern in kind.explained_by:
+        unit, _, name = pattern.partition("/")
+        candidates = [pattern] if name != "*" else sorted(k for k in raised if k.startswith(f"{unit}/"))
+        for candidate in candidates:
+            if candidate in raised and candidate != key and _applies(key, candidate, topology):
+                return candidate
+    return None
+
+
+_POWER_LOSS = {
+    "power/mains_lost": {"mains"},
+    "power/battery_critical": {"battery", "host"},
+    "power/undervoltage": {"mains", "battery", "host"},
+}
+"""Which supply each power fault takes away. The other power faults silence nothing."""
+
+
+def _applies(key: str, candidate: str, topology: Topology) -> bool:
+    unit = key.partition("/")[0]
+    if candidate.startswith("power/") and unit != "power":
+        return topology.powered_by.get(unit, "host") in _POWER_LOSS.get(candidate, set())
+    if candidate.startswith("modem/") and unit == "network":
+        return topology.bearer == "modem"
+    return True
+
+
+# --- the verdict -----------------------------------------------------------------------------------------------------
+
+_STOPS = {
+    "power/battery_critical",
+    "reader/port_lost",
+    "reader/no_reply",
+    "reader/card_jam",
+    "reader/shutter_error",
+    "reader/self_test_failed",
+    "reader/tamper",
+    "keypad/port_lost",
+    "keypad/no_reply",
+    "keypad/key_stuck",
+    "keypad/keys_missing",
+    "keypad/tamper",
+    "network/link_down",
+    "network/no_address",
+    "network/gateway_unreachable",
+    "network/dns_failed",
+    "network/acquirer_unreachable",
+    "network/tls_failed",
+    "network/captive_portal",
+    "system/payment_app_down",
+    "system/disk_readonly",
+    "system/screen_off",
+    "system/reboot_loop",
+    "security/case_opened",
+    "security/device_swapped",
+}
+"""Faults with which no card payment can be taken, or none may be."""
+
+_ACTS: dict[str, Act] = {
+    "printer/paper_out": "merchant",
+    "printer/paper_near_end": "merchant",
+    "printer/cover_open": "merchant",
+    "printer/cutter_error": "merchant",
+    "printer/head_hot": "none",
+    "power/mains_lost": "merchant",
+    "power/battery_low": "merchant",
+    "power/battery_critical": "merchant",
+    "reader/card_left": "merchant",
+    "keypad/key_stuck": "merchant",
+    "network/link_down": "merchant",
+    "network/captive_portal": "merchant",
+    "network/gateway_unreachable": "merchant",
+    "modem/sim_absent": "merchant",
+    "modem/no_network": "operator",
+    "modem/no_data": "operator",
+    "modem/registration_denied": "operator",
+    "modem/weak_signal": "merchant",
+    "modem/roaming": "none",
+    "network/slow": "none",
+    "network/lossy": "none",
+}
+"""Who acts first, where it is not support. Wiring and parts come below."""
+
+_TECHNICIAN = {
+    "printer/mechanical_error",
+    "printer/unrecoverable",
+    "printer/head_worn",
+    "reader/card_jam",
+    "reader/shutter_error",
+    "reader/sensor_error",
+    "reader/self_test_failed",
+    "keypad/key_dead",
+    "keypad/battery_low",
+    "power/battery_worn",
+    "power/charger_fault",
+    "power/undervoltage",
+    "system/overheat",
+    "system/screen_off",
+}
+
+
+def act_of(key: str) -> Act:
+    """Who must act on this fault."""
+    if key in _ACTS:
+        return _ACTS[key]
+    if key in _TECHNICIAN:
+        return "technician"
+    if key.endswith("/port_lost"):
+        return "merchant"
+    return "support"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The verdict: `since` is wall-clock seconds, when the root began, None while nothing is wrong."""
+
+    can_sell: CanSell
+    cause: str | None
+    act: Act
+    since: float | None
+
+
+def verdict(explained: Mapping[str, Fault], *, blind: Iterable[str] = ()) -> Answer:
+    """One answer from explained faults. `blind` names essential units of which nothing is known yet."""
+    roots = sorted(
+        (fault for fault in explained.values() if fault.cause is None),
+        key=lambda fault: (not _stops(fault, explained), _RANK[fault.severity], fault.first_at, fault.key),
+    )
+    if not roots:
+        return Answer(can_sell="unknown" if any(blind) else "yes", cause=None, act="none", since=None)
+    worst = roots[0]
+    if _stops(worst, explained):
+        can_sell: CanSell = "no"
+    elif any(blind):
+        can_sell = "unknown"
+    else:
+        can_sell = "degraded" if _RANK[worst.severity] < _RANK["warning"] else "yes"
+    return Answer(can_sell=can_sell, cause=worst.key, act=act_of(worst.key), since=worst.first_at)
+
+
+def _stops(root: Fault, explained: Mapping[str, Fault]) -> bool:
+    return root.key in _STOPS or any(key in _STOPS for key in root.symptoms if key in explained)

@@ -1,0 +1,177 @@
+"""The command line. Thin: each verb lives where its subject does; the other packages bring theirs by entry points."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+EXIT_OK, EXIT_FAULTS, EXIT_CANNOT = 0, 1, 2
+_DEFAULT_CONFIG = "/etc/posdiag/agent.toml"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. 0 healthy or done, 1 faults found or failed, 2 could not run."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(words)
+    args = parser.parse_args(words)
+    run: Callable[[argparse.Namespace], int] | None = getattr(args, "run", None)
+    if run is None:
+        parser.print_help()
+        return EXIT_CANNOT
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # somebody read the first lines and left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+def fail(why: object) -> int:
+    """Say why it could not run, on stderr, and return 2."""
+    print(f"posdiag: {why}", file=sys.stderr)
+    return EXIT_CANNOT
+
+
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="posdiag", description="What is wrong with this terminal, what explains it, who must act, what to do now."
+    )
+    verbs = parser.add_subparsers(metavar="VERB")
+    _add_run(verbs)
+    _add_check(verbs)
+    _add_status(verbs)
+    _add_discover(verbs)
+    _add_config(verbs)
+    if not words or words[0] not in {"run", "check", "status", "discover", "config"}:
+        _add_others(verbs)
+    return parser
+
+
+Verbs = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_others(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    from importlib.metadata import entry_points  # noqa: PLC0415 - the agent's own verbs do without
+
+    for point in sorted(entry_points(group="posdiag.commands"), key=lambda point: point.name):
+        try:
+            add_commands = point.load()
+        except ImportError as error:
+            _add_missing(verbs, point.name, str(error))
+        else:
+            add_commands(verbs)
+
+
+def _add_missing(verbs: Verbs, name: str, why: str) -> None:  # type: ignore[valid-type]
+    extra = "center" if name == "center" else "simulator"
+    verb = verbs.add_parser(name, help=f"needs the extra {extra}")  # type: ignore[attr-defined]
+    verb.add_argument("rest", nargs=argparse.REMAINDER)
+    verb.set_defaults(run=lambda _args: fail(f"{name} needs more: pip install 'posdiag[{extra}]' ({why})"))
+
+
+def _add_run(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    verb = verbs.add_parser("run", help="the daemon")  # type: ignore[attr-defined]
+    verb.add_argument("--config", required=True, metavar="FILE")
+    verb.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    verb.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from agent.config_file import ConfigError, check  # noqa: PLC0415
+
+    try:
+        check(args.config)
+    except ConfigError as error:
+        return fail(error)
+    # Checking took pydantic, which the daemon must not hold for years; so it starts anew without it.
+    command = [sys.executable, "-P", "-m", "agent.app", "--config", args.config, "--log-level", args.log_level]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+    return EXIT_CANNOT  # execv does not return
+
+
+def _add_check(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    verb = verbs.add_parser("check", help="one health check now, without broker or daemon")  # type: ignore[attr-defined]
+    verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
+    verb.add_argument("--device", metavar="D", help="only this device")
+    verb.add_argument("--level", choices=("internal", "external", "interactive"), default="internal")
+    verb.add_argument("--json", action="store_true")
+    verb.set_defaults(run=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from agent.check import run_check  # noqa: PLC0415
+
+    return run_check(args)
+
+
+def _add_status(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    verb = verbs.add_parser("status", help="what the running daemon knows")  # type: ignore[attr-defined]
+    verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
+    verb.add_argument("--json", action="store_true")
+    verb.set_defaults(run=_status)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from agent.status import run_status  # noqa: PLC0415
+
+    return run_status(args)
+
+
+def _add_discover(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    verb = verbs.add_parser("discover", help="which devices on which ports, at which speed, and how sure")  # type: ignore[attr-defined]
+    verb.add_argument("ports", nargs="*", metavar="PORT", help="ports to look at; none for all candidates")
+    verb.add_argument("--json", action="store_true")
+    verb.set_defaults(run=_discover)
+
+
+def _discover(args: argparse.Namespace) -> int:
+    from agent.discovery import run_discover  # noqa: PLC0415
+
+    return run_discover(args)
+
+
+def _add_config(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    verb = verbs.add_parser("config", help="check, show or describe the configuration")  # type: ignore[attr-defined]
+    what = verb.add_subparsers(metavar="WHAT", required=True)
+    for name, about, needs_file in (
+        ("check", "say what is wrong with a file", True),
+        ("show", "print it with every default filled in", True),
+        ("schema", "print the JSON Schema", False),
+    ):
+        sub = what.add_parser(name, help=about)
+        sub.add_argument("file", nargs=None if needs_file else "?", metavar="FILE")
+        sub.add_argument("--json", action="store_true")
+        sub.set_defaults(run=_config, what=name)
+
+
+def _config(args: argparse.Namespace) -> int:
+    import json  # noqa: PLC0415
+
+    from agent import config_file  # noqa: PLC0415
+    from agent.wire import to_json_whole  # noqa: PLC0415
+
+    if args.what == "schema":
+        print(json.dumps(config_file.schema(), indent=2, ensure_ascii=False))
+        return EXIT_OK
+    try:
+        config = config_file.check(args.file)
+    except config_file.ConfigError as error:
+        if args.json:
+            print(json.dumps({"ok": False, "problems": error.problems}, ensure_ascii=False))
+            return EXIT_CANNOT
+        return fail(error)
+    if args.what == "show":
+        print(json.dumps(to_json_whole(config), indent=2, ensure_ascii=False))
+    elif args.json:
+        print(json.dumps({"ok": True, "problems": []}))
+    else:
+        print(f"{args.file}: good; {len(config.device)} devices, broker {config.mqtt.url}")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""From a TOML file to a `Config`: every mistake with its file, key, value and the nearest legal key.
+
+`check` validates with pydantic and is what people and the launcher use. `load_trusted` builds the same dataclasses
+without it, for the daemon, which starts after the launcher has checked the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+from agent.config import Config, DeviceConfig
+from agent.wire import RESERVED_TERMINALS
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used. `problems` holds one line for each mistake, with file and key."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load_trusted(path: str | Path) -> Config:
+    """Build the configuration from a file that `check` has passed. Raises ConfigError when it cannot be read."""
+    return _build(Config, _parse(Path(path)))  # type: ignore[no-any-return]
+
+
+def check(path: str | Path) -> Config:
+    """Read and validate the file. Raises ConfigError with every mistake found, each on a line of its own."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - the resting daemon does not hold pydantic
+
+    path = Path(path)
+    values = _parse(path)
+    problems = [f"{path}: {problem}" for problem in _unknown_keys(Config, values, "")]
+    if problems:
+        raise ConfigError(problems)
+    try:
+        config = TypeAdapter(Config).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError([f"{path}: {_explain(item)}" for item in error.errors(include_url=False)]) from error
+    problems = [f"{path}: {problem}" for problem in _contradictions(config)]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file."""
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    return TypeAdapter(Config).json_schema()
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8 at byte {error.start}"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: not TOML: {error}"]) from error
+
+
+def _members(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=False)
+    return {spec.name: hints[spec.name] for spec in fields(kind)}
+
+
+def _table_of(hint: Any) -> tuple[type, bool] | None:
+    """The dataclass behind a field, and whether it is a list of them; None for a plain value."""
+    if is_dataclass(hint):
+        return hint, False  # type: ignore[return-value]
+    if get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
+        return get_args(hint)[0], True
+    return None
+
+
+def _unknown_keys(kind: type, values: object, where: str) -> Iterator[str]:
+    if not isinstance(values, dict):
+        return  # pydantic says what is wrong with it
+    members = _members(kind)
+    for key, value in values.items():
+        here = f"{where}.{key}" if where else key
+        if key not in members:
+            near = difflib.get_close_matches(key, members, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; legal keys are {', '.join(members)}"
+            yield f"{here}: unknown key{hint}"
+            continue
+        table = _table_of(members[key])
+        if table is not None:
+            inner, many = table
+            for number, item in enumerate(value if many and isinstance(value, list) else [value]):
+                yield from _unknown_keys(inner, item, f"{here}[{number}]" if many else here)
+
+
+def _explain(item: Any) -> str:
+    where = ""
+    for part in item["loc"]:
+        where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
+    if item["type"] == "missing":
+        return f"{where}: missing"
+    return f"{where} = {item['input']!r}: {item['msg']}"
+
+
+def _build(kind: Any, value: Any) -> Any:
+    if not isinstance(value, dict):
+        return tuple(value) if isinstance(value, list) else value
+    members = _members(kind)
+    out = {}
+    for key, item in value.items():
+        table = _table_of(members[key])
+        if table is None:
+            out[key] = tuple(item) if isinstance(item, list) else item
+        elif table[1]:
+            out[key] = tuple(_build(table[0], entry) for entry in item)
+        else:
+            out[key] = _build(table[0], item)
+    return kind(**out)
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """What no single field can know."""
+    if config.terminal.id in RESERVED_TERMINALS:
+        yield f"terminal.id = {config.terminal.id!r}: no terminal may be called that"
+    yield from _bad_url(config)
+    seen: dict[str, str] = {}
+    units: dict[str, str] = {}
+    for number, device in enumerate(config.device):
+        where = f"device[{number}]"
+        if device.name in seen:
+            yield f"{where}.name = {device.name!r}: {seen[device.name]} is called that too"
+        seen[device.name] = where
+        yield from _bad_device(device, where, units)
+    if config.power.critical_percent >= config.power.low_percent:
+        yield f"power.critical_percent = {config.power.critical_percent}: must be below low_percent"
+
+
+def _bad_url(config: Config) -> Iterator[str]:
+    try:
+        url = urlsplit(config.mqtt.url)
+        port = url.port
+    except ValueError:
+        yield f"mqtt.url = {config.mqtt.url!r}: the port is not a number from 1 to 65535"
+        return
+    if url.scheme not in {"mqtt", "mqtts"} or not url.hostname or port == 0 or url.path not in {"", "/"}:
+        yield f"mqtt.url = {config.mqtt.url!r}: must be mqtt://host:port or mqtts://host:port"
+    if url.scheme == "mqtt" and (config.mqtt.cert_file or config.mqtt.ca_file):
+        yield f"mqtt.url = {config.mqtt.url!r}: certificates are given, but only mqtts:// uses them"
+    if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
+        yield "mqtt.cert_file and mqtt.key_file: one is given without the other"
+
+
+def _bad_device(device: DeviceConfig, where: str, units: dict[str, str]) -> Iterator[str]:
+    from drivers import catalog  # noqa: PLC0415 - loads every driver, which only checking needs
+
+    try:
+        family = catalog.family(device.family)
+    except LookupError:
+        near = difflib.get_close_matches(device.family, catalog.words(), n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        yield f"{where}.family = {device.family!r}: unknown family{hint} (there are {', '.join(catalog.words())})"
+        return
+    if family.unit in units:
+        yield f"{where}.family = {device.family!r}: {units[family.unit]} is a {family.unit} already; one each"
+    units[family.unit] = where
+    for key in device.options:
+        if key not in family.options:
+            near = difflib.get_close_matches(key, family.options, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; legal are {', '.join(family.options) or 'none'}"
+            yield f"{where}.options.{key}: unknown option of {device.family}{hint}"

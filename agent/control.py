@@ -1,0 +1,93 @@
+"""Asking the running daemon over `{run_dir}/control.sock`: one JSON line there, one back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_MAX_LINE = 64 * 1024
+_IDLE_S = 2.0  # a client that says nothing must not hold one of the few places for long
+
+
+class ControlError(Exception):
+    """No daemon answered, or it refused; one line for people."""
+
+
+def ask(run_dir: Path, request: dict[str, Any], timeout_s: float) -> Any:
+    """Send one request and return the answer's `ok`. Raises ControlError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(timeout_s)
+        try:
+            link.connect(str(run_dir / "control.sock"))
+            link.sendall(json.dumps(request).encode() + b"\n")
+            data = bytearray()
+            while not data.endswith(b"\n"):
+                more = link.recv(65536)
+                if not more:
+                    break
+                data += more
+            answer = json.loads(data)
+        except (OSError, ValueError) as error:
+            raise ControlError(f"the daemon did not answer: {error}") from error
+    if "ok" not in answer:
+        raise ControlError(str(answer.get("error", "the daemon refused")))
+    return answer["ok"]
+
+
+class ControlServer(threading.Thread):
+    """Answers requests one after the other; who may ask is decided by the socket file's mode (owner and group)."""
+
+    def __init__(self, path: Path, handle: Callable[[dict[str, Any]], Any]) -> None:
+        super().__init__(name="control", daemon=True)
+        self._path = path
+        self._handle = handle
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        path.unlink(missing_ok=True)
+        self._server.bind(str(path))
+        path.chmod(0o660)
+        self._server.listen(4)
+
+    def run(self) -> None:
+        while True:
+            try:
+                link, _ = self._server.accept()
+            except OSError:
+                return
+            with link:
+                self._serve(link)
+
+    def _serve(self, link: socket.socket) -> None:
+        link.settimeout(_IDLE_S)
+        with contextlib.suppress(OSError):
+            data = bytearray()
+            while not data.endswith(b"\n") and len(data) < _MAX_LINE:
+                more = link.recv(4096)
+                if not more:
+                    return
+                data += more
+            link.settimeout(None)
+            link.sendall(json.dumps(self._answer(bytes(data)), ensure_ascii=False).encode() + b"\n")
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            return {"error": "not a line of JSON"}
+        if not isinstance(request, dict):
+            return {"error": "not a JSON object"}
+        try:
+            return {"ok": self._handle(request)}
+        except Exception as error:  # noqa: BLE001 - the answer carries it; the daemon goes on
+            return {"error": str(error) or type(error).__name__}
+
+    def close(self) -> None:
+        """End the thread and remove the socket."""
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,428 @@
+"""Where readings become faults, events, retained state and status.json. One lock; called from any thread."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agent import VERSION, wire
+from agent.causes import Answer, Topology, act_of, explain, verdict
+from agent.clock import Clock
+from agent.config import Config
+from agent.model import Fault, Transition
+from agent.poi import poi_status
+from agent.rules import Rules
+from agent.telemetry import Telemetry
+from drivers.reading import Identity, Reading, Value
+
+DIGEST_S = 60.0  # the contract: at connect and on change, at most one a minute
+STATUS_S = 30.0  # how old status.json may be before its reader may think that the agent hangs
+
+
+class Queue(Protocol):
+    """What the core needs of the outbox."""
+
+    def put(self, kind: wire.QueuedClass, body: dict[str, Any], *, suffix: str | None = None) -> int:
+        """Keep one queued message; durable on return for events and results."""
+
+
+class Publisher(Protocol):
+    """What the core needs of the uplink."""
+
+    def publish_retained(self, suffix: str, payload: bytes, kind: str) -> None:
+        """Send the value now if connected, and again after each connect. `kind` is a row of wire.DELIVERY."""
+
+    def kick(self) -> None:
+        """New rows wait in the outbox."""
+
+
+@dataclass(slots=True)
+class DeviceInfo:
+    """What is known of one configured device."""
+
+    name: str
+    unit: str
+    family: str
+    port: str
+    sharing: str
+    readings: Mapping[str, str]
+    identity: Identity | None = None
+
+
+class Core:
+    """The agent's memory of what is so. Everything that it sends or shows is derived here."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        rules: Rules,
+        telemetry: Telemetry,
+        outbox: Queue,
+        publisher: Publisher,
+        *,
+        boot: int,
+        devices: Iterable[DeviceInfo],
+        commands: tuple[str, ...] = (),
+        save_faults: Callable[[Iterable[Fault]], None] = lambda _faults: None,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._rules = rules
+        self._telemetry = telemetry
+        self._outbox = outbox
+        self._publisher = publisher
+        self._boot = boot
+        self.devices = {device.name: device for device in devices}
+        self._commands = commands
+        self._save_faults = save_faults
+        self._lock = threading.RLock()
+        self._latest: dict[str, dict[str, Reading]] = {}
+        self._explained: dict[str, Fault] = {}
+        self._answer = verdict({}, blind=self._blind())
+        self._answer_since = clock.wall()
+        self._conn = 0
+        self._connected = False
+        self._maintenance = ""
+        self._digest_due: float | None = None
+        self._digest_at = float("-inf")
+        self._inventory_hash = ""
+        self.case: dict[str, Any] = {}
+        self.centers: dict[str, str] = {}
+        self._status_path = Path(config.paths.run_dir) / "status.json"
+        self._status_at = float("-inf")
+        self._extra_status: Callable[[], dict[str, Any]] = dict
+        self._units = {device.unit: device.name for device in self.devices.values()}
+        self._topology = Topology(
+            powered_by={self.devices[d.name].unit: d.powered_by for d in config.device if d.name in self.devices},
+            bearer=config.network.bearer,
+        )
+
+    # --- in
+
+    def observe(self, source: str, readings: Mapping[str, Reading]) -> None:
+        """Readings of a device or a probe; everything that follows from them is stored and on its way on return."""
+        now = self._clock.monotonic()
+        with self._lock:
+            first = source not in self._latest
+            self._latest.setdefault(source, {}).update(readings)
+            self._telemetry.offer(source, readings, now)
+            self._apply(self._rules.observe(source, readings, now, self._clock.wall()))
+            if first:
+                self._judge()
+
+    def tick(self) -> float:
+        """What is due by time alone. Returns the seconds until the next thing is."""
+        now = self._clock.monotonic()
+        with self._lock:
+            self._apply(self._rules.tick(now, self._clock.wall()))
+            if self._digest_due is not None and now >= self._digest_due:
+                self._publish_digest(now)
+            if now - self._status_at >= STATUS_S:
+                self.write_status()
+            due = [STATUS_S - (now - self._status_at)]
+            rules_due = self._rules.next_due()
+            if rules_due is not None:
+                due.append(rules_due - now)
+            if self._digest_due is not None:
+                due.append(self._digest_due - now)
+        return max(0.02, min(due))
+
+    def identified(self, device: str, identity: Identity) -> None:
+        """A device said who it is."""
+        with self._lock:
+            self.devices[device].identity = identity
+            self.publish_inventory()
+
+    def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
+        """A device's counters: telemetry under the device's name."""
+        with self._lock:
+            self._telemetry.offer(
+                device,
+                {name: Reading(value=value) for name, value in statistics.items()},
+                self._clock.monotonic(),
+            )
+
+    def event(self, event: str, data: Mapping[str, Any]) -> None:
+        """One line of the log, durable on return."""
+        body = {**self.header(), "event": event, "data": dict(data)}
+        self._outbox.put("event", body)
+        self._publisher.kick()
+
+    def connected(self, conn: int) -> None:
+        """The broker took us: retained state is sent again by the uplink; the digest goes out anew."""
+        with self._lock:
+            self._connected = True
+            self._conn = conn
+            self.publish_state()
+            self._publish_digest(self._clock.monotonic())
+            self.write_status()
+
+    def disconnected(self) -> None:
+        with self._lock:
+            self._connected = False
+            self.write_status()
+
+    def maintenance(self, reason: str) -> None:
+        """Enter maintenance with a reason, or leave it with ""."""
+        with self._lock:
+            self._maintenance = reason
+            self.publish_state()
+
+    # --- faults
+
+    def restore(self, faults: Iterable[Fault]) -> None:
+        """Faults that were raised when the agent last stopped; their rules go on from there."""
+        with self._lock:
+            self._rules.restore(list(faults))
+            self._explained = explain(self._rules.raised().values(), self._topology)
+            for fault in self._explained.values():
+                self._publish_fault(fault)
+            self._judge()
+
+    def _apply(self, transitions: list[Transition]) -> None:
+        if not transitions:
+            return
+        explained = explain(self._rules.raised().values(), self._topology)
+        changed = {transition.fault.key for transition in transitions}
+        for transition in transitions:
+            fault = explained.get(transition.fault.key, transition.fault)
+            self._log(transition.event, fault)
+        for key, fault in explained.items():
+            before = self._explained.get(key)
+            if key not in changed and before is not None and _relabelled(before, fault):
+                self._log("fault.changed", fault)
+        self._explained = explained
+        self._save_faults(explained.values())
+        self._publisher.kick()
+        self._want_digest()
+        self._judge()
+
+    def _log(self, event: str, fault: Fault) -> None:
+        body = wire.to_json(self._body(fault))
+        self._outbox.put("event", {**self.header(), "event": event, "data": body})
+        self._publish_fault(fault)
+
+    def _body(self, fault: Fault) -> wire.FaultBody:
+        return wire.FaultBody(**self._body_fields(fault))
+
+    def _body_fields(self, fault: Fault) -> dict[str, Any]:
+        return {
+            "fault": fault.key,
+            "state": fault.state,
+            "severity": fault.severity,
+            "cause": fault.cause,
+            "symptoms": fault.symptoms,
+            "first_at": wire.timestamp(fault.first_at),
+            "last_at": wire.timestamp(fault.last_at),
+            "count": fault.count,
+            "device": fault.device,
+            "evidence": fault.evidence,
+            "advice": fault.key.replace("/", "."),
+            "act": act_of(fault.key),
+            "basis": fault.basis,
+        }
+
+    def _publish_fault(self, fault: Fault) -> None:
+        message = wire.FaultMessage(**self.header(), **self._body_fields(fault))
+        kind: Literal["fault", "fault.cleared"] = "fault.cleared" if fault.state == "cleared" else "fault"
+        self._publisher.publish_retained(f"fault/{fault.key}", wire.encode(message), kind)
+
+    def _want_digest(self) -> None:
+        if self._digest_due is None:
+            self._digest_due = max(self._clock.monotonic(), self._digest_at + DIGEST_S)
+
+    def _publish_digest(self, now: float) -> None:
+        self._digest_due = None
+        self._digest_at = now
+        message = wire.DigestMessage(**self.header(), faults=tuple(sorted(self._explained)))
+        self._publisher.publish_retained("faults", wire.encode(message), "faults")
+
+    # --- verdict and state
+
+    def _blind(self) -> list[str]:
+        """Essential units of which nothing has been heard yet."""
+        essential = [d.name for d in self.devices.values() if d.unit in {"reader", "keypad"}]
+        if self._config.network.acquirer:
+            essential.append("network")
+        return [name for name in essential if not self._knows(name)]
+
+    def _knows(self, source: str) -> bool:
+        return any(
+            reading.value is not None
+            for name, reading in self._latest.get(source, {}).items()
+            if name not in {"port", "reply"}
+        )
+
+    def _judge(self) -> None:
+        answer = verdict(self._explained, blind=self._blind())
+        if _same_verdict(answer, self._answer):
+            self.write_status()
+            return
+        self._answer = answer
+        self._answer_since = answer.since if answer.since is not None else self._clock.wall()
+        self.publish_state()
+        self.write_status()
+
+    def wire_verdict(self) -> wire.Verdict:
+        answer = self._answer
+        return wire.Verdict(
+            can_sell=answer.can_sell,
+            cause=answer.cause,
+            act=answer.act,
+            since=wire.timestamp(self._answer_since),
+        )
+
+    def state_payload(self, conn: int, status: Literal["online", "offline", "maintenance"], reason: str) -> bytes:
+        """The state message; as the will it is asked for before the connection it belongs to."""
+        with self._lock:
+            known_units = {device.unit for device in self.devices.values() if self._knows(device.name)}
+            message = wire.StateMessage(
+                **self.header(),
+                status=status,
+                conn=conn,
+                reason=reason,
+                verdict=self.wire_verdict(),
+                poi=poi_status(
+                    self._explained,
+                    known_units,
+                    network_known=self._knows("network"),
+                    maintenance=bool(self._maintenance),
+                ),
+            )
+            return wire.encode(message)
+
+    def publish_state(self) -> None:
+        with self._lock:
+            status: Literal["online", "maintenance"] = "maintenance" if self._maintenance else "online"
+            payload = self.state_payload(self._conn, status, self._maintenance or "running")
+            self._publisher.publish_retained("state", payload, "state")
+
+    # --- inventory
+
+    def publish_inventory(self, *, always: bool = False) -> None:
+        """Send the inventory when its hash has changed, or when asked to."""
+        with self._lock:
+            devices = tuple(_device_entry(device) for device in self.devices.values())
+            metrics = self._telemetry.metrics()
+            agent = {"version": VERSION, "boot": str(self._boot)}
+            solid = json.dumps([[wire.to_json(d) for d in devices], metrics, agent["version"]], sort_keys=True)
+            digest = hashlib.sha256(solid.encode()).hexdigest()[:16]
+            if digest == self._inventory_hash and not always:
+                return
+            self._inventory_hash = digest
+            message = wire.InventoryMessage(
+                **self.header(),
+                hash=digest,
+                agent=agent,
+                devices=devices,
+                metrics=metrics,
+                commands=self._commands,
+                language=self._config.terminal.language,
+            )
+            self._publisher.publish_retained("inventory", wire.encode(message), "inventory")
+
+    def resync(self) -> None:
+        """Publish everything that is retained again."""
+        with self._lock:
+            self.publish_inventory(always=True)
+            for fault in self._explained.values():
+                self._publish_fault(fault)
+            self._publish_digest(self._clock.monotonic())
+            self.publish_state()
+
+    # --- status.json and others
+
+    def header(self) -> dict[str, Any]:
+        """What every uplink message carries."""
+        return {
+            "boot": self._boot,
+            "at": wire.timestamp(self._clock.wall()),
+            "up_ms": self._clock.up_ms(),
+            "clock": self._clock.quality(),
+        }
+
+    def on_status(self, extra: Callable[[], dict[str, Any]]) -> None:
+        """Let the application add what only it knows (link, store, probes) to status.json."""
+        self._extra_status = extra
+
+    def faults(self) -> dict[str, Fault]:
+        with self._lock:
+            return dict(self._explained)
+
+    def status(self) -> dict[str, Any]:
+        """What the till's screen and `posdiag status` show."""
+        with self._lock:
+            return {
+                "v": 1,
+                "terminal": self._config.terminal.id,
+                "estate": self._config.terminal.estate,
+                "language": self._config.terminal.language,
+                **self.header(),
+                "verdict": wire.to_json(self.wire_verdict()),
+                "faults": [wire.to_json(self._body(f)) for _, f in sorted(self._explained.items())],
+                "devices": {name: self._device_status(name) for name in self.devices},
+                "readings": {
+                    source: {name: _shown(reading) for name, reading in readings.items()}
+                    for source, readings in self._latest.items()
+                },
+                "case": self.case,
+                "center": self.centers,
+                "connected": self._connected,
+                "support": self._config.support.channel,
+                **self._extra_status(),
+            }
+
+    def _device_status(self, name: str) -> dict[str, str]:
+        device = self.devices[name]
+        identity = device.identity
+        return {
+            "unit": device.unit,
+            "family": device.family,
+            "port": device.port,
+            "model": identity.model if identity else "",
+            "firmware": identity.firmware if identity else "",
+        }
+
+    def write_status(self) -> None:
+        """Replace status.json as one piece; a full disk loses the old one to nobody."""
+        self._status_at = self._clock.monotonic()
+        part = self._status_path.with_suffix(".part")
+        try:
+            part.write_bytes(wire.dumps(self.status()))
+            part.replace(self._status_path)
+        except OSError:
+            part.unlink(missing_ok=True)
+
+
+def _relabelled(before: Fault, now: Fault) -> bool:
+    return before.cause != now.cause or before.symptoms != now.symptoms
+
+
+def _same_verdict(one: Answer, other: Answer) -> bool:
+    return (one.can_sell, one.cause, one.act) == (other.can_sell, other.cause, other.act)
+
+
+def _shown(reading: Reading) -> Value | dict[str, str]:
+    return reading.value if reading.value is not None else {"error": reading.unknown or ""}
+
+
+def _device_entry(device: DeviceInfo) -> wire.DeviceEntry:
+    identity = device.identity or Identity()
+    return wire.DeviceEntry(
+        name=device.name,
+        unit=device.unit,
+        family=device.family,
+        manufacturer=identity.manufacturer,
+        model=identity.model,
+        serial=identity.serial,
+        firmware=identity.firmware,
+        port=device.port,
+        sharing=device.sharing,
+        readings=device.readings,
+    )

@@ -1,0 +1,277 @@
+"""One worker thread owns one port: it polls, listens for pushes, does what it is asked, and survives unplugging."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from agent.config import DeviceConfig
+from drivers import catalog
+from drivers.driver import Driver
+from drivers.errors import BadReply, DriverError, LinkLost, NoReply, PortBusy, PortDenied, Refused, Yielded
+from drivers.owner import who_holds
+from drivers.reading import Cause, Identity, Level, Reading, Value, known, unknown
+
+T = TypeVar("T")
+
+_REOPEN_S = 1.0  # a cable put back is noticed within a second; looking for a path costs one stat
+_STATISTICS_S = 3600.0  # printers store their counters every few minutes at best and count slowly
+_SALE_S = 0.1
+
+
+class Sink(Protocol):
+    """Where a worker reports. Called from the worker's thread."""
+
+    def observe(self, source: str, readings: Mapping[str, Reading]) -> None:
+        """Readings of one device."""
+
+    def identified(self, device: str, identity: Identity) -> None:
+        """Who the device says it is, after each new contact."""
+
+    def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
+        """The device's counters, now and then."""
+
+
+class _Job:
+    """A question put to the worker from another thread."""
+
+    def __init__(self, verb: Callable[[Driver], object]) -> None:
+        self.verb = verb
+        self.done = threading.Event()
+        self.answer: object = None
+        self.error: Exception | None = None
+
+
+class PortWorker(threading.Thread):
+    """Polls one device each `poll_s` and turns what happens to readings; never raises out of its loop."""
+
+    def __init__(self, device: DeviceConfig, sink: Sink, sale: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(name=f"port-{device.name}", daemon=True)
+        self.device = device
+        self.family = catalog.family(device.family)
+        self.unit = self.family.unit
+        self.detail = ""
+        """One clear line on what is wrong with the port; empty when nothing is."""
+        self.last_answer_at: float | None = None
+        """Monotonic time of the last good answer."""
+        self.took_ms: float | None = None
+        self._sink = sink
+        self._sale = sale
+        self._stopping = threading.Event()
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._driver: Driver | None = None
+        self._identified = False
+        self._counted_at = float("-inf")
+        self._next_poll = 0.0
+
+    # --- called from other threads
+
+    def ask(self, verb: Callable[[Driver], T], timeout_s: float) -> T:
+        """Run `verb` on the driver in the worker's thread. Raises DriverError or TimeoutError."""
+        job = _Job(verb)
+        self._jobs.put(job)
+        self._wake()
+        if not job.done.wait(timeout_s):
+            raise TimeoutError(f"{self.device.name} was busy for more than {timeout_s:g} s")
+        if job.error is not None:
+            raise job.error
+        return job.answer  # type: ignore[return-value]
+
+    def stop(self) -> None:
+        """Ask the thread to end; it does so at once, or after the exchange in progress (under a second)."""
+        self._stopping.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        driver = self._driver
+        if driver is not None:
+            driver.channel.link.wake()
+
+    # --- the thread
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._turn()
+            except DriverError as error:
+                self._failed(error)
+        self._close()
+
+    def _turn(self) -> None:
+        if self._sale():
+            self._during_sale()
+            return
+        if self.device.share == "never":
+            self._look_only()
+            return
+        driver = self._driver or self._open()
+        self._serve(driver)
+        now = time.monotonic()
+        if now >= self._next_poll:
+            self._next_poll = now + self.device.poll_s
+            self._poll(driver)
+            if self.device.share == "idle":
+                self._close()
+                self._idle(self._next_poll - time.monotonic())
+                return
+        self._listen(driver)
+
+    def _open(self) -> Driver:
+        driver = catalog.open_driver(
+            self.device.family,
+            self.device.port,
+            self.device.options,
+            baud=self.device.baud,
+            flow=self.device.flow,
+            yield_now=self._yield_now,
+            share=self.device.share != "own",
+        )
+        self._driver = driver
+        self._identified = False
+        self._next_poll = 0.0
+        return driver
+
+    def _yield_now(self) -> bool:
+        return self._stopping.is_set() or self._sale()
+
+    def _poll(self, driver: Driver) -> None:
+        started = time.monotonic()
+        readings = driver.check_health(Level.INTERNAL)
+        self.took_ms = (time.monotonic() - started) * 1000
+        self._report(readings)
+        if not self._identified:
+            self._identify(driver)
+        elif time.monotonic() - self._counted_at > _STATISTICS_S:
+            self._count(driver)
+
+    def _report(self, readings: Mapping[str, Reading]) -> None:
+        self.last_answer_at = time.monotonic()
+        self.detail = ""
+        self._sink.observe(self.device.name, {**readings, "port": _PORT_OK, "reply": _REPLY_OK})
+
+    def _identify(self, driver: Driver) -> None:
+        try:
+            identity = driver.identify()
+        except (NoReply, BadReply, Refused):
+            return  # the poll has just worked, so the next one tries again
+        self._identified = True
+        self._sink.identified(self.device.name, identity)
+
+    def _count(self, driver: Driver) -> None:
+        self._counted_at = time.monotonic()
+        try:
+            statistics = driver.statistics()
+        except (LinkLost, Yielded):
+            raise
+        except DriverError:
+            return
+        self._sink.counted(self.device.name, statistics)
+
+    def _listen(self, driver: Driver) -> None:
+        left = self._next_poll - time.monotonic()
+        if left <= 0 or self._stopping.is_set():
+            return
+        data = driver.channel.link.read(left)
+        if not data:
+            return
+        readings = driver.receive(data)
+        if readings:
+            self._report(readings)
+        if getattr(driver, "wants_check", False):
+            self._next_poll = 0.0
+
+    def _serve(self, driver: Driver) -> None:
+        """Do what other threads asked for."""
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                job.answer = job.verb(driver)
+            except Exception as error:  # it belongs to whoever asked
+                job.error = error
+                if isinstance(error, LinkLost):
+                    raise
+            finally:
+                job.done.set()
+
+    def _refuse_jobs(self, error: DriverError) -> None:
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            job.error = error
+            job.done.set()
+
+    # --- when it does not answer
+
+    def _failed(self, error: DriverError) -> None:
+        if isinstance(error, Yielded):
+            return
+        self.detail = str(error)
+        port, reply = _meaning(error)
+        cause = error.cause
+        readings = {name: unknown(cause) for name in self.family.driver.READINGS}
+        readings["port"] = port
+        readings["reply"] = reply
+        self._sink.observe(self.device.name, readings)
+        if isinstance(error, LinkLost | PortBusy | PortDenied):
+            self._refuse_jobs(error)
+            self._close()
+            self._idle(max(_REOPEN_S, min(self.device.poll_s, 5.0)))
+
+    def _during_sale(self) -> None:
+        self._refuse_jobs(Yielded("a sale is going on"))
+        if self.device.share == "idle":
+            self._close()
+        self._idle(_SALE_S)
+
+    def _look_only(self) -> None:
+        """Side channels alone: is the port there, and who holds it. The device itself stays unknown."""
+        self._refuse_jobs(PortBusy(self.device.port, "the payment application, by configuration"))
+        readings = {name: unknown(Cause.NOT_ASKED) for name in self.family.driver.READINGS}
+        there = Path(self.device.port).exists()
+        self.detail = "" if there else f"{self.device.port} does not exist"
+        readings["port"] = known("ok" if there else "lost")
+        readings["reply"] = unknown(Cause.NOT_ASKED)
+        self._sink.observe(self.device.name, readings)
+        self._idle(self.device.poll_s)
+
+    def _idle(self, seconds: float) -> None:
+        self._stopping.wait(max(0.0, seconds))
+
+    def _close(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.channel.link.close()
+
+    def holder(self) -> str:
+        """Who else holds the port now; empty for nobody that can be seen."""
+        return who_holds(self.device.port) or ""
+
+
+_PORT_OK = known("ok")
+_REPLY_OK = known("ok")
+
+
+def _meaning(error: DriverError) -> tuple[Reading, Reading]:
+    """What a failed exchange says of the port and of the device's answering."""
+    match error:
+        case LinkLost():
+            return known("lost"), unknown(Cause.PORT_LOST)
+        case PortBusy():
+            return known("busy"), unknown(Cause.PORT_BUSY)
+        case PortDenied():
+            return known("denied"), unknown(Cause.PORT_DENIED)
+        case BadReply():
+            return _PORT_OK, known("bad", error.raw[:16])
+        case NoReply():
+            return _PORT_OK, known("none")
+        case _:
+            return _PORT_OK, _REPLY_OK

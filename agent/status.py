@@ -1,0 +1,111 @@
+"""`posdiag status`: what the running daemon knows, from the file that it keeps for the till's screen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from agent import config_file
+from agent.cli import EXIT_FAULTS, EXIT_OK, fail
+from agent.core import STATUS_S
+from agent.show import age, table
+from agent.wire import WireError, epoch
+
+_STALE_S = 3 * STATUS_S
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """Print it. 0 healthy, 1 faults, 2 no daemon to be heard."""
+    try:
+        config = config_file.check(args.config)
+    except config_file.ConfigError as error:
+        return fail(error)
+    run_dir = Path(config.paths.run_dir)
+    path = run_dir / "status.json"
+    try:
+        status = json.loads(path.read_bytes())
+        written = epoch(status["at"])
+    except FileNotFoundError:
+        return fail(f"no daemon has run with this configuration: {path} does not exist")
+    except (OSError, ValueError, KeyError, TypeError, WireError) as error:
+        return fail(f"{path} cannot be read: {error}")
+    alive = is_running(run_dir)
+    status["daemon"] = "running" if alive else "not running"
+    if args.json:
+        print(json.dumps(status, ensure_ascii=False, indent=2))
+    else:
+        print(render(status, time.time() - written, alive=alive))
+    if not alive:
+        return fail(f"the daemon is not running; this was written {age(time.time() - written)} ago")
+    return EXIT_FAULTS if status["faults"] else EXIT_OK
+
+
+def is_running(run_dir: Path) -> bool:
+    """Whether a daemon answers on this run directory's control socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(run_dir / "control.sock"))
+        except OSError:
+            return False
+    return True
+
+
+def sentence(verdict: dict[str, Any]) -> str:
+    """The verdict as one sentence."""
+    sell = {
+        "yes": "This terminal can sell",
+        "degraded": "This terminal can sell, with something missing",
+        "no": "This terminal cannot take payments",
+        "unknown": "Not known yet whether this terminal can sell",
+    }[verdict["can_sell"]]
+    if verdict["cause"] is None:
+        return f"{sell}."
+    who = "nobody needs to act" if verdict["act"] == "none" else f"{verdict['act']} must act"
+    return f"{sell}: {verdict['cause']}; {who}."
+
+
+def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
+    """The status as text for people."""
+    lines = [sentence(status["verdict"])]
+    if old_s > _STALE_S or not alive:
+        lines.append(f"STALE: written {age(old_s)} ago.")
+    if status["faults"]:
+        lines += ["", fault_table(status["faults"], time.time())]
+    devices = []
+    for name, device in status["devices"].items():
+        readings = status["readings"].get(name, {})
+        facts = ", ".join(f"{key} {shown(value)}" for key, value in readings.items() if key not in {"port", "reply"})
+        devices.append((name, device["family"], device["model"] or "-", shown(readings.get("port", "-")), facts or "-"))
+    lines += ["", table(("device", "family", "model", "port", "readings"), devices)]
+    link = status.get("link", {})
+    broker = "connected" if status["connected"] else f"not connected: {link.get('error') or 'connecting'}"
+    lines += ["", f"broker   {broker}"]
+    for key in ("case", "center"):
+        if status[key]:
+            lines.append(f"{key:8} " + ", ".join(f"{k} {v}" for k, v in status[key].items()))
+    if status["support"]:
+        lines.append(f"support  {status['support']}")
+    lines += [f"problem  {problem}" for problem in status.get("problems", ())]
+    return "\n".join(lines)
+
+
+def shown(value: object) -> str:
+    """A reading for people: its value, or that it is unknown and why."""
+    return f"unknown ({value['error']})" if isinstance(value, dict) else str(value)
+
+
+def fault_table(faults: list[dict[str, Any]], now: float) -> str:
+    """Roots first, each with what it explains behind it."""
+    rows = []
+    for fault in sorted(faults, key=lambda f: (f["cause"] is not None, f["fault"])):
+        evidence = " ".join(f"{key}={value}" for key, value in fault["evidence"].items())
+        explained = f"because of {fault['cause']}" if fault["cause"] else "root"
+        rows.append(
+            (fault["fault"], fault["severity"], age(now - epoch(fault["first_at"])), explained, fault["act"], evidence)
+        )
+    return table(("fault", "severity", "age", "explained", "who acts", "evidence"), rows)

@@ -1,0 +1,24 @@
+"""The verbs of `posdiag center`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Called by the command line of the agent through the entry point."""
+    center = verbs.add_parser("center", help="the support center")
+    what = center.add_subparsers(metavar="WHAT", required=True)
+    watch = what.add_parser("watch", help="an independent subscriber: the fault topics as a live table")
+    watch.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
+    watch.add_argument("--estate", default="+", help="only this estate")
+    watch.add_argument("--terminal", default="+", help="only this terminal")
+    watch.add_argument("--json", action="store_true", help="one JSON object a message")
+    watch.add_argument("--seconds", type=float, default=0, metavar="S", help="end after so long; 0 for never")
+    watch.set_defaults(run=_watch)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from center.watch import run_watch  # noqa: PLC0415 - rich and pydantic take a moment
+
+    return run_watch(args)

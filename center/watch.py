@@ -1,0 +1,215 @@
+"""`posdiag center watch`: an independent subscriber that shows the fault topics as a live table.
+
+It knows the contract (`agent.wire`) and nothing else of the terminal's code, so that what it shows is what any
+subscriber would get.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from agent import wire
+
+_STYLE = {"critical": "bold red", "major": "red", "minor": "yellow", "warning": "cyan"}
+_REFRESH_S = 0.5
+_CLEARED_SHOWN_S = 20.0
+
+
+@dataclass(slots=True)
+class Fleet:
+    """What the retained topics say, by terminal ("estate/terminal")."""
+
+    states: dict[str, wire.StateMessage] = field(default_factory=dict)
+    faults: dict[tuple[str, str], wire.FaultMessage] = field(default_factory=dict)
+    cleared_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    refused: int = 0
+
+    def take(self, topic: str, payload: bytes) -> tuple[str, wire.StateMessage | wire.FaultMessage] | None:
+        """Take one message in; the terminal and the message, or None for what was refused or deleted."""
+        try:
+            parsed = wire.parse_topic(topic)
+            terminal = f"{parsed.estate}/{parsed.terminal}"
+            if parsed.kind == "state" and payload:
+                state = wire.decode(wire.StateMessage, payload)
+                self.states[terminal] = state
+                return terminal, state
+            if parsed.kind == "fault" and len(parsed.rest) == 3 and payload:
+                fault = wire.decode(wire.FaultMessage, payload)
+                key = (terminal, "/".join(parsed.rest[1:]))
+                self.faults[key] = fault
+                if fault.state == "cleared":
+                    self.cleared_at[key] = time.monotonic()
+                return terminal, fault
+        except wire.WireError:
+            self.refused += 1
+        return None
+
+    def shown(self) -> list[tuple[str, wire.FaultMessage]]:
+        """Raised faults, roots first, and those cleared a moment ago."""
+        now = time.monotonic()
+        rows = [
+            (terminal, fault)
+            for (terminal, key), fault in self.faults.items()
+            if fault.state != "cleared" or now - self.cleared_at.get((terminal, key), 0.0) < _CLEARED_SHOWN_S
+        ]
+        rank = {"critical": 0, "major": 1, "minor": 2, "warning": 3}
+        rows.sort(
+            key=lambda row: (
+                row[1].state == "cleared",
+                row[1].cause is not None,
+                rank[row[1].severity],
+                row[1].first_at,
+            )
+        )
+        return rows
+
+
+def run_watch(args: argparse.Namespace) -> int:
+    """Watch until Ctrl-C or `--seconds`. 0 done, 2 no broker."""
+    url = urlsplit(args.mqtt)
+    if url.scheme != "mqtt" or not url.hostname:
+        print(f"posdiag: {args.mqtt!r} is not mqtt://host:port", file=sys.stderr)
+        return 2
+    fleet = Fleet()
+    changed = threading.Event()
+    printer = None if not args.json and sys.stdout.isatty() else Lines(as_json=args.json)
+    client = _client(args, fleet, changed, printer)
+    try:
+        client.connect(url.hostname, url.port or 1883, keepalive=60)
+    except OSError as error:
+        print(f"posdiag: no broker at {args.mqtt}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    client.loop_start()
+    end = time.monotonic() + args.seconds if args.seconds else None
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if printer is None:
+            _show_live(args, fleet, changed, end)
+        else:
+            while end is None or time.monotonic() < end:
+                changed.wait(_REFRESH_S)
+                changed.clear()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        client.disconnect()
+        client.loop_stop()
+    return 0
+
+
+def _client(args: argparse.Namespace, fleet: Fleet, changed: threading.Event, printer: Lines | None) -> paho.Client:
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    base = f"{wire.PREFIX}/{args.estate}/{args.terminal}"
+
+    def on_connect(client: paho.Client, _data: object, _flags: object, _reason: object, _properties: object) -> None:
+        client.subscribe([(f"{base}/fault/+/+", 1), (f"{base}/state", 1)])
+
+    def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        taken = fleet.take(message.topic, bytes(message.payload))
+        if taken is not None and printer is not None:
+            printer.show(*taken)
+        changed.set()
+
+    client.on_connect = on_connect
+    client.on_message = on_message
+    return client
+
+
+class Lines:
+    """One line a message, for pipes and programs."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def show(self, terminal: str, message: wire.StateMessage | wire.FaultMessage) -> None:
+        """Print it at once."""
+        if self._as_json:
+            print(json.dumps({"terminal": terminal, **wire.to_json(message)}, ensure_ascii=False), flush=True)
+        elif isinstance(message, wire.FaultMessage):
+            because = f" because of {message.cause}" if message.cause else ""
+            facts = _facts(message.evidence)
+            line = f"{message.last_at} {terminal} {message.fault} {message.state}{because} {facts}"
+            print(_clean(line).rstrip(), flush=True)
+        else:
+            print(_clean(f"{message.at} {terminal} {message.status}: {_verdict(message)}"), flush=True)
+
+
+def _show_live(args: argparse.Namespace, fleet: Fleet, changed: threading.Event, end: float | None) -> None:
+    console = Console()
+    with Live(_picture(args, fleet), console=console, auto_refresh=False, screen=False) as live:
+        while end is None or time.monotonic() < end:
+            changed.wait(_REFRESH_S)
+            changed.clear()
+            live.update(_picture(args, fleet), refresh=True)
+
+
+def _picture(args: argparse.Namespace, fleet: Fleet) -> Group:
+    states = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("terminal", "status", "verdict"):
+        states.add_column(column)
+    for terminal, state in sorted(fleet.states.items()):
+        states.add_row(_text(terminal), _text(state.status), _text(_verdict(state)))
+    faults = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("terminal", "fault", "severity", "state", "age", "because of", "who acts", "evidence"):
+        faults.add_column(column)
+    for terminal, fault in fleet.shown():
+        style = "green" if fault.state == "cleared" else _STYLE[fault.severity]
+        faults.add_row(
+            _text(terminal),
+            Text(fault.fault, style=style),
+            _text(fault.severity),
+            _text(fault.state),
+            _text(_age(fault)),
+            _text(fault.cause or "- (root)"),
+            _text(fault.act),
+            _text(_facts(fault.evidence)),
+        )
+    parts: list[Any] = [Text(f"watching {args.mqtt}  ·  Ctrl-C ends", style="dim"), states, Text()]
+    parts.append(faults if faults.row_count else Text("no faults", style="green"))
+    if fleet.refused:
+        parts.append(Text(f"{fleet.refused} messages were not of the contract and were refused", style="yellow"))
+    return Group(*parts)
+
+
+def _verdict(state: wire.StateMessage) -> str:
+    if state.status == "offline":
+        return f"offline ({state.reason})"
+    if state.verdict is None:
+        return "-"
+    cause = f" because of {state.verdict.cause}, {state.verdict.act} acts" if state.verdict.cause else ""
+    return f"can sell: {state.verdict.can_sell}{cause}"
+
+
+def _age(fault: wire.FaultMessage) -> str:
+    seconds = max(0, round(time.time() - wire.epoch(fault.first_at)))
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+
+
+def _facts(evidence: Any) -> str:
+    return " ".join(f"{name}={value}" for name, value in evidence.items())
+
+
+def _text(text: str) -> Text:
+    """Plain text: what a terminal says is never markup."""
+    return Text(_clean(text))
+
+
+def _clean(text: str) -> str:
+    """Without control characters, which could write anywhere on the screen."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

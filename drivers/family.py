@@ -21,6 +21,8 @@ class Family:
     flow: Literal["none", "rtscts", "xonxoff", "dsrdtr"] = "none"
     options: tuple[str, ...] = ()
     """Legal keys of the device's `options` table."""
+    link: Literal["serial", "input"] = "serial"
+    """What its port is: a serial line, or a node of the kernel's input devices."""
     probe_order: int = 50
     """`discover` asks low numbers first: a question that other devices ignore comes before one that could print."""
 

@@ -1,4 +1,4 @@
-"""Fixtures for tests that need a terminal: `pos_terminal` (one, defaults) and `pos_terminal_factory` (as many as wanted)."""
+"""Fixtures for tests that need a terminal: `pos_terminal`, and `pos_terminal_factory` for several."""
 
 from __future__ import annotations
 

@@ -125,6 +125,11 @@ def _build(kind: Any, value: Any) -> Any:
     return kind(**out)
 
 
+_SOURCES = frozenset(
+    {"power", "nut", "network", "system", "boots", "firmware", "security", "agent", "trends", "report"}
+)
+
+
 def _contradictions(config: Config) -> Iterator[str]:
     """What no single field can know."""
     if config.terminal.id in RESERVED_TERMINALS:
@@ -134,6 +139,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     units: dict[str, str] = {}
     for number, device in enumerate(config.device):
         where = f"device[{number}]"
+        if device.name in _SOURCES:
+            yield f"{where}.name = {device.name!r}: is the name of a probe"
         if device.name in seen:
             yield f"{where}.name = {device.name!r}: {seen[device.name]} is called that too"
         seen[device.name] = where
@@ -162,16 +169,13 @@ def _bad_device(device: DeviceConfig, where: str, units: dict[str, str]) -> Iter
 
     try:
         family = catalog.family(device.family)
-    except LookupError:
-        near = difflib.get_close_matches(device.family, catalog.words(), n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        yield f"{where}.family = {device.family!r}: unknown family{hint} (there are {', '.join(catalog.words())})"
+    except catalog.UnknownFamily as error:
+        yield f"{where}.family: {error}"
         return
     if family.unit in units:
         yield f"{where}.family = {device.family!r}: {units[family.unit]} is a {family.unit} already; one each"
     units[family.unit] = where
-    for key in device.options:
-        if key not in family.options:
-            near = difflib.get_close_matches(key, family.options, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; legal are {', '.join(family.options) or 'none'}"
-            yield f"{where}.options.{key}: unknown option of {device.family}{hint}"
+    try:
+        catalog.check_options(family, device.options)
+    except catalog.UnknownOption as error:
+        yield f"{where}.options: {error}"

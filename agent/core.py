@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -27,8 +27,13 @@ STATUS_S = 30.0  # how old status.json may be before its reader may think that t
 class Queue(Protocol):
     """What the core needs of the outbox."""
 
-    def put(self, kind: wire.QueuedClass, body: dict[str, Any], *, suffix: str | None = None) -> int:
-        """Keep one queued message; durable on return for events and results."""
+    def put_all(
+        self,
+        messages: Sequence[tuple[wire.QueuedClass, Mapping[str, Any], str]],
+        *,
+        faults: Mapping[str, str | None] | None = None,
+    ) -> list[int]:
+        """Keep (class, body without header, topic suffix or "") and faults' texts; on disk at return."""
 
 
 class Publisher(Protocol):
@@ -36,9 +41,6 @@ class Publisher(Protocol):
 
     def publish_retained(self, suffix: str, payload: bytes, kind: str) -> None:
         """Send the value now if connected, and again after each connect. `kind` is a row of wire.DELIVERY."""
-
-    def kick(self) -> None:
-        """New rows wait in the outbox."""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,6 @@ class Core:
         boot: int,
         devices: Iterable[DeviceInfo],
         commands: tuple[str, ...] = (),
-        save_faults: Callable[[Iterable[Fault]], None] = lambda _faults: None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -80,7 +81,6 @@ class Core:
         self._boot = boot
         self.devices = {device.name: device for device in devices}
         self._commands = commands
-        self._save_faults = save_faults
         self._lock = threading.RLock()
         self._latest: dict[str, dict[str, Reading]] = {}
         self._explained: dict[str, Fault] = {}
@@ -150,9 +150,7 @@ class Core:
 
     def event(self, event: str, data: Mapping[str, Any]) -> None:
         """One line of the log, durable on return."""
-        body = {**self.header(), "event": event, "data": dict(data)}
-        self._outbox.put("event", body)
-        self._publisher.kick()
+        self._outbox.put_all([("event", {"event": event, "data": dict(data)}, "")])
 
     def connected(self, conn: int) -> None:
         """The broker took us: retained state is sent again by the uplink; the digest goes out anew."""
@@ -176,37 +174,39 @@ class Core:
 
     # --- faults
 
-    def restore(self, faults: Iterable[Fault]) -> None:
+    def restore(self, faults: Mapping[str, Fault]) -> None:
         """Faults that were raised when the agent last stopped; their rules go on from there."""
         with self._lock:
-            self._rules.restore(list(faults))
-            self._explained = explain(self._rules.raised().values(), self._topology)
-            for fault in self._explained.values():
-                self._publish_fault(fault)
-            self._judge()
+            orphans = self._rules.restore(faults)
+            gone = [Transition("fault.cleared", replace(fault, state="cleared")) for fault in orphans]
+            self._explained = dict(faults)
+            self._apply(gone, force=True)
 
-    def _apply(self, transitions: list[Transition]) -> None:
-        if not transitions:
+    def _apply(self, transitions: list[Transition], *, force: bool = False) -> None:
+        """Explain anew, store what changed in one transaction, then send it."""
+        if not transitions and not force:
             return
         explained = explain(self._rules.raised().values(), self._topology)
-        changed = {transition.fault.key for transition in transitions}
-        for transition in transitions:
-            fault = explained.get(transition.fault.key, transition.fault)
-            self._log(transition.event, fault)
+        told = [(t.event, explained.get(t.fault.key, t.fault)) for t in transitions]
+        changed = {fault.key for _, fault in told}
         for key, fault in explained.items():
             before = self._explained.get(key)
             if key not in changed and before is not None and _relabelled(before, fault):
-                self._log("fault.changed", fault)
+                told.append(("fault.changed", fault))
+        kept: dict[str, str | None] = {key: None for key in self._explained if key not in explained}
+        kept |= {fault.key: _fault_text(fault) for _, fault in told if fault.key in explained}
+        self._outbox.put_all(
+            [("event", {"event": event, "data": wire.to_json(self._body(fault))}, "") for event, fault in told],
+            faults=kept,
+        )
         self._explained = explained
-        self._save_faults(explained.values())
-        self._publisher.kick()
+        for fault in {fault.key: fault for _, fault in told}.values():
+            self._publish_fault(fault)
+        if force:
+            for fault in explained.values():
+                self._publish_fault(fault)
         self._want_digest()
         self._judge()
-
-    def _log(self, event: str, fault: Fault) -> None:
-        body = wire.to_json(self._body(fault))
-        self._outbox.put("event", {**self.header(), "event": event, "data": body})
-        self._publish_fault(fault)
 
     def _body(self, fault: Fault) -> wire.FaultBody:
         return wire.FaultBody(**self._body_fields(fault))
@@ -398,6 +398,16 @@ class Core:
             part.replace(self._status_path)
         except OSError:
             part.unlink(missing_ok=True)
+
+
+def _fault_text(fault: Fault) -> str:
+    return json.dumps(asdict(fault), ensure_ascii=False)
+
+
+def fault_from_text(text: str) -> Fault:
+    """The inverse of what the store keeps. Raises ValueError or TypeError for what an older version wrote otherwise."""
+    values = json.loads(text)
+    return Fault(**{**values, "symptoms": tuple(values["symptoms"])})
 
 
 def _relabelled(before: Fault, now: Fault) -> bool:

@@ -76,6 +76,7 @@ class Channel:
         """
         self.settle()
         self._unasked(self.link.drain())
+        self._give_way()
         deadline = Deadline(deadline_s, self.clock)
         self.link.write(request)
         seen = bytearray()
@@ -106,8 +107,7 @@ class Channel:
     def wait(self, deadline: Deadline) -> bytes:
         """The next bytes, or b"" once the deadline has passed. Raises Yielded when a sale begins."""
         while True:
-            if self._yield_now():
-                raise Yielded("a sale began")
+            self._give_way()
             left = deadline.remaining_s()
             data = self.link.read(min(left, _SLICE_S))
             if data or deadline.expired:
@@ -128,6 +128,10 @@ class Channel:
             self._quiet = Deadline(self._quiet_s, self.clock)
             if patience.expired:
                 raise BadReply("nothing", data, "the line is never quiet")
+
+    def _give_way(self) -> None:
+        if self._yield_now():
+            raise Yielded("a sale began")
 
     def _unasked(self, data: bytes) -> None:
         if data and self.on_unasked is not None:

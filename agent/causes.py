@@ -44,16 +44,32 @@ def explain(faults: Iterable[Fault], topology: Topology) -> dict[str, Fault]:
 
 
 def _cause_of(key: str, raised: Mapping[str, Fault], topology: Topology) -> str | None:
-    kind = VOCABULARY.get(key)
-    if kind is None:
-        return None
-    for pattern in kind.explained_by:
-        unit, _, name = pattern.partition("/")
-        candidates = [pattern] if name != "*" else sorted(k for k in raised if k.startswith(f"{unit}/"))
-        for candidate in candidates:
-            if candidate in raised and candidate != key and _applies(key, candidate, topology):
-                return candidate
+    """The nearest raised fault along the relations. What lies between need not be raised: its delay may be longer."""
+    seen = {key}
+    ring = [key]
+    while ring:
+        further: list[str] = []
+        for effect in ring:
+            for candidate in _may_explain(effect):
+                if candidate in seen or not _applies(effect, candidate, topology):
+                    continue
+                if candidate in raised:
+                    return candidate
+                seen.add(candidate)
+                if not candidate.startswith("power/"):  # power is measured in seconds: what is not raised is not so
+                    further.append(candidate)
+        ring = further
     return None
+
+
+def _may_explain(key: str) -> Iterable[str]:
+    kind = VOCABULARY.get(key)
+    for pattern in kind.explained_by if kind is not None else ():
+        unit, _, name = pattern.partition("/")
+        if name == "*":
+            yield from (other for other in VOCABULARY if other.startswith(f"{unit}/"))
+        else:
+            yield pattern
 
 
 _POWER_LOSS = {

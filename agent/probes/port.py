@@ -215,7 +215,7 @@ class PortWorker(threading.Thread):
         if isinstance(error, Yielded):
             return
         self.detail = str(error)
-        port, reply = _meaning(error)
+        port, reply = meaning(error)
         cause = error.cause
         readings = {name: unknown(cause) for name in self.family.driver.READINGS}
         readings["port"] = port
@@ -260,7 +260,7 @@ _PORT_OK = known("ok")
 _REPLY_OK = known("ok")
 
 
-def _meaning(error: DriverError) -> tuple[Reading, Reading]:
+def meaning(error: DriverError) -> tuple[Reading, Reading]:
     """What a failed exchange says of the port and of the device's answering."""
     match error:
         case LinkLost():

@@ -1,0 +1,120 @@
+"""Which fault explains which, as a table; the order in which faults are given is nothing."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from agent.causes import Topology, act_of, explain, verdict
+from agent.model import Fault
+from agent.vocabulary import VOCABULARY
+
+MODEM = Topology(powered_by={"printer": "mains", "reader": "battery", "modem": "host"}, bearer="modem")
+CABLE = Topology(powered_by={"printer": "mains"}, bearer="ethernet")
+
+
+def fault(key: str, first_at: float = 100.0) -> Fault:
+    return Fault(
+        key=key,
+        state="raised",
+        severity=VOCABULARY[key].severity,
+        device=key.partition("/")[0],
+        first_at=first_at,
+        last_at=first_at,
+    )
+
+
+CASES = [
+    (MODEM, ["printer/paper_out"], {"printer/paper_out": None}),
+    (MODEM, ["power/mains_lost", "printer/no_reply"], {"printer/no_reply": "power/mains_lost"}),
+    (MODEM, ["power/mains_lost", "reader/no_reply"], {"reader/no_reply": None}),
+    (CABLE, ["power/overheat", "printer/no_reply"], {"printer/no_reply": None}),
+    (MODEM, ["printer/port_lost", "printer/no_reply", "power/mains_lost"], {"printer/no_reply": "printer/port_lost"}),
+    (
+        MODEM,
+        ["modem/sim_absent", "modem/no_network", "modem/no_data", "network/link_down", "network/dns_failed"],
+        {
+            "modem/sim_absent": None,
+            "modem/no_network": "modem/sim_absent",
+            "modem/no_data": "modem/no_network",
+            "network/link_down": "modem/no_data",
+        },
+    ),
+    (CABLE, ["modem/no_data", "network/link_down"], {"network/link_down": None}),
+    (MODEM, ["system/clock_wrong", "network/tls_failed"], {"network/tls_failed": "system/clock_wrong"}),
+    (
+        MODEM,
+        ["printer/paper_out", "network/gateway_unreachable", "network/acquirer_unreachable"],
+        {"printer/paper_out": None, "network/acquirer_unreachable": "network/gateway_unreachable"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("topology", "raised", "expected"), CASES)
+def test_each_fault_has_its_nearest_cause_in_any_order(topology, raised, expected):
+    orders = itertools.islice(itertools.permutations(raised), 24)
+    results = [explain([fault(key) for key in order], topology) for order in orders]
+    for result in results:
+        assert {key: result[key].cause for key in expected} == expected
+        assert result == results[0]
+
+
+def test_a_root_names_everything_it_explains_however_far():
+    explained = explain(
+        [fault("modem/sim_absent"), fault("modem/no_network"), fault("modem/no_data"), fault("network/link_down")],
+        MODEM,
+    )
+    assert explained["modem/sim_absent"].symptoms == ("modem/no_data", "modem/no_network", "network/link_down")
+
+
+def test_a_symptom_that_outlives_its_cause_becomes_a_root():
+    assert explain([fault("printer/no_reply")], MODEM)["printer/no_reply"].cause is None
+
+
+def test_relations_never_run_in_a_circle_whatever_is_raised():
+    random.seed(7)
+    keys = sorted(VOCABULARY)
+    for _ in range(300):
+        explained = explain([fault(key) for key in random.sample(keys, 25)], MODEM)
+        for key in explained:
+            seen, at = set(), key
+            while at is not None:
+                assert at not in seen, f"{key} explains itself"
+                seen.add(at)
+                at = explained[at].cause
+
+
+def test_the_verdict_follows_the_worst_root_and_not_its_symptoms():
+    explained = explain(
+        [
+            fault("printer/paper_out", 1),
+            fault("modem/sim_absent", 2),
+            fault("modem/no_data", 3),
+            fault("network/link_down", 4),
+        ],
+        MODEM,
+    )
+    answer = verdict(explained)
+    assert (answer.can_sell, answer.cause, answer.act, answer.since) == ("no", "modem/sim_absent", "merchant", 2)
+
+
+def test_a_printer_fault_alone_leaves_selling_possible():
+    assert verdict(explain([fault("printer/paper_out")], MODEM)).can_sell == "degraded"
+
+
+def test_nothing_known_is_never_good():
+    assert verdict({}, blind=["reader"]).can_sell == "unknown"
+    assert verdict(explain([fault("printer/paper_near_end")], MODEM), blind=["reader"]).can_sell == "unknown"
+    assert verdict({}).can_sell == "yes"
+
+
+def test_every_kind_says_who_acts():
+    assert {act_of(key) for key in VOCABULARY} == {"merchant", "support", "technician", "operator", "none"}
+
+
+def test_every_relation_of_the_vocabulary_names_a_kind():
+    for kind in VOCABULARY.values():
+        for pattern in kind.explained_by:
+            assert pattern in VOCABULARY or pattern == "power/*"

@@ -1,0 +1,31 @@
+"""A sale is seen from the lock that the payment application holds, and never disturbs it."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+
+from agent.sale import SaleLock
+from tests.wait import wait_until
+
+HOLD = "import fcntl,sys,time; f=open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
+
+
+def test_a_sale_is_seen_while_another_process_holds_the_lock_and_no_longer(tmp_path):
+    sale = SaleLock(tmp_path / "busy.lock")
+    assert not sale.held()
+    with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "busy.lock"], stdout=subprocess.PIPE) as app:
+        assert app.stdout.readline() == b"held\n"
+        wait_until(sale.held, 0.2)
+        app.kill()
+    wait_until(lambda: not sale.held(), 0.5)
+
+
+def test_looking_takes_no_lock(tmp_path):
+    sale = SaleLock(tmp_path / "busy.lock")
+    for _ in range(200):
+        sale._asked_at = float("-inf")
+        sale.held()
+        with (tmp_path / "busy.lock").open() as app:
+            fcntl.flock(app, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
+import firmware_notes
 from simulator.device import Device
 
 
@@ -46,3 +50,10 @@ class Bench:
         for name, value in state.items():
             self.device.set(name, value)
         return self.heard()
+
+
+def golden(family: str) -> dict[str, bytes]:
+    """The family's golden frames by name: what driver and device both are held to."""
+    path = Path(firmware_notes.__file__).parent / family / "golden.toml"
+    frames = tomllib.loads(path.read_text(encoding="utf-8"))["frame"]
+    return {frame["name"]: bytes.fromhex(frame["hex"]) for frame in frames}

@@ -28,14 +28,11 @@ from drivers.driver import Driver
 from drivers.errors import BadReply, Unsupported
 from drivers.exchange import Channel
 from drivers.family import Family
+from drivers.held import HELD, held
 from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Value, known, unknown
 
-SOME_AFTER_S = 1.0  # shorter presses are typing: telling them would tell how many keys were typed, and how fast
-NAME_AFTER_S = 5.0  # nobody holds a key that long while typing a number
 _REPLY_S = 0.2  # the answer comes from the kernel
 _NOT_POSSIBLE = {errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
-
-HELD = ReadingSpec(about='the key that is held for more than a second: "none", "some", or its name from 5 s on')
 
 
 class Evdev(Driver):
@@ -144,11 +141,10 @@ class Evdev(Driver):
     def _held(self) -> Reading:
         if self._doubt is not None:
             return unknown(self._doubt)
-        now = self.channel.clock()
-        code, since = min(self._down.items(), key=lambda item: item[1], default=(0, now))
-        if now - since >= NAME_AFTER_S:
-            return known(key_name(code))
-        return known("some" if self._down and now - since >= SOME_AFTER_S else "none")
+        if not self._down:
+            return known("none")
+        code, since = min(self._down.items(), key=lambda item: item[1])
+        return held(key_name(code), self.channel.clock() - since)
 
 
 class _Ears:

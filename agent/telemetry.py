@@ -1,0 +1,128 @@
+"""Report by exception: which readings are worth sending, gathered into batches. Pure but for what it remembers."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agent.config import TelemetryConfig
+from agent.wire import CONTENT_DEFLATE, CONTENT_JSON, JsonValue, timestamp
+from drivers.reading import Reading, Readings, Value
+
+BATCH_BYTES: Final = 6000  # estimated; a batch leaves early then, far below the 16 KiB that a packet may have
+SAMPLE_BYTES: Final = 12
+_WINDOW_BITS: Final = 12  # 4 KiB of history is as good as 32 for a batch, and costs an eighth of the memory
+_MEMORY_LEVEL: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DeadBand:
+    """How far a number must move from the value last sent: by `absolute`, or by `relative` of that value if more."""
+
+    absolute: float
+    relative: float = 0.0
+
+    def holds(self, sent: float, now: float) -> bool:
+        """Whether the move is too small to be told."""
+        return abs(now - sent) < max(self.absolute, self.relative * abs(sent))
+
+
+DEAD_BANDS: Final[Mapping[str, DeadBand]] = {
+    "dbm": DeadBand(3),  # a still modem wanders by one or two
+    "db": DeadBand(2),
+    "percent": DeadBand(1),
+    "mv": DeadBand(50),
+    "c": DeadBand(1),
+    "ms": DeadBand(20, 0.25),  # a time over a network is never the same twice
+    "s": DeadBand(60, 0.05),
+    "bytes": DeadBand(1_048_576, 0.05),
+    "kib": DeadBand(1024, 0.05),
+}
+"""By unit as it stands in the inventory; a number of another unit, a word and a truth are told at every change."""
+
+QUIET: Final = frozenset({"clock_utc", "uptime_s"})  # change by themselves each time; the heartbeat carries them
+
+
+class Telemetry:
+    """Collects what changed. Not thread-safe. `units` maps metric (`device.reading`) to unit, as in the inventory."""
+
+    def __init__(self, config: TelemetryConfig, units: Mapping[str, str] | None = None) -> None:
+        self._config = config
+        self._units: dict[str, str] = dict(units or {})
+        self._sent: dict[str, dict[str, tuple[Value | str, bool, float]]] = {}
+        self._samples: list[tuple[int, dict[str, JsonValue]]] = []
+        self._began = 0.0
+        self._bytes = 0
+
+    def learn(self, units: Mapping[str, str]) -> None:
+        """Add metrics and their units."""
+        self._units.update(units)
+
+    def offer(self, device: str, readings: Readings, now: float) -> None:
+        """Take note of readings made at `now` (monotonic s): what changed, failed otherwise, or was long unsaid."""
+        sent = self._sent.setdefault(device, {})
+        changed: dict[str, JsonValue] = {}
+        for name, reading in readings.items():
+            last = sent.get(name)
+            if (
+                last is not None
+                and now - last[2] < self._config.heartbeat_s
+                and self._same(device, name, reading, last)
+            ):
+                continue
+            failed = reading.value is None
+            value = reading.unknown if reading.value is None else reading.value
+            assert value is not None  # noqa: S101 - a Reading has one or the other
+            sent[name] = (value, failed, now)
+            changed[f"{device}.{name}"] = {"error": value} if failed else value
+        if changed:
+            self._add(changed, now)
+
+    def _same(self, device: str, name: str, reading: Reading, last: tuple[Value | str, bool, float]) -> bool:
+        told, failed, _ = last
+        value = reading.value
+        if value is None or failed:
+            return failed and told == reading.unknown
+        if told == value or name in QUIET:
+            return True
+        if isinstance(value, str | bool) or isinstance(told, str | bool):
+            return False
+        band = DEAD_BANDS.get(self._units.get(f"{device}.{name}", ""))
+        return band is not None and band.holds(told, value)
+
+    def _add(self, changed: dict[str, JsonValue], now: float) -> None:
+        if not self._samples:
+            self._began = now
+        self._samples.append((round((now - self._began) * 1000), changed))
+        self._bytes += SAMPLE_BYTES + sum(len(metric) + len(str(value)) + 6 for metric, value in changed.items())
+
+    def due_at(self) -> float | None:
+        """When the batch should leave (monotonic s); None while there is nothing to say."""
+        if not self._samples:
+            return None
+        return self._began if self._bytes >= BATCH_BYTES else self._began + self._config.batch_s
+
+    def take(self, now: float, wall: float, up_ms: int) -> dict[str, Any] | None:
+        """The batch as a body for `Outbox.put("telemetry", …)`, or None. `now`, `wall` and `up_ms` are one moment."""
+        if not self._samples:
+            return None
+        ago = now - self._began
+        samples, self._samples, self._bytes = self._samples, [], 0
+        return {
+            "at": timestamp(wall - ago),
+            "up_ms": up_ms - round(ago * 1000),
+            "samples": [[offset, values] for offset, values in samples],
+        }
+
+    def repeat_all(self) -> None:
+        """Tell every reading again at its next offer, whether it changed or not."""
+        self._sent.clear()
+
+
+def deflate(payload: bytes) -> tuple[bytes, str]:
+    """The payload and its content type: compressed (zlib format, RFC 1950) when that is shorter, else as it is."""
+    compressor = zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
+    small = compressor.compress(payload) + compressor.flush()
+    return (small, CONTENT_DEFLATE) if len(small) < len(payload) else (payload, CONTENT_JSON)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.clock import ManualClock
+from agent.store import FILE, Store, StoreBusy, StoreUnwritable
+
+LIMIT = 4 * 1024 * 1024
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
+    with_file = Store(tmp_path, LIMIT, clock)
+    yield with_file
+    with_file.close()
+
+
+def test_what_is_kept_survives(tmp_path: Path, store: Store, clock: ManualClock) -> None:
+    store.keep("kv", {"iccid": "8986", "gone": "x"})
+    store.keep("kv", {"gone": None})
+    store.keep("fault", {"printer/paper_out": '{"count":1}'})
+    assert [store.bump("boot"), store.bump("boot"), store.bump("conn")] == [1, 2, 1]
+    store.close()
+    again = Store(tmp_path, LIMIT, clock)
+    assert again.kept("kv") == {"iccid": "8986", "boot": "2", "conn": "1"}
+    assert again.kept("fault") == {"printer/paper_out": '{"count":1}'}
+    assert again.bump("conn") == 2
+    assert again.moved_aside is None
+    again.close()
+
+
+def test_the_file_is_for_this_user_only(store: Store) -> None:
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+
+
+def test_a_second_daemon_is_refused(tmp_path: Path, store: Store, clock: ManualClock) -> None:
+    store.keep("kv", {"a": "1"})
+    with pytest.raises(StoreBusy, match="in use"):
+        Store(tmp_path, LIMIT, clock)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not a database at all, but long enough to have a header" * 40, b"SQLite format 3\0" + b"\xff" * 8192],
+    ids=["text", "broken header"],
+)
+def test_a_corrupt_file_is_moved_aside(tmp_path: Path, clock: ManualClock, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    store = Store(tmp_path, LIMIT, clock)
+    assert store.moved_aside is not None
+    assert (tmp_path / store.moved_aside[0]).read_bytes() == content
+    store.keep("kv", {"a": "1"})
+    assert store.problems() == []
+    store.close()
+    assert Store(tmp_path, LIMIT, clock).kept("kv")["a"] == "1"
+
+
+def test_pages_overwritten_inside_are_noticed(tmp_path: Path, clock: ManualClock) -> None:
+    store = Store(tmp_path, LIMIT, clock)
+    store.keep("kv", {f"key{n}": "x" * 200 for n in range(400)})
+    store.close()
+    content = bytearray((tmp_path / FILE).read_bytes())
+    content[8192:40960] = os.urandom(32768)
+    (tmp_path / FILE).write_bytes(content)
+    store = Store(tmp_path, LIMIT, clock)
+    assert store.moved_aside is not None
+    store.close()
+
+
+def test_somebody_elses_database_is_not_written_to(tmp_path: Path, clock: ManualClock) -> None:
+    foreign = sqlite3.connect(tmp_path / FILE)
+    foreign.execute("CREATE TABLE sales (amount)")
+    foreign.commit()
+    foreign.close()
+    store = Store(tmp_path, LIMIT, clock)
+    assert store.moved_aside is not None
+    store.close()
+    kept = sqlite3.connect(tmp_path / store.moved_aside[0])
+    assert kept.execute("SELECT name FROM sqlite_schema").fetchall() == [("sales",)]
+    kept.close()
+
+
+def test_counters_never_come_twice_after_a_loss(tmp_path: Path, clock: ManualClock) -> None:
+    store = Store(tmp_path, LIMIT, clock)
+    before = [store.bump("boot") for _ in range(5)][-1]
+    store.close()
+    (tmp_path / FILE).write_bytes(b"garbage " * 1000)
+    store = Store(tmp_path, LIMIT, clock)
+    first = store.bump("boot")
+    assert first > before + 1_000_000
+    assert store.bump("boot") == first + 1
+    store.close()
+
+
+def test_only_two_corpses_are_kept(tmp_path: Path, clock: ManualClock) -> None:
+    for _ in range(4):
+        clock.advance(60)
+        (tmp_path / FILE).write_bytes(b"garbage " * 1000)
+        Store(tmp_path, LIMIT, clock).close()
+    assert len(list(tmp_path.glob(f"{FILE}.corrupt-*"))) == 2
+
+
+def test_a_directory_that_is_not_there_yet_is_only_a_problem(tmp_path: Path, clock: ManualClock) -> None:
+    obstacle = tmp_path / "state"
+    obstacle.write_text("a file where the directory should be")
+    store = Store(obstacle, LIMIT, clock)
+    assert len(store.problems()) == 1
+    assert str(obstacle) in store.problems()[0]
+    store.keep("kv", {"a": "1"})
+    assert store.get("a") == "1", "memory remembers"
+    assert store.bump("boot") > 1_000_000, "a counter that cannot be read must not start again at 1"
+    with pytest.raises(StoreUnwritable):
+        store.write(lambda _: None, durable=True)
+
+    obstacle.unlink()
+    assert store.recover() is False, "not tried again before its time"
+    clock.advance(6)
+    assert store.recover() is True
+    assert store.problems() == []
+    store.close()
+    again = Store(obstacle, LIMIT, clock)
+    assert again.get("a") == "1", "what memory remembered went to the disk"
+    again.close()
+
+
+def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
+    store.keep("kv", {"a": "1"}, now=False)
+
+    def broken(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO kept VALUES ('kv', 'half', 'x')")
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        store.write(broken, durable=True)
+    query = "SELECT key FROM kept WHERE space = 'kv'"
+    assert store.read(lambda db: db.execute(query).fetchall(), []) == []
+    store.recover()
+    assert store.read(lambda db: db.execute(query).fetchall(), []) == [("a",)]
+
+
+def test_commands_are_remembered_until_they_are_long_expired(tmp_path: Path, store: Store, clock: ManualClock) -> None:
+    assert store.note_command("abc", clock.wall() + 300, "accepted") is True
+    assert store.note_command("abc", clock.wall() + 300, "running") is False
+    store.close()
+    store = Store(tmp_path, LIMIT, clock)
+    assert store.commands() == {"abc": "running"}
+    assert store.note_command("abc", clock.wall() + 300, "running") is False
+    clock.advance(2 * 3600)
+    store.note_command("def", clock.wall() + 300, "accepted")
+    assert store.commands() == {"def": "accepted"}
+    store.close()

@@ -86,10 +86,11 @@ def open_channel(
 ) -> Channel:
     """Open the port as this family needs it; 0 and "" stand for the family's own speed and flow control.
 
-    `wrap` may put something around the link, such as a recorder. Raises LinkLost, PortBusy or PortDenied.
+    `wrap` may put something around the link, such as a recorder; never around a keypad's, where it would see which keys
+    are typed. Raises LinkLost, PortBusy or PortDenied.
     """
     link = _open_link(kind, port, baud, flow or kind.flow, share=share)
-    return Channel(wrap(link) if wrap else link, yield_now=yield_now, quiet_s=quiet_s)
+    return Channel(wrap(link) if wrap and kind.unit != "keypad" else link, yield_now=yield_now, quiet_s=quiet_s)
 
 
 def open_driver(

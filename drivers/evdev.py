@@ -25,7 +25,7 @@ from drivers.codecs.evdev import (
 )
 from drivers.codecs.malformed import Malformed
 from drivers.driver import Driver
-from drivers.errors import BadReply, Unsupported
+from drivers.errors import BadReply, NoReply, Unsupported
 from drivers.exchange import Channel
 from drivers.family import Family
 from drivers.held import HELD, held
@@ -130,13 +130,15 @@ class Evdev(Driver):
                 continue
 
     def _ask(self, question: Question) -> Answer:
-        return self.channel.ask(
-            question.name.lower(),
-            encode_question(question),
-            self._ears,
-            _REPLY_S,
-            lambda answer: answer.question is question,
-        )
+        request = encode_question(question)
+        try:
+            return self.channel.ask(
+                question.name.lower(), request, self._ears, _REPLY_S, lambda answer: answer.question is question
+            )
+        except NoReply as error:
+            raise NoReply(error.asked) from None  # what came instead may be keys that somebody typed
+        except BadReply as error:
+            raise BadReply(error.asked, b"", error.why) from None
 
     def _held(self) -> Reading:
         if self._doubt is not None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from drivers.codecs import szzt
 from drivers.codecs.malformed import Malformed
 from drivers.driver import Driver
-from drivers.errors import BadReply, Refused, Unsupported
+from drivers.errors import BadReply, NoReply, Refused, Unsupported
 from drivers.exchange import Channel
 from drivers.family import Family
 from drivers.held import HELD, held
@@ -76,7 +76,12 @@ class Zt588(Driver):
 
     def _ask(self) -> szzt.Frame:
         self._ears.begin()
-        return self.channel.ask("identity", szzt.encode_identity_question(), self._ears, _REPLY_S, _answers)
+        try:
+            return self.channel.ask("identity", szzt.encode_identity_question(), self._ears, _REPLY_S, _answers)
+        except NoReply as error:
+            raise NoReply(error.asked) from None  # what came instead may be keys that somebody typed
+        except BadReply as error:
+            raise BadReply(error.asked, b"", error.why) from None
 
     def _told(self, frame: szzt.Frame) -> szzt.Identity:
         try:

@@ -162,6 +162,16 @@ def decode_held(bitmap: bytes) -> frozenset[int]:
     )
 
 
+def decode_keys_line(words: str) -> frozenset[int]:
+    """The key codes of a "B: KEY=" line of /proc/bus/input/devices: native longs in hex, the highest first."""
+    bits = array("L").itemsize * 8
+    found: set[int] = set()
+    for place, word in enumerate(reversed(words.split())):
+        number = int(word, 16)
+        found.update(place * bits + bit for bit in range(bits) if number >> bit & 1)
+    return frozenset(found)
+
+
 def decode_ids(data: bytes) -> Ids:
     """The four numbers of EVIOCGID. Raises Malformed."""
     if len(data) != 8:

@@ -79,6 +79,13 @@ def test_a_wrong_check_byte_is_told_apart_from_noise():
         decoder.next()
 
 
+def test_a_frame_without_its_end_byte_is_none_even_when_the_check_byte_fits():
+    frame = bytearray(next(each.data for each in GOLDEN if each.name == "status: no card"))
+    frame[-2] ^= 0x40
+    frame[-1] ^= 0x40
+    assert good(decode(Decoder, bytes(frame))) == []
+
+
 @pytest.mark.parametrize("bit", range(8))
 def test_no_single_flipped_bit_passes(bit):
     frame = next(each.data for each in GOLDEN if each.name == "status: no card")

@@ -182,6 +182,11 @@ def test_another_units_reply_is_no_answer():
     assert values(driver.check_health())["card"] == "absent"
 
 
+def test_the_reply_to_another_command_is_no_answer():
+    with pytest.raises(NoReply):
+        Unit({"status": GOLDEN["version"].data}).driver.check_health()
+
+
 def test_noise_never_reads_as_a_card_or_an_error():
     chance = random.Random(7)
 

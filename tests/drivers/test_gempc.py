@@ -184,13 +184,31 @@ def test_a_late_answer_does_not_answer_the_next_question():
         reader.driver.check_health()
     reader.delay_s = 0.02
     assert card(reader) == "absent"
-    quick = Reader([POWERED, ABSENT])
-    quick.driver.channel._quiet_s = 0.0  # even without the quiet time the number tells them apart
-    quick.delay_s = 0.45
+
+
+def test_an_answer_with_another_number_or_slot_is_no_answer():
+    earlier = ScriptedLink(lambda request: [(0.01, numbered(POWERED, encode(Request.SLOT_STATUS, request[8] - 1)))])
     with pytest.raises(NoReply):
-        quick.driver.check_health()
-    quick.delay_s = 0.1
-    assert card(quick) == "absent"
+        GemPc(Channel(earlier, clock=earlier.clock)).check_health()
+
+    def second_slot(request):
+        frame = bytearray(numbered(POWERED, request))
+        frame[7] ^= 1
+        frame[-1] ^= 1
+        return [(0.01, bytes(frame))]
+
+    other = ScriptedLink(second_slot)
+    with pytest.raises(NoReply):
+        GemPc(Channel(other, clock=other.clock)).check_health()
+
+
+def test_half_a_message_left_on_the_line_does_not_hide_later_notices():
+    reader = Reader([ABSENT, ABSENT, POWERED])
+    reader.driver.check_health()
+    assert reader.driver.receive(POWERED[:9]) == {}
+    reader.slot = [ABSENT, POWERED]
+    reader.driver.check_health()
+    assert reader.driver.receive(PUT_IN)["card"].value == "present"
 
 
 def test_a_damaged_answer_is_bad_and_half_an_answer_is_none():

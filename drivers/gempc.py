@@ -80,7 +80,7 @@ class GemPc(Driver):
             after = self.check_health()
         except DriverError:
             return {}  # the next poll asks again, and says why it got no answer
-        return {name: reading for name, reading in after.items() if reading != before.get(name)}
+        return {name: reading for name, reading in after.items() if not _same(reading, before.get(name))}
 
     def specific(self) -> dict[str, Value]:
         return dict(self._specific)
@@ -127,6 +127,10 @@ class GemPc(Driver):
             if message is None:
                 return seen
             seen = seen or isinstance(message, SlotChange)
+
+
+def _same(reading: Reading, before: Reading | None) -> bool:
+    return before is not None and (reading.value, reading.unknown) == (before.value, before.unknown)
 
 
 def _from_slot(slot: _Slot) -> dict[str, Reading]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_VERSION = re.compile(r"(?:^|[ _-])([vV]\d.*)$")
+_VERSION = re.compile(r"(?:^|[ _-])([vV]\d.*|\d+\.\d.*)$")
 
 
 def printable(data: bytes, most: int = 64) -> str:

@@ -83,7 +83,7 @@ def test_a_frame_without_its_end_byte_is_none_even_when_the_check_byte_fits():
     frame = bytearray(next(each.data for each in GOLDEN if each.name == "status: no card"))
     frame[-2] ^= 0x40
     frame[-1] ^= 0x40
-    assert good(decode(Decoder, bytes(frame))) == []
+    assert not [message for message in good(decode(Decoder, bytes(frame))) if isinstance(message, Reply)]
 
 
 @pytest.mark.parametrize("bit", range(8))

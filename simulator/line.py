@@ -99,7 +99,7 @@ class Line:
         if not self.baud:
             return data
         if self.fault == "garbled":
-            heard_baud = 2 * sent_baud
+            sent_baud, heard_baud = self.baud, 2 * self.baud
         if heard_baud and sent_baud and heard_baud != sent_baud:
             return resample(data, sent_baud, heard_baud)
         return data

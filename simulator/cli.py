@@ -1,0 +1,196 @@
+"""The verbs of `posdiag sim`: run, set, get, play. Exit 0 done, 1 an expectation failed, 2 it could not be done."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator.scenario import Outcome
+
+DONE, FAILED, UNABLE = 0, 1, 2
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `sim` and its verbs; each parser's default `run` is a function from its arguments to the exit code."""
+    sim = subparsers.add_parser("sim", help="a terminal that is not there")
+    verbs = sim.add_subparsers(dest="sim_verb", required=True)
+
+    run = verbs.add_parser("run", help="make a terminal and keep it until stopped")
+    run.add_argument("--dir", type=Path, required=True, help="where its ports, trees and configuration lie")
+    run.add_argument("--mqtt", metavar="URL", help="the broker named in the agent's configuration")
+    run.add_argument("--family", metavar="DEVICE=FAMILY", action="append", default=[], help="such as reader=gempc")
+    run.add_argument("--seed", type=int, help="makes noise and loss repeatable, and names the terminal sim-N")
+    run.add_argument("--scenario", type=Path, help="a time line to play once the terminal is there")
+    run.add_argument("--no-pace", dest="pace", action="store_false", help="bytes arrive at once, not at line speed")
+    run.add_argument("--json", action="store_true", help="print one line of JSON when ready")
+    run.set_defaults(run=_run)
+
+    change = verbs.add_parser("set", help="change keys of a running terminal")
+    change.add_argument("dir", type=Path)
+    change.add_argument("pairs", metavar="key=value", nargs="+")
+    change.set_defaults(run=_set)
+
+    read = verbs.add_parser("get", help="read keys of a running terminal")
+    read.add_argument("dir", type=Path)
+    read.add_argument("key", nargs="?")
+    read.add_argument("--json", action="store_true", help="one flat object")
+    read.set_defaults(run=_get)
+
+    play = verbs.add_parser("play", help="play a scenario against a running terminal")
+    play.add_argument("dir", type=Path)
+    play.add_argument("scenario", type=Path)
+    play.add_argument("--json", action="store_true", help="one line of JSON for each step, then the sum")
+    play.set_defaults(run=_play)
+
+
+def _unable(text: str) -> int:
+    sys.stderr.write(f"posdiag sim: {text}\n")
+    return UNABLE
+
+
+def _pairs(texts: list[str], what: str) -> dict[str, str]:
+    """Split name=value. Raises ValueError."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(f"{text!r} is not {what}")
+        pairs[name] = value
+    return pairs
+
+
+def _run(args: argparse.Namespace) -> int:
+    from simulator import terminal as terminals  # noqa: PLC0415 - set and get need not load every device
+    from simulator.scenario import load  # noqa: PLC0415
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        steps = load(args.scenario) if args.scenario else ()
+        terminal = terminals.Terminal(
+            args.dir,
+            families=_pairs(args.family, "DEVICE=FAMILY"),
+            seed=args.seed,
+            mqtt=args.mqtt or terminals.DEFAULT_MQTT,
+            pace=args.pace,
+        )
+        terminal.start()
+    except (ValueError, OSError) as error:
+        return _unable(str(error))
+    except ImportError as error:
+        return _unable(
+            f"{error.name} is missing; the acquirer's certificates need it: pip install 'posdiag[simulator]'"
+        )
+    try:
+        _show(terminal.describe(), as_json=args.json)
+        return _play_inside(terminal, steps, stop, as_json=args.json)
+    finally:
+        terminal.close()
+
+
+def _play_inside(terminal: Any, steps: Any, stop: threading.Event, *, as_json: bool) -> int:
+    """Play the scenario, if there is one, and wait for the end. An early end is not a failed expectation."""
+    from simulator.scenario import play  # noqa: PLC0415
+
+    held = True
+    try:
+        for outcome in play(steps, terminal, terminal.folder / "run" / "status.json", wait=_Wait(stop)):
+            held &= outcome.held
+            _tell(outcome, as_json=as_json)
+    except _Stopped:
+        return DONE
+    except ValueError as error:
+        return _unable(str(error))
+    stop.wait()
+    return DONE if held else FAILED
+
+
+class _Stopped(Exception):
+    """The user ended the terminal while a scenario was playing."""
+
+
+class _Wait:
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+
+    def __call__(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise _Stopped
+
+
+def _set(args: argparse.Namespace) -> int:
+    from simulator.control import NotRunning, Refused, ask  # noqa: PLC0415
+
+    try:
+        ask(args.dir, {"do": "set", "values": _pairs(args.pairs, "key=value")})
+    except (NotRunning, Refused, ValueError) as error:
+        return _unable(str(error))
+    return DONE
+
+
+def _get(args: argparse.Namespace) -> int:
+    from simulator.control import NotRunning, ask  # noqa: PLC0415
+
+    try:
+        values = ask(args.dir, {"do": "get"})["values"]
+    except NotRunning as error:
+        return _unable(str(error))
+    if args.key is None:
+        _show(values, as_json=args.json)
+        return DONE
+    if args.key not in values:
+        return _unable(f"{args.key} is not a key of this terminal; there are {', '.join(values)}")
+    if args.json:
+        _show({args.key: values[args.key]}, as_json=True)
+    else:
+        print(values[args.key])
+    return DONE
+
+
+def _play(args: argparse.Namespace) -> int:
+    from simulator.control import NotRunning, Refused  # noqa: PLC0415
+    from simulator.scenario import BadScenario, Running, load, play  # noqa: PLC0415
+
+    outcomes = []
+    try:
+        for outcome in play(load(args.scenario), Running(args.dir), args.dir / "run" / "status.json"):
+            outcomes.append(outcome)
+            _tell(outcome, as_json=args.json)
+    except (NotRunning, Refused, BadScenario) as error:
+        return _unable(str(error))
+    expected = [outcome for outcome in outcomes if outcome.expect]
+    held = sum(outcome.held for outcome in expected)
+    if args.json:
+        print(json.dumps({"steps": len(outcomes), "expected": len(expected), "held": held}))
+    else:
+        print(f"{held} of {len(expected)} expectations held")
+    return DONE if held == len(expected) else FAILED
+
+
+def _tell(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(outcome.as_json(), ensure_ascii=False), flush=True)
+        return
+    wanted = " ".join(f"{name}={value}" for name, value in outcome.set.items()) or "nothing set"
+    verdict = "" if not outcome.expect else f"  held after {outcome.took_s:.1f} s" if outcome.held else "  FAILED"
+    print(f"{outcome.at_s:7.1f} s  {wanted}{verdict}", flush=True)
+    for missed in outcome.missed:
+        print(f"           {missed}", flush=True)
+
+
+def _show(values: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(values, ensure_ascii=False), flush=True)
+        return
+    width = max(map(len, values))
+    for name, value in values.items():
+        text = " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
+        print(f"{name:{width}}  {text}", flush=True)

@@ -1,0 +1,131 @@
+"""Time lines: reading them, playing them, saying what held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from simulator.scenario import BadScenario, Outcome, Step, load, play
+
+STATUS = {
+    "verdict": {"can_sell": "no"},
+    "faults": [
+        {"fault": "power/mains_lost", "cause": None},
+        {"fault": "printer/no_reply", "cause": "power/mains_lost"},
+    ],
+}
+
+
+class Target:
+    """A terminal of two keys whose time stands still but for waiting."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.values: dict[str, str | int | float] = {"printer.paper": "ok", "power.battery_percent": 100}
+        self.log: list[tuple[float, dict[str, str]]] = []
+        self.later: dict[float, tuple[str, str]] = {}
+
+    def set(self, values: Mapping[str, str], /) -> None:
+        self.log.append((self.time, dict(values)))
+        self.values.update(values)
+
+    def get(self) -> Mapping[str, str | int | float]:
+        return self.values
+
+    def wait(self, seconds: float) -> None:
+        self.time += seconds
+        for at, (name, value) in self.later.items():
+            if self.time >= at:
+                self.values[name] = value
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "scenario.toml"
+    file.write_text(text)
+    return file
+
+
+def run(steps: tuple[Step, ...], target: Target, status: Path = Path("/nonexistent/status.json")) -> list[Outcome]:
+    return list(play(steps, target, status, wait=target.wait, clock=lambda: target.time))
+
+
+def test_steps_happen_in_time_and_both_spellings_mean_the_same(tmp_path: Path) -> None:
+    steps = load(
+        write(
+            tmp_path,
+            """
+            title = "paper"
+            [[step]]
+            at_s = 5
+            set = { printer.paper = "ok", power.battery_percent = 30 }
+            [[step]]
+            at_s = 1.5
+            set = { "printer.paper" = "out" }
+            """,
+        )
+    )
+    target = Target()
+    assert all(outcome.held for outcome in run(steps, target))
+    assert target.log == [
+        (1.5, {"printer.paper": "out"}),
+        (5.0, {"printer.paper": "ok", "power.battery_percent": "30"}),
+    ]
+
+
+def test_an_expected_key_is_waited_for_within_its_time() -> None:
+    target = Target()
+    target.later = {2.0: ("printer.paper", "out")}
+    (held,) = run((Step(0, expect={"printer.paper": "out", "power.battery_percent": 100}, within_s=3),), target)
+    assert held.held
+    assert 2.0 <= held.took_s < 2.2
+    (missed,) = run((Step(0, expect={"printer.paper": "near_end", "x": 1}, within_s=1),), Target())
+    assert missed.missed == ("printer.paper is ok, not near_end", "x is not a key")
+
+
+@pytest.mark.parametrize(
+    ("expect", "missed"),
+    [
+        ({"faults": ["printer/no_reply"], "root": "power/mains_lost", "can_sell": "no"}, ()),
+        ({"absent": ["printer/paper_out"]}, ()),
+        ({"faults": ["printer/paper_out"]}, ("printer/paper_out is not raised",)),
+        ({"absent": ["printer/no_reply"]}, ("printer/no_reply is raised",)),
+        ({"root": "printer/no_reply"}, ("printer/no_reply is not a root: power/mains_lost explains it",)),
+        ({"root": "reader/no_reply"}, ("reader/no_reply is not raised",)),
+        ({"can_sell": "yes"}, ("can_sell is no, not yes",)),
+    ],
+)
+def test_what_the_agent_sees(tmp_path: Path, expect: dict[str, object], missed: tuple[str, ...]) -> None:
+    status = tmp_path / "status.json"
+    status.write_text(json.dumps(STATUS))
+    (outcome,) = run((Step(0, expect=expect, within_s=0.5),), Target(), status)
+    assert outcome.missed == missed
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"faults": 3}'])
+def test_without_an_agent_nothing_holds_even_what_should_be_absent(tmp_path: Path, content: str | None) -> None:
+    status = tmp_path / "status.json"
+    if content is not None:
+        status.write_text(content)
+    (outcome,) = run((Step(0, expect={"absent": ["printer/no_reply"]}, within_s=0.2),), Target(), status)
+    assert outcome.missed == (f"{status} does not say what the agent sees",)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "[[step]]"),
+        ("[[step]]\nat = 3", "may have at_s, set and expect"),
+        ("[[step]]\nat_s = 'soon'", "seconds"),
+        ("[[step]]\nset = 3", "tables"),
+        ("[[step]]\nexpect = { faults = 'x' }", "list"),
+        ("[[step", "scenario.toml"),
+        ("steps = []", "[[step]]"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(BadScenario) as error:
+        load(write(tmp_path, text))
+    assert says in str(error.value)

@@ -13,7 +13,7 @@ from drivers.codecs.malformed import Malformed
 from drivers.codecs.text import model_and_firmware, printable
 from drivers.confirm import Confirmed
 from drivers.driver import Driver
-from drivers.errors import DriverError, Unsupported
+from drivers.errors import Unsupported
 from drivers.exchange import Channel
 from drivers.exchange import Decoder as Decodes
 from drivers.family import Family
@@ -46,10 +46,10 @@ class GemPc(Driver):
     def __init__(self, channel: Channel, options: Mapping[str, Value] | None = None) -> None:
         super().__init__(channel, options)
         self._sequence = 0
-        self._asking = False
+        self.wants_check = False
+        """A slot change was reported: asking now would tell more than waiting for the next poll."""
         self._slot: Confirmed[_Slot] = Confirmed()
         self._notices = Decoder()
-        self._readings: dict[str, Reading] = {}
         self._specific: dict[str, Value] = {}
 
     def identify(self) -> Identity:
@@ -62,25 +62,25 @@ class GemPc(Driver):
         if level is Level.INTERACTIVE:
             raise Unsupported("an interactive test would need a cardholder's card")
         self._notices = Decoder()
+        self.wants_check = False
+        self._specific = {}
         slot = self._slot.of(self._slot_status)
         if slot is None:
-            self._specific = {}
-            self._readings = dict.fromkeys(self.READINGS, unknown(Cause.INCONSISTENT))
-        else:
-            self._readings, self._specific = _from_slot(slot), _evidence(slot)
-        return dict(self._readings)
+            return dict.fromkeys(self.READINGS, unknown(Cause.INCONSISTENT))
+        self._specific = _evidence(slot)
+        return _from_slot(slot)
 
     def receive(self, data: bytes) -> dict[str, Reading]:
-        """A slot change makes it ask at once: the notice itself has no check byte and is never a reading."""
+        """Always {}: a slot change has no check byte, so it is never a reading; it sets `wants_check`."""
         self._notices.feed(data)
-        if not self._saw_notice() or self._asking:
-            return {}
-        before = self._readings
-        try:
-            after = self.check_health()
-        except DriverError:
-            return {}  # the next poll asks again, and says why it got no answer
-        return {name: reading for name, reading in after.items() if not _same(reading, before.get(name))}
+        while True:
+            try:
+                message = self._notices.next()
+            except Malformed:
+                continue
+            if message is None:
+                return {}
+            self.wants_check |= isinstance(message, SlotChange)
 
     def specific(self) -> dict[str, Value]:
         return dict(self._specific)
@@ -106,31 +106,11 @@ class GemPc(Driver):
 
         name = request.name.lower()
         decoder: Decodes[Message] = Decoder()
-        self._asking = True
-        try:
-            message = self.channel.ask(name, frame, decoder, _REPLY_S, is_answer, repeat_question)
-        finally:
-            self._asking = False
-        return cast("Reply", message)
+        return cast("Reply", self.channel.ask(name, frame, decoder, _REPLY_S, is_answer, repeat_question))
 
     def _slot_status(self) -> _Slot:
         reply = self._ask(Request.SLOT_STATUS)
         return reply.status, reply.error if reply.status >> 6 == _FAILED else 0
-
-    def _saw_notice(self) -> bool:
-        seen = False
-        while True:
-            try:
-                message = self._notices.next()
-            except Malformed:
-                continue
-            if message is None:
-                return seen
-            seen = seen or isinstance(message, SlotChange)
-
-
-def _same(reading: Reading, before: Reading | None) -> bool:
-    return before is not None and (reading.value, reading.unknown) == (before.value, before.unknown)
 
 
 def _from_slot(slot: _Slot) -> dict[str, Reading]:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from drivers.codecs.ccid_serial import Request, encode
-from drivers.errors import BadReply, DriverError, LinkLost, NoReply, Unsupported
+from drivers.errors import BadReply, DriverError, NoReply, Unsupported
 from drivers.exchange import Channel
 from drivers.gempc import FAMILY, GemPc
 from drivers.reading import Cause, Level
@@ -113,47 +113,37 @@ def test_answers_that_all_differ_are_inconsistent():
     assert {reading.unknown for reading in reader.driver.check_health().values()} == {Cause.INCONSISTENT}
 
 
-def test_a_slot_change_is_looked_at_at_once():
+def test_a_slot_change_makes_it_want_a_check_and_is_no_reading_itself():
     reader = Reader([ABSENT, ABSENT, POWERED])
     reader.driver.check_health()
     reader.link.written.clear()
-    changed = reader.driver.receive(PUT_IN)
-    assert {name: reading.value for name, reading in changed.items()} == {"card": "present"}
-    assert len(reader.link.written) == 2
-    assert reader.driver.receive(TAKEN_OUT) == {}
+    assert reader.driver.wants_check is False
+    assert reader.driver.receive(PUT_IN) == {}
+    assert reader.link.written == []
+    assert reader.driver.wants_check is True
+    assert card(reader) == "present"
+    assert reader.driver.wants_check is False
 
 
 def test_a_slot_change_in_two_pieces_is_seen_and_other_bytes_are_not_one():
-    reader = Reader([ABSENT, ABSENT, POWERED])
-    reader.driver.check_health()
-    reader.link.written.clear()
+    reader = Reader(ABSENT)
     assert reader.driver.receive(b"\xff\x50\x09\x00" + NAK + PUT_IN[:1]) == {}
-    assert reader.link.written == []
-    assert reader.driver.receive(PUT_IN[1:])["card"].value == "present"
+    assert reader.driver.wants_check is False
+    reader.driver.receive(PUT_IN[1:])
+    assert reader.driver.wants_check is True
 
 
-def test_a_notice_alone_is_never_a_reading():
-    reader = Reader(ABSENT)
-    reader.driver.check_health()
-    assert reader.driver.receive(PUT_IN) == {}
-    silent = Reader(ABSENT)
-    silent.driver.check_health()
-    silent.link.respond = lambda _request: []
-    assert silent.driver.receive(PUT_IN) == {}
-
-
-def test_a_notice_never_raises_even_when_the_port_is_gone():
-    reader = Reader(ABSENT)
-    reader.driver.check_health()
-    reader.link.lost = True
-    assert reader.driver.receive(PUT_IN) == {}
-    with pytest.raises(LinkLost):
-        reader.driver.check_health()
+def test_a_notice_is_looked_into_once_even_when_nobody_answers():
+    link = ScriptedLink(lambda _request: [])
+    driver = GemPc(Channel(link, clock=link.clock))
+    driver.receive(TAKEN_OUT)
+    with pytest.raises(NoReply):
+        driver.check_health()
+    assert driver.wants_check is False
 
 
 def test_notices_between_echo_and_answer_and_before_a_question_do_not_disturb():
     reader = Reader(ABSENT)
-    reader.driver.channel.on_unasked = reader.driver.receive
     reader.before = PUT_IN + TAKEN_OUT
     assert card(reader) == "absent"
     reader.link.push(PUT_IN)
@@ -203,12 +193,11 @@ def test_an_answer_with_another_number_or_slot_is_no_answer():
 
 
 def test_half_a_message_left_on_the_line_does_not_hide_later_notices():
-    reader = Reader([ABSENT, ABSENT, POWERED])
-    reader.driver.check_health()
+    reader = Reader(ABSENT)
     assert reader.driver.receive(POWERED[:9]) == {}
-    reader.slot = [ABSENT, POWERED]
     reader.driver.check_health()
-    assert reader.driver.receive(PUT_IN)["card"].value == "present"
+    reader.driver.receive(PUT_IN)
+    assert reader.driver.wants_check is True
 
 
 def test_a_damaged_answer_is_bad_and_half_an_answer_is_none():

@@ -39,7 +39,8 @@ def redact(data: bytes) -> bytes:
     """Replace what may be a card number or a track by what it was: `<pan:16>`, `<track:37>`, with its length.
 
     A card number is 13 to 19 digits, the first of them not 0, single spaces or dashes between them, whose check digit
-    (Luhn) is right; in a longer run any such part counts. That also hits some serial numbers of modems and SIM cards, which is the safe side.
+    (Luhn) is right; in a longer run any such part counts. That also hits some serial numbers of modems and SIM cards,
+    which is the safe side.
     """
     data = _TRACK.sub(lambda match: b"<track:%d>" % len(match[0]), data)
     return _RUN.sub(_redact_run, data)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from drivers.codecs import escpos, escpos_print
-from drivers.codecs.escpos import Kind, Message, Request
+from drivers.codecs.escpos import Kind, Request
 from drivers.codecs.escpos_profiles import profile_named
 from drivers.codecs.escpos_status import (
     SPECS,
@@ -20,19 +20,16 @@ from drivers.codecs.escpos_status import (
     last_byte_is_legal,
     readings_from,
 )
-from drivers.codecs.malformed import Malformed
 from drivers.deadline import Deadline
 from drivers.driver import Driver
-from drivers.errors import BadReply, NoReply, Refused, Unsupported
+from drivers.errors import BadReply, DriverError, NoReply, Refused, Unsupported
+from drivers.escpos_line import REPLY_S, PrinterLine
 from drivers.exchange import Channel
 from drivers.family import Family
 from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Risk, Value
 
-REPLY_S: Final = 0.3  # a status reply leaves at once; at 9600 baud the question and it take 4 ms
 TEXT_S: Final = 0.5  # up to 80 characters at 9600 baud are 83 ms, behind whatever is in the buffer
 ROUNDS_S: Final = 1.3  # with the deadlines of the last two questions a check stays below 2 s
-WARY_S: Final = 5.0  # this long after a byte that was no message, pushes are checked and changes confirmed twice
-HALF_READ_S: Final = 0.05  # the bytes of a packet follow each other; 4 of them take 4 ms at 9600 baud
 RECOVERY_S: Final = 4.0  # a cutter goes home within about 2 s
 MOST_ROUNDS: Final = 8  # a line on which so many rounds do not agree is not one to read states from
 PUSH_TRIES: Final = 3  # a printer that ignores GS a three times does not know it
@@ -48,6 +45,7 @@ COUNTERS: Final[Mapping[str, int]] = {
 _RECOVERABLE: Final = ("cutter", "mechanism")
 _WITNESSED: Final = ("online", "cover", "paper", "cutter", "head", "mechanism", "condition", "voltage")
 """Readings that stand on more than one bit of a packet, so that a push alone may change them."""
+_FAULTY: Final = ("open", "out", "error", "hot", "unrecoverable")
 _ONE_BIT: Final = ("drawer", "feed_button")
 
 
@@ -63,19 +61,19 @@ class EscposDriver(Driver):
         """Raises ValueError for a profile that does not exist."""
         super().__init__(channel, options)
         self.profile = profile_named(str(self.options.get("profile", "epson")))
-        self.wants_check = False
-        """Something came that calls for a check now instead of at the next poll."""
-        self._demux = escpos.Demux()
+        self._line = PrinterLine(channel)
         self._last: dict[str, Reading] = {}
         self._status = b""
-        self._packet = b""
-        self._malformed_before = 0
-        self._noise_at: float | None = None
-        self._noises = 0
-        self._push_live = False
         self._push_tries = 0
-        self._stopped_flow = False
-        channel.on_unasked = self._unasked
+
+    @property
+    def wants_check(self) -> bool:
+        """Something came that calls for a check now instead of at the next poll."""
+        return self._line.news
+
+    @wants_check.setter
+    def wants_check(self, wanted: bool) -> None:
+        self._line.news = wanted
 
     # Verbs
 
@@ -89,8 +87,7 @@ class EscposDriver(Driver):
         model = self._text(67)
         if model is None:  # each silence costs a quiet time; a printer without a model text has no others
             return Identity()
-        model_id = self._optional(escpos.encode_model_id_request())
-        extra = {"model_id": model_id.hex() if model_id else "", "font_language": self._text(69) or ""}
+        extra = {"model_id": self._model_id(), "font_language": self._text(69) or ""}
         return Identity(
             manufacturer=self._text(66) or "",
             model=model,
@@ -114,10 +111,10 @@ class EscposDriver(Driver):
         if decode_status(1, self._status_byte(1))["offline"]:
             raise Refused("printing", "offline")
         if escpos_print.INITIALISE in slip:
-            self._push_live, self._push_tries = False, 0
+            self._line.pushing, self._push_tries = False, 0
         # The status request behind the data leaves the port after it: at 9600 baud, 960 bytes each second.
         request = Request("printing", slip + escpos.encode_status_request(1).data, Kind.STATUS, Risk.CONSUME)
-        self._ask(request, REPLY_S + len(slip) / 900)
+        self._line.ask(request, REPLY_S + len(slip) / 900)
 
     def statistics(self) -> dict[str, Value]:
         """Cumulative counters. Raises Unsupported when it has none, Refused while offline, when none are run."""
@@ -145,28 +142,28 @@ class EscposDriver(Driver):
             raise Refused("recovery", "unrecoverable error")
         if not _needs_recovery(health):
             raise Refused("recovery", "no recoverable error")
-        self._ask(escpos.encode_recovery())
+        self._line.ask(escpos.encode_recovery())
         patience = Deadline(RECOVERY_S, self.channel.clock)
         while _needs_recovery(health) and not patience.expired:
-            self._listen(0.25)
+            self._line.listen(0.25)
             health = self._check()
         return health
 
     def receive(self, data: bytes) -> dict[str, Reading]:
         """Readings changed by a packet that can be trusted alone, else {}. Sets `wants_check` where asking helps."""
-        was_wary = self._wary
-        packets = self._take_unasked(data)
+        was_wary = self._line.wary
+        packets = self._line.take(data)
         if not packets or not self._last:
-            self.wants_check |= self._wary and not was_wary  # a change may have been garbled
+            self._line.news |= self._line.wary and not was_wary  # a change may have been garbled
             return {}
         packet = packets[-1]
         now = readings_from(decode_packet(packet), self.profile, packet)
-        if not self._trusts(packet, now):
-            return {}
         told = {name: now[name] for name in (*_WITNESSED, *_ONE_BIT)}
         changed = {name: told[name] for name in _differing(told, self._last)}
+        if not self._trusts(packet, now) or not _is_one_step(changed):
+            return {}
         alone = {name: reading for name, reading in changed.items() if name in _WITNESSED}
-        self.wants_check = len(alone) < len(changed)
+        self._line.news = len(alone) < len(changed)
         self._last |= alone
         return alone
 
@@ -175,21 +172,26 @@ class EscposDriver(Driver):
         return {
             "profile": self.profile.word,
             "status": self._status.hex(" "),
-            "packet": self._packet.hex(" "),
-            "pushes": self._push_live,
-            "flow_stopped": self._stopped_flow,
-            "malformed": self._demux.malformed,
+            "packet": self._line.packet.hex(" "),
+            "pushes": self._line.pushing,
+            "flow_stopped": self._line.flow_stopped,
+            "malformed": self._line.malformed,
         }
 
     # Rounds of questions
 
     def _check(self) -> dict[str, Reading]:
-        self.wants_check = False
-        now = self._agreed(Deadline(ROUNDS_S, self.channel.clock))
+        self._line.news = False
+        self.channel.settle()  # the quiet time after an unanswered question is not the printer's
+        try:
+            now = self._agreed(Deadline(ROUNDS_S, self.channel.clock))
+        except DriverError:
+            self._push_tries = 0  # when it answers again it may have been without power
+            raise
         self._last = now
         self._enable_pushes()
-        if self.wants_check and self._packet and self._packet_says(now):
-            self.wants_check = False
+        if self._line.news and self._line.packet and self._packet_says(now):
+            self._line.news = False
         return dict(now)
 
     def _agreed(self, deadline: Deadline) -> dict[str, Reading]:
@@ -204,7 +206,7 @@ class EscposDriver(Driver):
             if self._last and not _differing(now, self._last):
                 return now
             same = 1 if not before or _differing(now, before) else same + 1
-            if same >= (3 if self._wary else 2):
+            if same >= (3 if self._line.wary else 2):
                 self._found_by_asking(now)
                 return now
             before = now
@@ -212,7 +214,7 @@ class EscposDriver(Driver):
 
     def _round(self, deadline: Deadline) -> dict[str, Reading] | None:
         """All status questions once; None when something came among the answers that does not belong there."""
-        noise = self._noises
+        noise = self._line.noises
         facts: dict[str, bool | None] = {}
         raw = b""
         for number in (1, 2, 3, 4):
@@ -222,43 +224,48 @@ class EscposDriver(Driver):
             facts |= decode_status(number, byte)
             raw += bytes((byte,))
         if self.profile.has_full_status:
-            full = self._ask(escpos.encode_full_status_request()).data
+            full = self._line.ask(escpos.encode_full_status_request()).data
             facts |= decode_full_status(full)
             raw += full
         self._status = raw
-        if self._noises != noise:
+        if self._line.noises != noise:
             return None
         return readings_from(facts, self.profile, raw)
 
     def _found_by_asking(self, now: Mapping[str, Reading]) -> None:
         """A change that no packet told: the printer has forgotten that it should tell."""
-        if self._last and any(name in _WITNESSED for name in _differing(now, self._last)):
-            self._push_live, self._push_tries = False, 0
+        told = self._line.packet and self._packet_says(now)
+        if self._last and not told and any(name in _WITNESSED for name in _differing(now, self._last)):
+            self._line.pushing, self._push_tries = False, 0
 
     def _enable_pushes(self) -> None:
         """Ask for unasked reports; only while online, because GS a waits in the buffer otherwise."""
-        if self.options.get("asb", True) is not True or self._push_live or self._push_tries >= PUSH_TRIES:
-            return
-        if self._last["online"].value is True:
+        if self._line.pushing:
+            self._push_tries = 0
+        elif (
+            self.options.get("asb", True) is True
+            and self._push_tries < PUSH_TRIES
+            and self._last["online"].value is True
+        ):
             self._push_tries += 1
-            self._ask(escpos.encode_push_setting(self.profile.push_bits))
+            self._line.ask(escpos.encode_push_setting(self.profile.push_bits))
 
     # The line
 
     def _status_byte(self, number: int) -> int:
-        return self._ask(escpos.encode_status_request(number)).data[0]
+        return self._line.ask(escpos.encode_status_request(number)).data[0]
 
     def _optional(self, request: Request) -> bytes | None:
         """The answer given twice alike, None for silence. Raises BadReply when no two answers agree."""
         before: bytes | None = None
         seen = b""
         for _ in range(4):
-            noise = self._noises
+            noise = self._line.noises
             try:
-                seen = self._ask(request, TEXT_S).data
+                seen = self._line.ask(request, TEXT_S).data
             except NoReply:
                 return None
-            clean = self._noises == noise
+            clean = self._line.noises == noise
             if clean and seen == before:
                 return seen
             before = seen if clean else None
@@ -268,95 +275,24 @@ class EscposDriver(Driver):
         text = self._optional(escpos.encode_text_request(number))
         return None if text is None else text.decode("ascii").strip()
 
-    def _ask(self, request: Request, deadline_s: float = REPLY_S) -> Message:
-        if self._demux.half_read:
-            self._listen(HALF_READ_S)
-            self._demux.reset()
-        self._demux.expect(request.reply)
+    def _model_id(self) -> str:
         try:
-            return self.channel.ask(request.name, request.data, self._demux, deadline_s, _is_answer, self._note)
-        except (NoReply, BadReply) as error:
-            cut_short = self._demux.half_read
-            self._demux.reset()
-            self._noise()
-            self._push_live, self._push_tries = False, 0  # it may have been without power
-            if isinstance(error, NoReply) and cut_short:
-                raise BadReply(request.name, error.partial, "cut short") from error
-            raise
-        finally:
-            self._demux.expect(None)
-            self._pump()
-
-    def _listen(self, seconds: float) -> None:
-        """Take in what comes unasked within this time."""
-        deadline = Deadline(seconds, self.channel.clock)
-        while data := self.channel.wait(deadline):
-            self._take_unasked(data)
-
-    def _unasked(self, data: bytes) -> None:
-        self._take_unasked(data)
-
-    def _take_unasked(self, data: bytes) -> list[bytes]:
-        """The packets in bytes that came while nothing, or not yet, was asked."""
-        awaited = self._demux.awaited
-        self._demux.expect(None)
-        self._demux.feed(data)
-        packets = self._pump()
-        self._demux.expect(awaited)
-        return packets
-
-    def _pump(self) -> list[bytes]:
-        packets = []
-        while True:
-            try:
-                message = self._demux.next()
-            except Malformed:
-                continue
-            if message is None:
-                break
-            self._note(message)
-            if message.kind is Kind.PACKET:
-                packets.append(message.data)
-        if self._demux.malformed != self._malformed_before:
-            self._noise()
-        return packets
-
-    def _note(self, message: Message) -> None:
-        if message.kind is Kind.PACKET:
-            self._push_live, self._push_tries, self._packet = True, 0, message.data
-            self.wants_check = True
-        elif message.kind is Kind.FLOW:
-            self._stopped_flow = message.data[0] == escpos.XOFF
-        elif message.kind is Kind.NOTICE:
-            self.wants_check = True
-        elif message.kind is Kind.STATUS:
-            self._noise()  # a reply to no question: late, or made of noise
-
-    def _noise(self) -> None:
-        self._malformed_before = self._demux.malformed
-        self._noise_at = self.channel.clock()
-        self._noises += 1
+            return (self._optional(escpos.encode_model_id_request()) or b"").hex()
+        except BadReply:  # a number shaped like a packet's first byte cannot be told from one; the texts say more
+            return ""
 
     def _packet_says(self, now: Mapping[str, Reading]) -> bool:
-        told = readings_from(decode_packet(self._packet), self.profile, self._packet)
+        told = readings_from(decode_packet(self._line.packet), self.profile, self._line.packet)
         return not _differing({name: told[name] for name in _WITNESSED}, now)
-
-    @property
-    def _wary(self) -> bool:
-        return self._noise_at is not None and self.channel.clock() - self._noise_at < WARY_S
 
     def _trusts(self, packet: bytes, readings: Mapping[str, Reading]) -> bool:
         return (
             not self.profile.has_full_status  # a packet says less than that
-            and not self._wary
+            and not self._line.wary
             and not self.channel.unsettled
             and last_byte_is_legal(packet, self.profile)
             and all(reading.unknown != Cause.INCONSISTENT for reading in readings.values())
         )
-
-
-def _is_answer(message: Message) -> bool:
-    return message.asked
 
 
 def _differs(one: Reading, other: Reading) -> bool:
@@ -365,6 +301,17 @@ def _differs(one: Reading, other: Reading) -> bool:
 
 def _differing(now: Mapping[str, Reading], before: Mapping[str, Reading]) -> list[str]:
     return [name for name, reading in now.items() if _differs(reading, before[name])]
+
+
+def _is_one_step(changed: Mapping[str, Reading]) -> bool:
+    """Whether more than one bit of a packet tells each part of this change.
+
+    An error bit or the cover's is witnessed by the offline bit turning with it. When that does not turn, or turns with
+    two of them, one flipped bit would do. Each paper sensor is a pair of bits and its own witness.
+    """
+    if "online" not in changed:
+        return all(name in {"paper", *_ONE_BIT} for name in changed)
+    return sum(reading.value in _FAULTY for reading in changed.values()) <= 1
 
 
 def _needs_recovery(health: Mapping[str, Reading]) -> bool:

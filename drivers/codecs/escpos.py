@@ -80,7 +80,7 @@ def encode_push_setting(what: int) -> Request:
 
 
 def encode_model_id_request() -> Request:
-    """GS I 1: one byte, 0xx0xxxx. Makers share numbers, so it names no model alone."""
+    """GS I 1: one byte. Makers share numbers, so it names no model alone."""
     return Request("model id", b"\x1d\x49\x01", Kind.BYTE, Risk.READ)
 
 
@@ -162,13 +162,13 @@ class Demux:
         if byte in {TEXT_HEAD, NOTICE_HEAD}:
             self._block = bytearray((byte,))
             return None
-        if byte & 0x93 == 0x12:
-            return self._answer(Kind.STATUS, bytes((byte,)))
         if byte & 0x93 == 0x10:
             self._packet.append(byte)
             return None
-        if byte & 0x90 == 0 and self.awaited is Kind.BYTE:
+        if self.awaited is Kind.BYTE:  # model numbers in use do not keep to the table's 0xx0xxxx
             return self._answer(Kind.BYTE, bytes((byte,)))
+        if byte & 0x93 == 0x12:
+            return self._answer(Kind.STATUS, bytes((byte,)))
         raise self._bad(f"stray byte {byte:02x}")
 
     def _in_block(self, block: bytearray, byte: int) -> Message | None:

@@ -131,16 +131,16 @@ def wrap(line: str, columns: int, encoding: str) -> list[str]:
     """The line broken at spaces or Chinese characters, within words only when one is too long; [""] for nothing."""
     lines, current = [], ""
     for piece in _pieces(line, encoding):
-        if width(current + piece.rstrip(), encoding) > columns and current:
-            lines.append(current.rstrip())
+        if width(current + piece.rstrip(" "), encoding) > columns and current:
+            lines.append(current.rstrip(" "))
             current = ""
-        rest = piece.lstrip() if lines and not current else piece
-        while width(rest.rstrip(), encoding) > columns:
+        rest = piece.lstrip(" ") if lines and not current else piece
+        while width(rest.rstrip(" "), encoding) > columns:
             head = _longest_head(rest, columns, encoding)
             lines.append(head)
             rest = rest[len(head) :]
         current += rest
-    return [*lines, current.rstrip()]
+    return [*lines, current.rstrip(" ")]
 
 
 def _pieces(line: str, encoding: str) -> list[str]:

@@ -37,9 +37,9 @@ class Station:
     ) -> None:
         self.name = kind.unit
         self.device = kind(self._send, loop.now)
-        if isinstance(self.device, TellsTime):
-            self.device.world_time = world_time
         events = kind.family == EVENT_FAMILY
+        if isinstance(self.device, TellsTime) and not events:  # the terminal's own kernel stamps its events
+            self.device.world_time = world_time
         self.baud = 0 if events else kind.baud
         self._line = Line(self.baud, f"{seed}:{self.name}", pace=pace)
         path = folder / self.name

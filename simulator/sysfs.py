@@ -19,9 +19,12 @@ _ADDRESS, _NETWORK, _GATEWAY = "10.64.12.7", "10.64.12.0", "10.64.12.1"
 _REAL_PROC: Final = ("loadavg", "stat", "meminfo", "uptime")
 
 
-def sys_tree(values: Mapping[str, str], now: Consequences) -> Tree:
-    """Everything below `sys`. The bearer in use has the carrier; the other interface is there without one."""
-    return {**_power(values), **_net(values, now), **_board(values)}
+def sys_tree(values: Mapping[str, str], now: Consequences, before: Tree) -> Tree:
+    """Everything below `sys`. The bearer in use has the carrier; the other interface is there without one.
+
+    `before` is the tree until now, from which the kernel's counters go on.
+    """
+    return {**_power(values), **_net(values, now, before), **_board(values)}
 
 
 def proc_tree(values: Mapping[str, str], now: Consequences, boot_id: str) -> Tree:
@@ -105,12 +108,14 @@ def _battery_status(mains: bool, percent: int, charger: bool) -> str:
     return "Full" if percent == 100 else "Charging"
 
 
-def _net(values: Mapping[str, str], now: Consequences) -> Tree:
+def _net(values: Mapping[str, str], now: Consequences, before: Tree) -> Tree:
     tree = {}
     for bearer, interface in INTERFACES.items():
         carrier = now.link and values["network.bearer"] == bearer
         folder = f"class/net/{interface}"
+        changed = before.get(f"{folder}/carrier", "0") != str(int(carrier))
         tree[f"{folder}/carrier"] = str(int(carrier))
+        tree[f"{folder}/carrier_changes"] = str(int(before.get(f"{folder}/carrier_changes", "0")) + changed)
         tree[f"{folder}/operstate"] = "up" if carrier else "down"
         tree[f"{folder}/address"] = _MAC[interface]
         tree[f"{folder}/type"] = "1"

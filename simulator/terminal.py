@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
 import time
 import uuid
@@ -14,6 +13,7 @@ from typing import Any, Final, Self
 from simulator import configuration, sysfs
 from simulator.control import ControlServer, is_running
 from simulator.device import Device, Illegal, Key
+from simulator.devices import DEVICES
 from simulator.loop import Loop, Timer
 from simulator.network import Network
 from simulator.payment import PaymentApp
@@ -55,7 +55,7 @@ class Terminal:
         self.seed = seed or 0
         self.mqtt = mqtt
         self.terminal_id = f"sim-{seed}" if seed is not None else "sim-" + _segment(self.folder.name)
-        self._kinds = _kinds(self.families, _registry() if registry is None else registry)
+        self._kinds = _kinds(self.families, registry or DEVICES)
         self._pace = pace
         self._loop = Loop()
         self._values = {name: key.default for name, key in KEYS.items()}
@@ -197,7 +197,7 @@ class Terminal:
         for name, station in self._stations.items():
             station.set_powered(name in now.powered)
         self._network.apply(now)
-        sys_tree = sysfs.sys_tree(values, now)
+        sys_tree = sysfs.sys_tree(values, now, self._sys)
         proc_tree = sysfs.proc_tree(values, now, self._boot_id)
         sysfs.write_tree(self.folder / "sys", sys_tree, self._sys)
         sysfs.write_tree(self.folder / "proc", proc_tree, self._proc)
@@ -247,11 +247,6 @@ def _reachable(now: Consequences) -> dict[str, str | int | float]:
         "network.latency_now_ms": round(now.latency_ms),
         "network.loss_now_percent": round(now.loss_percent, 1),
     }
-
-
-def _registry() -> Mapping[str, type[Device]]:
-    registry: Mapping[str, type[Device]] = importlib.import_module("simulator.devices").DEVICES
-    return registry
 
 
 def _kinds(families: Mapping[str, str], registry: Mapping[str, type[Device]]) -> dict[str, type[Device]]:

@@ -85,13 +85,14 @@ def as_json(key: str, value: str) -> str | int | float:
 
 
 # Signal of the serving cell (RSRP, dBm) against what it costs: more milliseconds, lost packets in percent.
-# Shaped after the usual reading: above -105 good, below -115 poor, below -124 barely a link.
+# Shaped after the usual reading: above -105 good, below -115 poor, below -124 barely a link. The wait stays below two
+# seconds: beyond, most programs give up, and a slow network would look like none.
 _SIGNAL_COST: Final = (
     (-105, 0.0, 0.0),
-    (-112, 250.0, 2.0),
-    (-118, 900.0, 10.0),
-    (-124, 1700.0, 25.0),
-    (-140, 3000.0, 90.0),
+    (-112, 300.0, 2.0),
+    (-118, 1600.0, 15.0),
+    (-124, 1800.0, 30.0),
+    (-140, 1900.0, 80.0),
 )
 
 

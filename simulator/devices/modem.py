@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from simulator.device import Device, Key, integer
+from simulator.device import Device
 from simulator.devices import modem_radio as radio
+from simulator.devices.modem_keys import MODEM_KEYS
 from simulator.devices.modem_line import CommandLine
 from simulator.devices.texts import text_key
 
@@ -22,31 +23,6 @@ TAC: Final = "1A2D"
 _ADDRESS: Final = "10.64.12.7"
 _IMSI: Final = "001010123456789"
 _SIM_ANSWERS: Final = {"ready": "READY", "pin": "SIM PIN", "puk": "SIM PUK"}
-
-
-def _cell(text: str) -> str:
-    number = int(text, 16)
-    if not 0 < number < 1 << 28:
-        raise ValueError(text)
-    return f"{number:X}"
-
-
-def _iccid(text: str) -> str:
-    if not (text.isascii() and text.isdigit() and 18 <= len(text) <= 20):
-        raise ValueError(text)
-    return text
-
-
-MODEM_KEYS: Final = {
-    "sim": Key("ready", ("ready", "absent", "pin", "puk", "failure")),
-    "iccid": Key("89860000000000012340", check=_iccid, legal="18 to 20 digits"),
-    "signal_dbm": Key("-85", check=integer(-140, -44), legal="RSRP in dBm, -140 to -44"),
-    "registration": Key("home", tuple(radio.STATES)),
-    "data": Key("up", ("up", "down")),
-    "cell": Key("75A30B", check=_cell, legal="a cell identity of up to 28 bits in hex"),
-    "operator": text_key("Posdiag Test", 16),
-}
-HOT_KEY: Final = {"temperature_c": Key("38", check=integer(-40, 125), legal="degrees Celsius, -40 to 125")}
 
 
 class Failed(Exception):
@@ -260,6 +236,16 @@ class Modem(Device):
         self._need_sim()
         self._say(f"+CCID: {self.state['iccid']}")
 
+    def _crsm(self, value: str) -> None:
+        """Read only the file that holds the card's number, 2FE2: digits swapped in pairs."""
+        if value.replace(" ", "") != "176,12258,0,0,10":
+            self.violation("sim_file")
+            raise Failed(3)
+        self._need_sim()
+        digits = self.state["iccid"].ljust(20, "F")
+        swapped = "".join(digits[at + 1] + digits[at] for at in range(0, 20, 2))
+        self._say(f'+CRSM: 144,0,"{swapped}"')
+
     def _csq(self, value: str) -> None:
         if value == "=?":
             self._say("+CSQ: (0-31,99),(0-7,99)")
@@ -374,6 +360,7 @@ class Modem(Device):
         "+CPIN": _cpin,
         "+CIMI": _cimi,
         "+CCID": _ccid,
+        "+CRSM": _crsm,
         "+CSQ": _csq,
         "+CESQ": _cesq,
         "+CREG": _creg,

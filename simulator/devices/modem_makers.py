@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from simulator.devices import modem_radio as radio
-from simulator.devices.modem import HOT_KEY, MODEM_KEYS, PLMN, TAC, Failed, Modem
+from simulator.devices.modem import PLMN, TAC, Failed, Modem
+from simulator.devices.modem_keys import HOT_KEY, MODEM_KEYS
 from simulator.devices.texts import text_key
 
 _CHANNEL: Final = 1650
@@ -60,6 +61,11 @@ class Quectel(Modem):
         else:
             self._say('+QCSQ: "NOSERVICE"')
 
+    def _qlts(self, value: str) -> None:
+        if value not in ("", "1", "2"):
+            raise Failed(50)
+        self._say(f'+QLTS: "{radio.network_time(self.world_time(), local=value == "2")},0"')
+
     def _qtemp(self, _value: str) -> None:
         degrees = int(self.state["temperature_c"])
         self._say(f"+QTEMP: {degrees},{degrees - 2},{degrees - 1}")
@@ -69,6 +75,7 @@ class Quectel(Modem):
         "+QENG": _qeng,
         "+QNWINFO": _qnwinfo,
         "+QCSQ": _qcsq,
+        "+QLTS": _qlts,
         "+QTEMP": _qtemp,
     }
 

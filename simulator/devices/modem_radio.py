@@ -41,11 +41,16 @@ def sinr_db(rsrp_dbm: int) -> int:
     return max(-10, 12 - max(0, -95 - rsrp_dbm) // 2)
 
 
+def network_time(utc_seconds: float, *, local: bool) -> str:
+    """Date and time with a full year, UTC or local, and the zone in quarter hours either way."""
+    offset = dt.timedelta(minutes=15 * _ZONE_QUARTERS if local else 0)
+    shown = dt.datetime.fromtimestamp(utc_seconds, dt.timezone(offset))
+    return f"{shown:%Y/%m/%d,%H:%M:%S}{_ZONE_QUARTERS:+03d}"
+
+
 def network_clock(utc_seconds: float) -> str:
-    """Local time with its zone as +CCLK writes it."""
-    zone = dt.timezone(dt.timedelta(minutes=15 * _ZONE_QUARTERS))
-    local = dt.datetime.fromtimestamp(utc_seconds, zone)
-    return f"{local:%y/%m/%d,%H:%M:%S}{_ZONE_QUARTERS:+03d}"
+    """Local time as +CCLK writes it: a year of two digits."""
+    return network_time(utc_seconds, local=True)[2:]
 
 
 def imei(number: int) -> str:

@@ -1,7 +1,8 @@
 """An SZZT ZT588 PIN pad: framed questions, and a bare byte for each key pressed, again and again while it is held.
 
 Source: what a public kiosk driver (smartkiosk/smartware, zt588.rb and szzt_connection.rb) expects of one: frame,
-identity fields, settings byte, key matrix and error bytes. The repeat rate of a held key and the status character are ours.
+identity fields, settings byte, key matrix and error bytes. The repeat rate of a held key and the status character are
+ours.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from simulator.device import Illegal
 from simulator.devices import modem_radio
 from simulator.devices.modem import Modem
 from simulator.devices.modem_makers import Quectel, SimCom
-from tests.simulator.bench import Bench
+from tests.simulator.bench import Bench, golden
 
 
 def quiet(kind: type[Modem]) -> Bench:
@@ -191,6 +191,32 @@ def test_temperature_and_clock_by_family(bench: Bench):
     assert at(bench, "+CCLK?")[0] == '+CCLK: "26/11/18,19:06:40+32"'
     with pytest.raises(Illegal, match="signal_dbm"):
         quiet(Modem).device.set("temperature_c", "30")
+
+
+@pytest.mark.parametrize("kind", [Modem, Quectel, SimCom])
+def test_every_golden_question_has_an_answer_and_breaks_nothing(kind):
+    questions = {name: frame for family in ("at", kind.family) for name, frame in golden(family).items()}
+    asked = 0
+    for frame in questions.values():
+        if not frame.startswith(b"AT") or not frame.endswith(b"\r") or frame.count(b"\r") > 1 or b"CFUN" in frame:
+            continue
+        bench = quiet(kind)
+        bench.ask(frame)
+        answer = bench.wait(0.1)
+        assert answer.endswith((b"\r\nOK\r\n", b"\r\nERROR\r\n")), frame
+        assert bench.device.violations == {}
+        asked += 1
+    assert asked > 20
+
+
+def test_the_network_time_and_the_card_file(bench: Bench):
+    bench.device.world_time = lambda: 1_795_000_000.0
+    assert at(bench, "+QLTS=1")[0] == '+QLTS: "2026/11/18,11:06:40+32,0"'
+    assert at(bench, "+QLTS=2")[0] == '+QLTS: "2026/11/18,19:06:40+32,0"'
+    bench.set(iccid="8986021234567890123")
+    assert at(bench, "+CRSM=176,12258,0,0,10")[0] == '+CRSM: 144,0,"986820214365870921F3"'
+    assert at(bench, "+CRSM=176,28423,0,0,9") == ["ERROR"]
+    assert bench.device.violations == {"sim_file": 1}
 
 
 def test_iccid_by_family():

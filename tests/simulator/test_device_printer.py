@@ -8,8 +8,9 @@ import pytest
 
 from simulator.device import Illegal
 from simulator.devices.printer import BUFFER_BYTES, Printer
-from tests.simulator.bench import Bench
+from tests.simulator.bench import Bench, golden
 
+GOLDEN = golden("escpos")
 QUERIES = [b"\x10\x04\x01", b"\x10\x04\x02", b"\x10\x04\x03", b"\x10\x04\x04"]
 GS_A_ALL = b"\x1d\x61\x0f"
 
@@ -45,6 +46,38 @@ def test_a_condition_looks_as_in_the_manual(bench: Bench, state, queried, packet
     if state:
         assert reported[-4:].hex() == packet
         assert len(reported) % 4 == 0
+    assert bench.device.violations == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("ready", {}),
+        ("near end", {"paper": "near_end"}),
+        ("paper out", {"paper": "out"}),
+        ("paper out without near-end sensor", {"model": "zjiang", "paper": "out"}),
+        ("cover open, sensors lie", {"cover": "open"}),
+        ("cutter error", {"cutter": "error"}),
+        ("mechanical error", {"mechanism": "error"}),
+        ("head hot", {"head": "hot"}),
+        ("unrecoverable", {"mechanism": "dead"}),
+        ("cutter error and paper out", {"cutter": "error", "paper": "out"}),
+    ],
+)
+def test_golden_states(bench: Bench, name, state):
+    bench.ask(GS_A_ALL)
+    reported = bench.set(**state)
+    assert [bench.ask(query) for query in QUERIES] == [GOLDEN[f"{name}, status {n}"] for n in (1, 2, 3, 4)]
+    if state:
+        assert reported[-4:] == GOLDEN[f"{name}, packet"]
+
+
+def test_golden_questions_are_known(bench: Bench):
+    questions = [frame for name, frame in GOLDEN.items() if name.startswith(("ask ", "report ", "feed ", "QR "))]
+    assert len(questions) > 15
+    bench.set(model="custom")
+    for question in questions:
+        bench.ask(question)
     assert bench.device.violations == {}
 
 

@@ -18,6 +18,10 @@ _UNKNOWN_COMMAND = {"ERROR", "4"}
 _MAY_BE_REFUSED_LATER = (at_requests.SIM, *at_requests.SETUP)
 
 
+class Unreadable(BadReply):
+    """The modem ended its answer twice, and what it said is not what this command answers. The line is idle again."""
+
+
 def is_unknown_command(refusal: Refused) -> bool:
     """Whether the firmware has no such command, rather than no answer in its present state."""
     return refusal.code in _UNKNOWN_COMMAND
@@ -38,6 +42,11 @@ class AtLine:
         self.contact += 1
         self._ready = False
         self._lacking.clear()
+
+    def restarting(self) -> None:
+        """It was told to restart: a new contact, and silence is no sign of a modem left multiplexing."""
+        self.forget()
+        self._silences = 2
 
     def expect_everything(self) -> None:
         """What was refused may work now, such as after another card was put in."""
@@ -63,7 +72,7 @@ class AtLine:
     def query(self, request: Request, parse: Callable[[list[str]], T], before: bytes = b"") -> T:
         """The parsed answer. `parse` raises ValueError for an unreadable one, which is asked for once more.
 
-        Raises Refused with the error's number or text, NoReply, BadReply, LinkLost or Yielded.
+        Raises Refused with the error's number or text, Unreadable, NoReply, BadReply, LinkLost or Yielded.
         """
         if self._lacking.get(request, 0.0) > self.channel.clock():
             raise Refused(request.text, "ERROR")
@@ -81,7 +90,7 @@ class AtLine:
                 return parse(lines)
             except ValueError as error:
                 why = str(error)
-        raise BadReply(request.text, b"", why)  # no bytes: an unasked line among them may name a caller
+        raise Unreadable(request.text, b"", why)  # no bytes: an unasked line among them may name a caller
 
     def _set_up(self) -> None:
         """Once for each contact. After one silence, free a modem that was left multiplexing; no second time."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from drivers.at_line import AtLine, is_unknown_command
+from drivers.at_line import AtLine, Unreadable, is_unknown_command
 from drivers.codecs import at_quectel, at_replies, at_simcom
 from drivers.codecs import at_requests as ask
 from drivers.codecs.at import AtDecoder, Line, Request
@@ -26,6 +26,7 @@ _STOP_S = 3.0  # for a moment after the restart is accepted, a modem still answe
 _BOOT_S = 20.0  # modules on the market take 10 to 20 s from a restart to their first answer
 _PERIOD_S = {"data": 5.0, "iccid": 30.0, "operator": 30.0, "rssi_dbm": 5.0, "temperature_c": 30.0, "clock_utc": 30.0}
 _TOLERANCE = {"rssi_dbm": 15, "rsrp_dbm": 15, "rsrq_db": 8, "sinr_db": 15, "temperature_c": 10}
+_ACTIVE, _ADDRESSED = "active context", "active context with an address"
 _CARD_BUSY = {"14", "SIM busy"}
 _CLOCK_TOLERANCE_S = 5  # between two answers to the same question
 
@@ -99,7 +100,7 @@ class AtModem(Driver):
     def recover(self) -> Facts:
         """Restart the modem and wait for its first answer. Raises NoReply when there is none within 20 s."""
         self._line.guarded(lambda: self._line.command(ask.RESTART))
-        self._line.forget()
+        self._line.restarting()
         deadline = Deadline(_BOOT_S, self.channel.clock)
         stopping = Deadline(_STOP_S, self.channel.clock)
         while not stopping.expired:
@@ -131,26 +132,30 @@ class AtModem(Driver):
     def specific(self) -> dict[str, Value]:
         return dict(self._finer)
 
-    # --- one check
-
     def _check(self) -> Facts:
         if self._contact != self._line.contact:
             self._start()
         spare = Deadline(_SPARE_S, self.channel.clock)
         before = dict(self._believed)
-        facts = self._fact(("sim",), self._sim)
+        facts = self._fact(("sim",), self._sim, vital=True)
         if facts["sim"] != before.get("sim"):
             self._line.expect_everything()
             self._hurry("iccid")
-        facts |= self._fact(("registration", "tac", "cell", "access"), self._registration)
+        facts |= self._fact(("registration", "tac", "cell", "access"), self._registration, vital=True)
         if facts["registration"] != before.get("registration"):
             self._hurry("data", "operator", "clock_utc")
         signal = self._fact([f"serving.{name}" for name in _SERVING], self._signal)
         for name in _SERVING:
             finer = signal[f"serving.{name}"]
-            if name not in facts or (finer.value is not None and (name == "access" or facts[name].value is None)):
+            if name not in facts or (
+                finer.value is not None and (name == "access" or facts[name].unknown == Cause.MASKED)
+            ):
                 facts[name] = finer
         self._take_turns(facts, spare)
+        because = facts["data"].value
+        if because is not None:
+            self._finer["data_because"] = because
+            facts["data"] = known("up" if because in {_ACTIVE, _ADDRESSED} else "down")
         return {name: facts[name] for name in self.READINGS}
 
     def _hurry(self, *names: str) -> None:
@@ -176,8 +181,11 @@ class AtModem(Driver):
                 self._due[name] = now + _PERIOD_S[name]
             facts[name] = self._kept.get(name, unknown(Cause.NOT_ASKED))
 
-    def _fact(self, names: Sequence[str], question: Callable[[], Facts]) -> Facts:
-        """Ask; ask again when an answer is new; what then differs is INCONSISTENT, what is refused says so."""
+    def _fact(self, names: Sequence[str], question: Callable[[], Facts], *, vital: bool = False) -> Facts:
+        """Ask; ask again when an answer is new; what then differs is INCONSISTENT, what is refused says so.
+
+        An unreadable answer fails the check when it is `vital`; else some firmware just words it in its own way.
+        """
         try:
             facts = question()
             if not all(_alike(name, self._believed.get(name), fact) for name, fact in facts.items()):
@@ -189,10 +197,12 @@ class AtModem(Driver):
         except Refused as refusal:
             cause = Cause.UNSUPPORTED if is_unknown_command(refusal) else Cause.REFUSED
             return dict.fromkeys(names, unknown(cause))
+        except Unreadable:
+            if vital:
+                raise
+            return dict.fromkeys(names, unknown(Cause.BAD_REPLY))
         self._believed |= facts
         return facts
-
-    # --- questions
 
     def _sim(self) -> Facts:
         self._finer.pop("sim_error", None)
@@ -262,23 +272,25 @@ class AtModem(Driver):
         return {"operator": known(name)}
 
     def _data(self) -> Facts:
+        """Up or down by its reason, so that two answers agree only if they agree on that."""
         cid = self.options.get("cid")
         active = self._line.query(ask.ACTIVE, at_replies.parse_active)
         if cid is not None:
             active &= {int(cid)}
-        self._finer["active_contexts"] = len(active)
-        if not active or not self._line.query(ask.ATTACHED, at_replies.parse_attached):
-            return {"data": known("down")}
+        if not active:
+            return {"data": known("no active context")}
+        if not self._line.query(ask.ATTACHED, at_replies.parse_attached):
+            return {"data": known("not attached")}
         try:
             addressed = self._line.query(ask.ADDRESSES, at_replies.parse_addressed)
         except Refused:
-            return {"data": known("up")}
-        return {"data": known("up" if active & addressed else "down")}
+            return {"data": known(_ACTIVE)}
+        if addressed and not active & addressed:
+            return {"data": unknown(Cause.INCONSISTENT)}
+        return {"data": known(_ADDRESSED if addressed else "no address")}
 
     def _temperature(self) -> Facts:
-        if self.TEMPERATURE is None:
-            return {}
-        return {"temperature_c": _measured(self._line.query(*self.TEMPERATURE))}
+        return {"temperature_c": _measured(self._line.query(*self.TEMPERATURE) if self.TEMPERATURE else None)}
 
     def _clock(self) -> Facts:
         """The first clock that the firmware has decides, also when it was never set."""

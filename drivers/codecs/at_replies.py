@@ -245,7 +245,7 @@ def parse_attached(lines: list[str]) -> bool:
 
 def parse_active(lines: list[str]) -> set[int]:
     """+CGACT?: numbers of the contexts that are active; empty also when none is defined."""
-    pairs = [_exactly(fields(text), 2) for text in info(lines, "+CGACT")]
+    pairs = [_exactly(fields(text), 2) for text in _every(lines, "+CGACT")]
     states = {(number(cid, 1, 24), number(state, 0, 1)) for cid, state in pairs}
     if len({cid for cid, _ in states}) != len(states):
         raise ValueError("a context both active and not")
@@ -258,7 +258,7 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,64}")
 def parse_addressed(lines: list[str]) -> set[int]:
     """+CGPADDR: numbers of the contexts that have an address. The addresses themselves are not kept."""
     having = set()
-    for text in info(lines, "+CGPADDR"):
+    for text in _every(lines, "+CGPADDR"):
         cid, *addresses = fields(text)
         if any(address and not _ADDRESS.fullmatch(address) for address in addresses):
             raise ValueError("not an address")
@@ -337,6 +337,14 @@ def parse_imei(lines: list[str]) -> str:
     if len(found) != 1:
         raise ValueError(f"{len(found)} equipment numbers")
     return found.pop()
+
+
+def _every(lines: list[str], prefix: str) -> list[str]:
+    """All of a list. Raises ValueError for a line of another kind: it could be a garbled member."""
+    members = info(lines, prefix)
+    if len(members) != len(lines):
+        raise ValueError("another line within the list")
+    return members
 
 
 def _exactly(parts: list[str], count: int) -> list[str]:

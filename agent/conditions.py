@@ -82,13 +82,13 @@ def power(config: PowerConfig) -> Iterable[Condition]:
     }
     for key, values in words.items():
         yield Condition(fault=key, source="power", reading="battery_health", raises=among(*values), polls=2)
-    # A busy terminal may draw more than its adapter gives; ten minutes of that is a weak adapter or a dead charger.
+    # A busy terminal may draw more than its adapter gives; five minutes of that is a weak adapter or a dead charger.
     yield Condition(
         fault="power/charger_fault",
         source="power",
         reading="charger",
         raises=among("not_charging"),
-        on_delay_s=600,
+        on_delay_s=300,
         evidence=("battery_percent", "battery_status"),
     )
     yield Condition(fault="power/undervoltage", source="power", reading="supply", raises=among("low"), off_delay_s=10)

@@ -195,7 +195,7 @@ def test_a_definite_state_raises_by_its_first_reading(row):
         ("modem", "rsrp_dbm", -114, 1000),
         ("modem", "rsrp_dbm", -130, 25),
         ("system", "cpu_percent", 100, 50),
-        ("power", "charger", "not_charging", 500),
+        ("power", "charger", "not_charging", 250),
         ("power", "battery_percent", 21, 100),
         ("network", "broker", "failed", 25),
         ("system", "screen", "off", 200),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -36,16 +37,23 @@ def _by_open_file(device: str) -> str | None:
         wanted = Path(device).stat()
     except OSError:
         return None
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit() or int(entry.name) == own:
-            continue
-        try:
-            for handle in os.scandir(f"{entry.path}/fd"):
-                if os.readlink(handle.path) == device and Path(handle.path).stat().st_rdev == wanted.st_rdev:  # noqa: PTH115
-                    return _name(int(entry.name))
-        except OSError:
-            continue
+    for pid in os.listdir("/proc"):  # noqa: PTH208 - plain strings: a busy machine has tens of thousands of handles
+        if pid.isdigit() and int(pid) != own and _has_open(f"/proc/{pid}/fd", device, wanted.st_rdev):
+            return _name(int(pid))
     return None
+
+
+def _has_open(folder: str, device: str, number: int) -> bool:
+    try:
+        handles = os.listdir(folder)  # noqa: PTH208 - as above
+    except OSError:  # it ended, or belongs to another user
+        return False
+    for handle in handles:
+        path = f"{folder}/{handle}"
+        with contextlib.suppress(OSError):  # closed while we looked
+            if os.readlink(path) == device and os.stat(path).st_rdev == number:  # noqa: PTH115, PTH116 - as above
+                return True
+    return False
 
 
 def _name(pid: int) -> str:

@@ -138,7 +138,11 @@ def _probes(config: Config) -> Iterable[Any]:
     from agent.probes.power import PowerProbe  # noqa: PLC0415
     from agent.probes.system import SystemProbe  # noqa: PLC0415
 
-    return PowerProbe(config), NetworkProbe(config), SystemProbe(config)
+    return (
+        PowerProbe(config.power, config.paths),
+        NetworkProbe(config.network, config.paths),
+        SystemProbe(config.system, config.network, config.paths),
+    )
 
 
 def evaluate(config: Config, readings: Readings) -> dict[str, Fault]:

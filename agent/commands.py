@@ -15,9 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from agent import wire
+from agent.uplink import Incoming
 
 TIERS: Final[Mapping[str, int]] = {
     "check": 0,
@@ -45,16 +46,6 @@ class Refusal(Exception):
         super().__init__(text)
         self.reason = reason
         self.id = command_id
-
-
-class Incoming(Protocol):
-    """One message from the broker."""
-
-    suffix: str
-    payload: bytes
-    retain: bool
-    response_topic: str
-    correlation: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

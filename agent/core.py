@@ -42,6 +42,9 @@ class Publisher(Protocol):
     def publish_retained(self, suffix: str, payload: bytes, kind: str) -> None:
         """Send the value now if connected, and again after each connect. `kind` is a row of wire.DELIVERY."""
 
+    def refresh_state(self) -> None:
+        """The verdict changed: ask for the state message again and send it."""
+
 
 @dataclass(slots=True)
 class DeviceInfo:
@@ -58,6 +61,8 @@ class DeviceInfo:
 
 class Core:
     """The agent's memory of what is so. Everything that it sends or shows is derived here."""
+
+    version = VERSION
 
     def __init__(
         self,
@@ -83,15 +88,15 @@ class Core:
         self._commands = commands
         self._lock = threading.RLock()
         self._latest: dict[str, dict[str, Reading]] = {}
+        self._metrics: dict[str, str] = {}
         self._explained: dict[str, Fault] = {}
         self._answer = verdict({}, blind=self._blind())
         self._answer_since = clock.wall()
-        self._conn = 0
-        self._connected = False
         self._maintenance = ""
         self._digest_due: float | None = None
         self._digest_at = float("-inf")
         self._inventory_hash = ""
+        self._inventory_due = False
         self.case: dict[str, Any] = {}
         self.centers: dict[str, str] = {}
         self._status_path = Path(config.paths.run_dir) / "status.json"
@@ -109,12 +114,26 @@ class Core:
         """Readings of a device or a probe; everything that follows from them is stored and on its way on return."""
         now = self._clock.monotonic()
         with self._lock:
-            first = source not in self._latest
-            self._latest.setdefault(source, {}).update(readings)
+            latest = self._latest.get(source)
+            first = latest is None
+            if latest is None:
+                latest = self._latest[source] = {}
+            if not latest.keys() >= readings.keys():
+                self._learn(source, readings)
+            latest.update(readings)
             self._telemetry.offer(source, readings, now)
             self._apply(self._rules.observe(source, readings, now, self._clock.wall()))
             if first:
                 self._judge()
+
+    def _learn(self, source: str, readings: Iterable[str]) -> None:
+        """New metrics: their units go to the telemetry now and to the center with the next inventory."""
+        device = self.devices.get(source)
+        units = device.readings if device is not None else {}
+        new = {f"{source}.{name}": units.get(name) or _unit(name) for name in readings}
+        self._metrics |= new
+        self._telemetry.learn(new)
+        self._inventory_due = True
 
     def tick(self) -> float:
         """What is due by time alone. Returns the seconds until the next thing is."""
@@ -123,6 +142,8 @@ class Core:
             self._apply(self._rules.tick(now, self._clock.wall()))
             if self._digest_due is not None and now >= self._digest_due:
                 self._publish_digest(now)
+            if self._inventory_due:
+                self.publish_inventory()
             if now - self._status_at >= STATUS_S:
                 self.write_status()
             due = [STATUS_S - (now - self._status_at)]
@@ -148,29 +169,25 @@ class Core:
                 self._clock.monotonic(),
             )
 
+    def telemetry_due(self) -> float | None:
+        """When the batch should leave, monotonic seconds."""
+        with self._lock:
+            return self._telemetry.due_at()
+
+    def take_telemetry(self) -> dict[str, Any] | None:
+        """The batch so far as a telemetry body, or None."""
+        with self._lock:
+            return self._telemetry.take(self._clock.monotonic(), self._clock.wall(), self._clock.up_ms())
+
     def event(self, event: str, data: Mapping[str, Any]) -> None:
         """One line of the log, durable on return."""
         self._outbox.put_all([("event", {"event": event, "data": dict(data)}, "")])
-
-    def connected(self, conn: int) -> None:
-        """The broker took us: retained state is sent again by the uplink; the digest goes out anew."""
-        with self._lock:
-            self._connected = True
-            self._conn = conn
-            self.publish_state()
-            self._publish_digest(self._clock.monotonic())
-            self.write_status()
-
-    def disconnected(self) -> None:
-        with self._lock:
-            self._connected = False
-            self.write_status()
 
     def maintenance(self, reason: str) -> None:
         """Enter maintenance with a reason, or leave it with ""."""
         with self._lock:
             self._maintenance = reason
-            self.publish_state()
+            self._publisher.refresh_state()
 
     # --- faults
 
@@ -266,7 +283,7 @@ class Core:
             return
         self._answer = answer
         self._answer_since = answer.since if answer.since is not None else self._clock.wall()
-        self.publish_state()
+        self._publisher.refresh_state()
         self.write_status()
 
     def wire_verdict(self) -> wire.Verdict:
@@ -278,15 +295,17 @@ class Core:
             since=wire.timestamp(self._answer_since),
         )
 
-    def state_payload(self, conn: int, status: Literal["online", "offline", "maintenance"], reason: str) -> bytes:
-        """The state message; as the will it is asked for before the connection it belongs to."""
+    def state_payload(self, conn: int, status: str, reason: str) -> bytes:
+        """The state message of status online or offline; as the will it is asked for before its connection."""
         with self._lock:
+            if status == "online" and self._maintenance:
+                status, reason = "maintenance", self._maintenance
             known_units = {device.unit for device in self.devices.values() if self._knows(device.name)}
             message = wire.StateMessage(
                 **self.header(),
-                status=status,
+                status=status,  # type: ignore[arg-type]
                 conn=conn,
-                reason=reason,
+                reason=reason or "running",
                 verdict=self.wire_verdict(),
                 poi=poi_status(
                     self._explained,
@@ -297,19 +316,14 @@ class Core:
             )
             return wire.encode(message)
 
-    def publish_state(self) -> None:
-        with self._lock:
-            status: Literal["online", "maintenance"] = "maintenance" if self._maintenance else "online"
-            payload = self.state_payload(self._conn, status, self._maintenance or "running")
-            self._publisher.publish_retained("state", payload, "state")
-
     # --- inventory
 
     def publish_inventory(self, *, always: bool = False) -> None:
         """Send the inventory when its hash has changed, or when asked to."""
         with self._lock:
+            self._inventory_due = False
             devices = tuple(_device_entry(device) for device in self.devices.values())
-            metrics = self._telemetry.metrics()
+            metrics = self._metrics
             agent = {"version": VERSION, "boot": str(self._boot)}
             solid = json.dumps([[wire.to_json(d) for d in devices], metrics, agent["version"]], sort_keys=True)
             digest = hashlib.sha256(solid.encode()).hexdigest()[:16]
@@ -334,7 +348,37 @@ class Core:
             for fault in self._explained.values():
                 self._publish_fault(fault)
             self._publish_digest(self._clock.monotonic())
-            self.publish_state()
+            self._publisher.refresh_state()
+
+    def device_entries(self) -> dict[str, wire.DeviceEntry]:
+        """The inventory's rows of devices that have said who they are."""
+        with self._lock:
+            return {name: _device_entry(info) for name, info in self.devices.items() if info.identity is not None}
+
+    def probe_readings(self) -> dict[str, dict[str, Reading]]:
+        """The latest readings of everything that is no device."""
+        with self._lock:
+            return {source: dict(readings) for source, readings in self._latest.items() if source not in self.devices}
+
+    # --- what the center says
+
+    def set_case(self, case: dict[str, Any]) -> None:
+        with self._lock:
+            self.case = case
+            self.write_status()
+
+    def set_center(self, center: str, status: str) -> None:
+        with self._lock:
+            self.centers[center] = status
+            self.write_status()
+
+    def report_config(self, rejected: Mapping[str, str]) -> None:
+        """Topic config/reported: what is in force, and what was refused."""
+        text = json.dumps(wire.to_json_whole(self._config), sort_keys=True)
+        message = wire.ConfigReportedMessage(
+            **self.header(), version="file", hash=hashlib.sha256(text.encode()).hexdigest()[:16], rejected=rejected
+        )
+        self._publisher.publish_retained("config/reported", wire.encode(message), "config/reported")
 
     # --- status.json and others
 
@@ -373,7 +417,6 @@ class Core:
                 },
                 "case": self.case,
                 "center": self.centers,
-                "connected": self._connected,
                 "support": self._config.support.channel,
                 **self._extra_status(),
             }
@@ -416,6 +459,15 @@ def _relabelled(before: Fault, now: Fault) -> bool:
 
 def _same_verdict(one: Answer, other: Answer) -> bool:
     return (one.can_sell, one.cause, one.act) == (other.can_sell, other.cause, other.act)
+
+
+_SUFFIXES = ("dbm", "db", "percent", "mv", "ms", "bytes", "kib", "c", "s")
+
+
+def _unit(name: str) -> str:
+    """Units stand at the end of names; "" for a number without one and for words."""
+    last = name.rpartition("_")[2] if "_" in name else ""
+    return last if last in _SUFFIXES else ""
 
 
 def _shown(reading: Reading) -> Value | dict[str, str]:

@@ -398,6 +398,14 @@ def dumps(values: object) -> bytes:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
+def loads(payload: bytes) -> Any:
+    """JSON values of a payload, without validation. Raises ValueError for what is no JSON in UTF-8."""
+    try:
+        return json.loads(payload)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 @cache
 def _adapter(kind: type[Any]) -> Any:
     from pydantic import TypeAdapter  # noqa: PLC0415 - the resting daemon does not hold pydantic

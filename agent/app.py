@@ -1,0 +1,431 @@
+"""The daemon: what is started in which order, what is stopped in which, and what hangs on what.
+
+The launcher (`posdiag run`) has validated the configuration; this process never loads pydantic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from agent import wire
+from agent.clock import Clock
+from agent.commands import Commands, Desk
+from agent.conditions import conditions
+from agent.config import Config
+from agent.config_file import load_trusted
+from agent.control import ControlServer
+from agent.core import Core, DeviceInfo, fault_from_text
+from agent.deeds import Deeds
+from agent.health import Processor, health_message, probe_table
+from agent.model import Fault
+from agent.outbox import Outbox
+from agent.probes.boots import BootsProbe
+from agent.probes.firmware import FirmwareProbe
+from agent.probes.network import NetworkProbe
+from agent.probes.nut import NutProbe
+from agent.probes.port import PortWorker
+from agent.probes.power import PowerProbe
+from agent.probes.reads import ReadCounters
+from agent.probes.runner import Probe, ProbeRunner
+from agent.probes.system import SystemProbe
+from agent.report import ReportListener
+from agent.rules import Rules
+from agent.sale import SaleLock
+from agent.store import Store, StoreBusy
+from agent.telemetry import Telemetry
+from agent.uplink import Incoming, Uplink
+from drivers.reading import Cause, Identity, Reading, Value, known, unknown
+
+log = logging.getLogger("posdiag")
+
+_HEALTH_FIRST_S: Final = 15.0  # by then every probe has had its first turn
+_LOOK_S: Final = 5.0  # how often the agent looks after itself
+_STOP_S: Final = 1.5  # the whole stop must end within 2 s
+
+
+class CannotRun(Exception):
+    """Why the daemon ends at once, in one line."""
+
+
+class App:
+    """Everything of one running daemon."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.clock = Clock()
+        self.run_dir = Path(config.paths.run_dir)
+        self._stopping = threading.Event()
+        self._woken = threading.Event()
+        self._lock_file = _only_one(self.run_dir)
+        self.store = _open_store(config, self.clock)
+        self._boots = BootsProbe(config.paths, _json(self.store.get("boots")))
+        self.topics = wire.Topics(config.terminal.estate, config.terminal.id)
+        self.outbox = Outbox(self.store, self.clock, self._boots.boot.number, config.store)
+        self.uplink = Uplink(
+            config.mqtt,
+            self.topics,
+            store=self.store,
+            outbox=self.outbox,
+            clock=self.clock,
+            on_message=self._incoming,
+            state_payload=self._state_payload,
+        )
+        self.sale = SaleLock(self.run_dir / "busy.lock")
+        self.workers = [PortWorker(device, self, self.sale.held) for device in config.device]
+        units = {worker.device.name: worker.unit for worker in self.workers}
+        self._baselines: dict[str, str] = _json(self.store.get("baselines")) or {}
+        self._baselines_kept = dict(self._baselines)
+        self.core = Core(
+            config,
+            self.clock,
+            Rules(conditions(config, units), self._baselines),
+            Telemetry(config.telemetry),
+            self.outbox,
+            self.uplink,
+            boot=self._boots.boot.number,
+            devices=[_device_info(worker) for worker in self.workers],
+            commands=tuple(sorted(Deeds.NAMES)) if config.mqtt.commands else (),
+        )
+        self.core.on_status(self._more_status)
+        self.deeds = Deeds(self.core, self.workers, self.config)
+        self._network = NetworkProbe(config.network, config.paths)
+        self._system = SystemProbe(config.system, config.network, config.paths)
+        self._firmware = FirmwareProbe()
+        self._reads = ReadCounters()
+        host: list[Probe] = [PowerProbe(config.power, config.paths), self._system, self._boots, self._firmware]
+        if config.power.nut:
+            host.append(NutProbe(config.power))
+        self.runners = [ProbeRunner("host", host, self.observe), ProbeRunner("network", [self._network], self.observe)]
+        self._commands = Commands(
+            Desk(
+                topics=self.topics,
+                protocol5=config.mqtt.protocol == "5",
+                wall=self.clock.wall,
+                put_result=self._put_result,
+                seen=lambda command_id, expires: not self.store.note_command(command_id, expires, "accepted"),
+                actions=self.deeds.actions(),
+            )
+        )
+        self._report = ReportListener(self.run_dir / "report.sock", self._told)
+        self._control = ControlServer(self.run_dir / "control.sock", self.deeds.control)
+        self._processor = Processor()
+        self._health_due = self.clock.monotonic() + _HEALTH_FIRST_S
+        self._look_due = 0.0
+        self._broker: Reading = unknown(Cause.NOT_ASKED)
+
+    # --- start and stop
+
+    def start(self) -> None:
+        """What was raised before goes on first; then readings may come, and only then is anything sent."""
+        self.core.restore(_kept_faults(self.store))
+        self._tell_boot()
+        self._report.start()
+        self._control.start()
+        for thread in (*self.workers, *self.runners, self._commands):
+            thread.start()
+        self.core.report_config({})
+        self.uplink.start()
+        self.core.write_status()
+        log.info(
+            "watching %d devices as %s; %s hours of telemetry fit the store",
+            len(self.workers),
+            self.topics.base,
+            f"{self.config.store.telemetry_hours:g}",
+        )
+
+    def _tell_boot(self) -> None:
+        boot = self._boots.boot
+        if boot.new:
+            self.core.event("boot", {"reason": boot.reason, "boot": boot.number})
+        self.core.event("agent.started", {"config": self.config.terminal.id, "version": self.core.version})
+        if self.store.moved_aside:
+            name, why = self.store.moved_aside
+            self.core.event("store.reset", {"moved_to": name, "why": why})
+            self.observe("agent", {"store": known("reset"), "why": known(why[:120])})
+        self._remember()
+
+    def run(self) -> None:
+        """Look after everything until `stop` is called."""
+        while not self._stopping.is_set():
+            idle_s = min(self.core.tick(), self._housekeeping())
+            self._woken.wait(idle_s)
+            self._woken.clear()
+
+    def ask_to_stop(self) -> None:
+        """From a signal handler: end `run`."""
+        self._stopping.set()
+        self._woken.set()
+
+    def stop(self, reason: str) -> None:
+        """Stop in the opposite order; offline with its reason goes out last. Ends in under two seconds."""
+        self.core.event("agent.stopped", {"reason": reason})
+        for worker in self.workers:
+            worker.stop()
+        for runner in self.runners:
+            runner.stop()
+        self._commands.stop()
+        self._control.close()
+        self._report.close()
+        self.core.write_status()
+        self._flush_telemetry()
+        self.uplink.stop(reason, _STOP_S)
+        self._remember(clean=True)
+        self.store.close()
+
+    # --- what must be done now and then
+
+    def _housekeeping(self) -> float:
+        now = self.clock.monotonic()
+        if now >= self._look_due:
+            self._look_due = now + _LOOK_S
+            self._look()
+        if now >= self._health_due:
+            self._health_due = now + self.config.telemetry.health_s
+            self._publish_health()
+        telemetry_due: float | None = self.core.telemetry_due()
+        if telemetry_due is not None and now >= telemetry_due:
+            self._flush_telemetry()
+            telemetry_due = None
+        due = min(self._look_due, self._health_due)
+        return max(0.0, (due if telemetry_due is None else min(due, telemetry_due)) - now)
+
+    def _look(self) -> None:
+        """The agent's own state: store, broker, dead threads, clock steps."""
+        self.store.recover()
+        step = self.clock.step()
+        if step is not None:
+            self.core.event("clock.step", step)
+        if not self.uplink.alive and not self._stopping.is_set():
+            log.error("the uplink's thread has died; starting it again")
+            self.uplink.start()
+        self._tell_broker()
+        failing = self._failing()
+        fill: float = self.outbox.depth()["fill"]
+        self.observe(
+            "agent",
+            {
+                "probes": known("failing" if failing else "ok"),
+                "store_percent": known(round(100 * fill, 1)),
+                **({"why": known(", ".join(failing)[:120])} if failing else {}),
+            },
+        )
+        self._remember()
+
+    def _tell_broker(self) -> None:
+        """The last rung of the network ladder is known to the uplink alone."""
+        status = self.uplink.status()
+        if status["connected"]:
+            broker = known("ok")
+        elif status["attempts"] and status["last_error"]:
+            broker = known("failed")
+        else:
+            broker = unknown(Cause.NOT_ASKED)
+        if broker != self._broker:
+            self._broker = broker
+            self.observe("network", {"broker": broker, "broker_why": known(status["last_error"][:120] or "none")})
+
+    def _failing(self) -> list[str]:
+        dead = [t.name for t in (*self.workers, *self.runners, self._commands) if t.ident and not t.is_alive()]
+        return dead + [f"{e.probe.name}: {e.error}" for runner in self.runners for e in runner.entries if e.error]
+
+    def _publish_health(self) -> None:
+        link = self.uplink.status()
+        payload = health_message(
+            self.core.header(),
+            cpu_percent=self._processor.percent(),
+            depth=self.outbox.depth(),
+            traffic={"sent": link["bytes_sent"], "received": link["bytes_received"]},
+            refused={**self._commands.refused, "report": self._report.refused},
+            probes=probe_table(self.workers, self.runners, self.clock.wall()),
+            problems=self._problems(),
+        )
+        self.uplink.publish_retained("health", payload, "health")
+
+    def _flush_telemetry(self) -> None:
+        batch = self.core.take_telemetry()
+        if batch is not None:
+            self.outbox.put("telemetry", batch)
+
+    def _remember(self, *, clean: bool = False) -> None:
+        kept = {"boots": json.dumps(self._boots.remember(clean=clean))}
+        if self._baselines != self._baselines_kept:
+            self._baselines_kept = dict(self._baselines)
+            kept["baselines"] = json.dumps(self._baselines)
+        self.store.keep("kv", kept, now=clean)
+
+    # --- from the devices and probes; any thread
+
+    def observe(self, source: str, readings: Mapping[str, Reading]) -> None:
+        """Hand readings on, and give other probes what they need of them."""
+        self.core.observe(source, readings)
+        if source == "power":
+            self._boots.sample_power(readings["mains"], readings.get("battery_percent", _NONE), readings["supply"])
+        elif "clock_utc" in readings and readings["clock_utc"].value is not None:
+            self._system.told_by_modem(str(readings["clock_utc"].value))
+        elif source == "system" and readings.get("clock", _NONE).value == "ok":
+            self.clock.network_agreed(3 * self.config.system.poll_s + 60)
+        self._woken.set()
+
+    def identified(self, device: str, identity: Identity) -> None:
+        """A device said who it is: into the inventory, and judged against the firmware notes."""
+        self.core.identified(device, identity)
+        self._firmware.devices = self.core.device_entries()
+        self.runners[0].again("firmware")
+
+    def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
+        """A device's counters."""
+        self.core.counted(device, statistics)
+
+    def _told(self, source: str, readings: Mapping[str, Reading]) -> None:
+        """What the payment application tells over report.sock."""
+        unit = source.partition(".")[2]
+        if unit == "reader" and {"good", "failed"} <= readings.keys():
+            device = next((w.device.name for w in self.workers if w.unit == "reader"), None)
+            counts = [_count(readings.get(name)) for name in ("good", "failed", "attempts")]
+            if device is not None and counts[0] is not None and counts[1] is not None:
+                self.observe(device, self._reads.report(counts[0], counts[1], counts[2]))
+                return
+        self.observe(source, readings)
+
+    # --- to and from the broker; the uplink's thread
+
+    def _state_payload(self, conn: int, status: str, reason: str) -> bytes:
+        return self.core.state_payload(conn, status, reason)
+
+    def _incoming(self, message: Incoming) -> None:
+        if message.suffix in {"command", "all/command"}:
+            if self.config.mqtt.commands:
+                self._commands.incoming(message)
+            else:
+                self._commands.refused["off"] = self._commands.refused.get("off", 0) + 1
+        elif message.suffix == "case":
+            self.deeds.take_case(message.payload)
+        elif message.suffix == "config":
+            self.deeds.refuse_config(message.payload)
+        elif message.suffix.startswith("center/"):
+            self.deeds.take_center(message.suffix.split("/")[1], message.payload)
+
+    def _put_result(self, command_id: str, body: dict[str, Any]) -> None:
+        self.outbox.put("result", body, suffix=f"result/{command_id}")
+
+    # --- status.json
+
+    def _problems(self) -> list[str]:
+        link = self.uplink.status()
+        lines = [*self.outbox.problems()]
+        if not link["connected"] and link["last_error"]:
+            lines.append(f"broker: {link['last_error']}")
+        lines += [f"{worker.device.name}: {worker.detail}" for worker in self.workers if worker.detail]
+        return lines
+
+    def _more_status(self) -> dict[str, Any]:
+        link = self.uplink.status()
+        return {
+            "connected": link["connected"],
+            "link": {"url": self.config.mqtt.url, "error": link["last_error"], "since": link["since"]},
+            "store": self.outbox.depth(),
+            "problems": self._problems(),
+        }
+
+
+_NONE = unknown(Cause.NOT_ASKED)
+
+
+def _count(reading: Reading | None) -> int | None:
+    if reading is None or isinstance(reading.value, str | None):
+        return None
+    return int(reading.value)
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text) if text else None
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _only_one(run_dir: Path) -> int:
+    """Hold the run directory. Raises CannotRun when another agent has it, or when it cannot be made."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        handle = os.open(run_dir / "agent.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotRun(f"{run_dir}: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise CannotRun(f"another agent is running with {run_dir}") from error
+    return handle
+
+
+def _open_store(config: Config, clock: Clock) -> Store:
+    try:
+        return Store(Path(config.paths.state_dir), config.store.max_bytes, clock)
+    except StoreBusy as error:
+        raise CannotRun(f"another agent is using {config.paths.state_dir}") from error
+
+
+def _kept_faults(store: Store) -> dict[str, Fault]:
+    faults = {}
+    for key, text in store.kept("fault").items():
+        with contextlib.suppress(
+            ValueError, TypeError, KeyError
+        ):  # of an older version: it is raised anew if it stands
+            faults[key] = fault_from_text(text)
+    return faults
+
+
+def _device_info(worker: PortWorker) -> DeviceInfo:
+    device = worker.device
+    specs = worker.family.driver.READINGS
+    return DeviceInfo(
+        name=device.name,
+        unit=worker.unit,
+        family=device.family,
+        port=device.port,
+        sharing=device.share,
+        readings={name: spec.unit for name, spec in specs.items()},
+    )
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT. 0 for a clean stop, 2 when it could not run."""
+    parser = argparse.ArgumentParser(prog="posdiag run")
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--log-level", default="info")
+    args = parser.parse_args()
+    logging.basicConfig(level=args.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        app = App(load_trusted(args.config))
+    except CannotRun as error:
+        print(f"posdiag: {error}", file=sys.stderr)
+        return 2
+    reasons: list[str] = []
+
+    def on_signal(number: int, _frame: object) -> None:
+        reasons.append(signal.Signals(number).name.lower())
+        app.ask_to_stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    app.start()
+    app.run()
+    app.stop(reasons[0] if reasons else "stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""What commands and the control socket make the agent do.
+
+Each deed returns JSON values and raises ValueError for bad arguments.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from agent import wire
+from agent.check import LEVELS, build_report, failed_readings, gather
+from agent.config import Config
+from agent.core import Core
+from agent.probes.port import PortWorker
+from drivers.driver import Driver
+from drivers.errors import DriverError, Unsupported
+from drivers.reading import Identity, Level, Reading, known
+
+_DEVICE_S = 8.0  # one device's whole check, with a dead line
+_ALL_S = 9.0
+
+Action = Callable[[Mapping[str, Any]], Any]
+
+
+class Deeds:
+    """The agent's verbs over its running workers."""
+
+    NAMES: ClassVar[frozenset[str]] = frozenset({"check", "identify", "statistics", "resync"})
+
+    def __init__(self, core: Core, workers: Sequence[PortWorker], config: Config) -> None:
+        self._core = core
+        self._workers = {worker.device.name: worker for worker in workers}
+        self._config = config
+
+    def actions(self) -> dict[str, Action]:
+        """By command name."""
+        return {
+            "check": self.check,
+            "identify": self.identify,
+            "statistics": self.statistics,
+            "resync": self.resync,
+        }
+
+    def control(self, request: Mapping[str, Any]) -> Any:
+        """A request over the control socket: {"cmd": name, "args": {…}}."""
+        action = self.actions().get(str(request.get("cmd")))
+        args = request.get("args", {})
+        if action is None or not isinstance(args, dict):
+            raise ValueError(f"no such request; there are {', '.join(sorted(self.NAMES))}")
+        return action(args)
+
+    def check(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """One CheckHealth of one device or all, judged together with what the probes know."""
+        started = time.monotonic()
+        word = args.get("level", "internal")
+        if word not in LEVELS:
+            raise ValueError(f"level is one of {', '.join(LEVELS)}")
+        level = LEVELS[word]
+        texts: dict[str, str] = {}
+        identities: dict[str, Identity] = {}
+        workers = self._chosen(args)
+        questions = {worker.device.name: _question(worker, level, texts) for worker in workers}
+        readings = gather(questions, _ALL_S)
+        for worker in workers:
+            identity = self._core.devices[worker.device.name].identity
+            if identity is not None:
+                identities[worker.device.name] = identity
+        if "device" not in args:
+            readings |= self._core.probe_readings()
+        took_ms = round((time.monotonic() - started) * 1000)
+        return build_report(self._config, readings, identities, texts, took_ms)
+
+    def identify(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Who each device says it is."""
+        return self._ask_each(args, lambda driver: driver.identify().as_statistics())
+
+    def statistics(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Each device's counters, under UnifiedPOS names."""
+        return self._ask_each(args, lambda driver: {**driver.identify().as_statistics(), **driver.statistics()})
+
+    def resync(self, _args: Mapping[str, Any]) -> dict[str, Any]:
+        """Publish everything that is retained again."""
+        self._core.resync()
+        return {"published": len(self._core.faults()) + 3}
+
+    def _ask_each(self, args: Mapping[str, Any], verb: Callable[[Driver], dict[str, Any]]) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for worker in self._chosen(args):
+            try:
+                out[worker.device.name] = worker.ask(verb, _DEVICE_S)
+            except (DriverError, TimeoutError) as error:
+                out[worker.device.name] = {"error": str(error)}
+        return out
+
+    def _chosen(self, args: Mapping[str, Any]) -> list[PortWorker]:
+        name = args.get("device")
+        if name is None:
+            return list(self._workers.values())
+        if name not in self._workers:
+            raise ValueError(f"no such device; there are {', '.join(self._workers) or 'none'}")
+        return [self._workers[name]]
+
+    # --- what the center says
+
+    def take_case(self, payload: bytes) -> None:
+        """Keep what the merchant is told; an empty payload ends the case. What is not of the contract is dropped."""
+        if not payload:
+            self._core.set_case({})
+            return
+        case = _small_object(payload)
+        if case is not None and isinstance(case.get("case"), str):
+            self._core.set_case({key: case[key] for key in ("case", "progress", "eta", "channel", "at") if key in case})
+
+    def take_center(self, center: str, payload: bytes) -> None:
+        """A support center came or went."""
+        state = _small_object(payload)
+        if state is not None and state.get("status") in {"online", "offline"}:
+            self._core.set_center(center, state["status"])
+
+    def refuse_config(self, payload: bytes) -> None:
+        """Desired settings are not taken over MQTT by this version; the center is told so once for each."""
+        if payload:
+            self._core.report_config({"*": "this agent takes its configuration from its file"})
+
+
+def _small_object(payload: bytes) -> dict[str, Any] | None:
+    """A JSON object whose values are short texts or null; None for anything else."""
+    if len(payload) > wire.MAX_PACKET_BYTES:
+        return None
+    try:
+        value = wire.loads(payload)
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    return {str(key): _plain(text) for key, text in value.items() if text is None or isinstance(text, str)}
+
+
+def _plain(text: str | None) -> str | None:
+    return None if text is None else "".join(c for c in text[:256] if c.isprintable())
+
+
+def _question(worker: PortWorker, level: Level, texts: dict[str, str]) -> Callable[[], dict[str, Reading]]:
+    name = worker.device.name
+
+    def ask() -> dict[str, Reading]:
+        try:
+            readings = worker.ask(lambda driver: driver.check_health(level), _DEVICE_S)
+        except Unsupported as error:
+            texts[name] = str(error)
+            return {"port": known("ok")}
+        except DriverError as error:
+            texts[name] = str(error)
+            return failed_readings(worker.device.family, error)
+        texts[name] = f"{level.name.capitalize()} CheckHealth: OK"
+        return {**readings, "port": known("ok"), "reply": known("ok")}
+
+    return ask

@@ -1,0 +1,190 @@
+"""How a connection to the broker is made: its times, its TLS, its password, and one clear line for each failure."""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agent.config import MqttConfig
+
+RECEIVE_MAXIMUM: Final = 8
+PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The times of a link, in seconds, and the drain's rate."""
+
+    keep_alive_s: int
+    session_expiry_s: int
+    will_delay_s: int
+    floor_s: float
+    base_s: float
+    cap_s: float
+    drain_per_s: float
+    connect_s: float
+    """For TCP, for TLS and for CONNACK, each."""
+    ack_s: float
+    """A PUBLISH without PUBACK for so long means that the connection is dead whatever TCP believes."""
+    stable_s: float = 300.0
+    """Only a connection that lived so long makes the next reconnect quick again."""
+
+
+TIMINGS: Final[dict[str, Timing]] = {
+    "wired": Timing(
+        keep_alive_s=60,
+        session_expiry_s=3600,
+        will_delay_s=30,
+        floor_s=1,
+        base_s=2,
+        cap_s=120,
+        drain_per_s=50,
+        connect_s=5,
+        ack_s=30,
+    ),
+    "metered": Timing(
+        keep_alive_s=600,  # a ping costs as much as a batch of telemetry, and operators keep idle flows 15 minutes
+        session_expiry_s=86_400,
+        will_delay_s=120,
+        floor_s=5,
+        base_s=10,
+        cap_s=900,
+        drain_per_s=2,
+        connect_s=20,
+        ack_s=120,
+    ),
+}
+
+
+class Backoff:
+    """Full jitter between a floor and a bound that doubles, so that a fleet does not come back in step."""
+
+    def __init__(self, timing: Timing, uniform: Callable[[float, float], float] = random.uniform) -> None:
+        self._timing = timing
+        self._uniform = uniform
+        self._failures = 0
+
+    def next_s(self, *, refused: bool = False) -> float:
+        """Seconds to wait. `refused` credentials will not be better in a moment: straight to the cap."""
+        cap = self._timing.cap_s
+        if refused:
+            return self._uniform(cap * 0.75, cap)
+        bound = min(cap, self._timing.base_s * 2 ** min(self._failures, 30))
+        self._failures += 1
+        return self._uniform(self._timing.floor_s, max(bound, self._timing.floor_s))
+
+    def connected_for(self, seconds: float) -> None:
+        """A connection ended after so long; only a stable one is a new beginning."""
+        if seconds >= self._timing.stable_s:
+            self._failures = 0
+
+
+def parse_url(url: str) -> tuple[str, int, bool]:
+    """Host, port and whether TLS is used, of mqtt://host:port or mqtts://host:port. Raises ValueError."""
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in PORTS:
+        raise ValueError("mqtt.url is mqtt://host:port or mqtts://host:port")
+    host, colon, port = rest.rstrip("/").rpartition(":")
+    if not colon or rest.endswith("]"):
+        host, port = rest.rstrip("/"), str(PORTS[scheme])
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError(f"mqtt.url names no host and port: {url}")
+    return host.strip("[]"), int(port), scheme == "mqtts"
+
+
+class ResumingContext(ssl.SSLContext):
+    """A TLS context that offers the last session again: a resumed handshake costs a fraction of a full one."""
+
+    last: ssl.SSLSession | None = None
+
+    def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        kwargs.setdefault("session", self.last)
+        return super().wrap_socket(sock, *args, **kwargs)
+
+    def remember(self, sock: object) -> None:
+        """Keep the session of a socket that is about to close; with TLS 1.3 it comes after the handshake."""
+        if isinstance(sock, ssl.SSLSocket) and sock.session is not None:
+            self.last = sock.session
+
+
+def tls_context(config: MqttConfig) -> ResumingContext:
+    """The context for mqtts://. Certificate and host name are always checked. Raises OSError, ssl.SSLError."""
+    context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if config.ca_file:
+        context.load_verify_locations(config.ca_file)
+    else:
+        context.load_default_certs()
+    if config.cert_file:
+        context.load_cert_chain(config.cert_file, config.key_file or None)
+    return context
+
+
+def files_state(config: MqttConfig) -> tuple[float, ...]:
+    """Changes whenever a certificate or key file does, so that a renewed one is used without a restart."""
+    paths = [Path(name) for name in (config.ca_file, config.cert_file, config.key_file) if name]
+    return tuple(path.stat().st_mtime if path.exists() else 0.0 for path in paths)
+
+
+def password(config: MqttConfig) -> str | None:
+    """The password, from the first line of its file; None without one. Raises OSError."""
+    if not config.password_file:
+        return None
+    return Path(config.password_file).read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+
+
+def explain(error: BaseException, host: str, port: int) -> str:
+    """One line for people: why no connection came about."""
+    where = f"{host}:{port}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {where} is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with {where} failed: {error.reason or error}"
+    if isinstance(error, socket.gaierror):
+        return f"the name {host} cannot be resolved: {error.strerror}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{where} refuses connections: no broker listens there"
+    if isinstance(error, TimeoutError):
+        return f"{where} does not answer"
+    if isinstance(error, OSError) and error.strerror:
+        name = f" ({error.filename})" if error.filename else ""
+        return f"{where}: {error.strerror.lower()}{name}"
+    return f"{where}: {type(error).__name__}: {error}"
+
+
+class Traffic:
+    """Bytes to and from the broker as the kernel counted them: TLS and retransmissions in, IP and TCP headers out."""
+
+    _RECEIVED: Final = 128  # offsets in struct tcp_info of linux/tcp.h: tcpi_bytes_received, tcpi_bytes_sent
+    _SENT: Final = 200
+
+    def __init__(self) -> None:
+        self._past = (0, 0)
+        self._socket: Any = None
+
+    def follow(self, sock: Any) -> None:
+        """A connection began."""
+        self._socket = sock
+
+    def close(self) -> None:
+        """The connection is about to close; keep its sums."""
+        self._past = self.totals()
+        self._socket = None
+
+    def totals(self) -> tuple[int, int]:
+        """Bytes sent and received by all connections so far."""
+        sent, received = self._past
+        try:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            return (
+                sent + struct.unpack_from("Q", info, self._SENT)[0],
+                received + struct.unpack_from("Q", info, self._RECEIVED)[0],
+            )
+        except (AttributeError, OSError, struct.error):  # no connection, or a kernel before 4.19
+            return sent, received

@@ -20,6 +20,7 @@ _PLACE_KEYS: Final = {
     "owner": Key("none", values=("none", "payment_app")),
 }
 _EVENT_LINE: Final = Key("clean", values=("clean", "late", "mute"))  # input events come whole, from the kernel
+_SAVE_S: Final = 0.2  # a long slip arrives in hundreds of pieces
 
 
 @runtime_checkable
@@ -47,12 +48,13 @@ class Station:
         self._keys = {**_PLACE_KEYS, "line": _EVENT_LINE} if events else _PLACE_KEYS
         self._place = {name: key.default for name, key in _PLACE_KEYS.items()}
         self._loop = loop
-        self._powered = False
+        self._powered = True  # the terminal has been on for long; a modem, say, needs seconds from power to answers
         self._tick: Timer | None = None
         self._delivery: Timer | None = None
         self._holder: Child | None = None
         self._printed = folder / f"{self.name}.out"
-        self._printed_bytes = 0
+        self._saving: Timer | None = None
+        self._saved = (0, b"")
         self._printed.unlink(missing_ok=True)
         self._port.plug()
 
@@ -103,6 +105,7 @@ class Station:
         for timer in (self._tick, self._delivery):
             if timer is not None:
                 timer.cancel()
+        self.save_output()
         self._release()
         self._port.unplug()
 
@@ -144,9 +147,21 @@ class Station:
             delay = self.device.tick()
             if delay is not None:
                 self._tick = self._loop.after(max(0.001, delay), self._attend)
-        if len(self.device.output) != self._printed_bytes:
-            self._printed_bytes = len(self.device.output)
+        if self._saving is None and self._output_mark() != self._saved:
+            self._saving = self._loop.after(_SAVE_S, self.save_output)
+
+    def save_output(self) -> None:
+        """Write what it printed to the file, if that is not there yet."""
+        if self._saving is not None:
+            self._saving.cancel()
+            self._saving = None
+        if self._output_mark() != self._saved:
             self._printed.write_bytes(self.device.output)
+            self._saved = self._output_mark()
+
+    def _output_mark(self) -> tuple[int, bytes]:
+        """Tells an output from a later one; once the device keeps only the end of it, the length alone would not."""
+        return len(self.device.output), bytes(self.device.output[-256:])
 
     # --- the cable and the other process ------------------------------------------------------------------------------
 

@@ -224,6 +224,7 @@ class Terminal:
             shown[f"{name}.violations"] = sum(violations.values())
             shown[f"{name}.violations_detail"] = "; ".join(f"{why} ({n})" for why, n in sorted(violations.items()))
             shown[f"{name}.family"] = self.families[name]
+        self._stations["printer"].save_output()
         shown["printer.output"] = str(self._stations["printer"].printed)
         shown["printer.output_bytes"] = len(self._stations["printer"].device.output)
         return dict(sorted(shown.items()))
@@ -232,8 +233,11 @@ class Terminal:
         return {"values": self._get()}
 
     def _answer_set(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        values = request.get("values")
+        if not isinstance(values, dict):
+            return {"error": "set needs values, an object of keys and values"}
         try:
-            self._set(request["values"])
+            self._set(values)
         except (Illegal, RuntimeError) as error:
             return {"error": str(error)}
         return {}

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from simulator.device import Illegal, Key
 from simulator.terminal import Terminal
 from tests.simulator.fakes import REGISTRY
-from tests.simulator.hosts import Host
 from tests.wait import wait_until
 
 _MAIN = (
@@ -193,18 +191,3 @@ def test_a_scenario_plays_in_a_running_terminal(start: Callable[..., Run], tmp_p
     assert run.process.stdout is not None
     assert json.loads(run.process.stdout.readline())["held"] is True
     assert run.end()[0] == 0
-
-
-def _legal_values(key: Key) -> tuple[str, ...]:
-    return key.values or (key.default,)
-
-
-def test_every_default_family_takes_every_value_of_its_keys(pos_terminal: Terminal) -> None:
-    for name, key in pos_terminal._keys.items():
-        for value in (*_legal_values(key), key.default):
-            pos_terminal.set({name: value})
-            assert str(pos_terminal.get()[name]) == value
-    with pytest.raises(Illegal):
-        pos_terminal.set({"keypad.tamper": "yes"})  # a PIN pad's key; the default keypad has none
-    with Host(pos_terminal.path("printer"), pos_terminal.baud("printer")) as host:
-        assert len(host.ask(b"\x10\x04\x01", 1)) == 1

@@ -96,17 +96,17 @@ def test_what_a_host_left_unread_does_not_meet_the_next_one(make: Make) -> None:
     pos.set(printer_paper="out")  # nobody has the port open: lost as on a wire
     pos.get()
     with Host(pos.path("printer")) as host:
-        assert host.ask(b"#", 2) == b"1\n"
+        assert host.ask(b"#", 2) == b"0\n"
 
 
 def test_no_power_is_silence_and_power_is_a_fresh_start(make: Make) -> None:
     pos = make()
     with Host(pos.path("printer")) as host:
-        assert host.ask(b"#", 2) == b"1\n"
+        assert host.ask(b"#", 2) == b"0\n"
         pos.set({"printer.power": "off"})
         assert host.ask(b"#", 2, limit_s=0.3) == b""
         pos.set({"printer.power": "on"})
-        assert host.ask(b"#", 2) == b"2\n"
+        assert host.ask(b"#", 2) == b"1\n"
 
 
 def test_without_mains_the_printer_alone_is_silent_until_the_battery_is_empty(make: Make) -> None:
@@ -118,7 +118,7 @@ def test_without_mains_the_printer_alone_is_silent_until_the_battery_is_empty(ma
         pos.set({"power.battery_percent": 0})
         assert keypad.ask(b"?", 5, limit_s=0.3) == b""
         pos.set({"power.mains": "on"})
-        assert keypad.ask(b"#", 2) == b"2\n"
+        assert keypad.ask(b"#", 2) == b"1\n"
         assert printer.ask(b"?", 3) == b"ok\n"
 
 

@@ -111,12 +111,13 @@ class NetworkProbe:
             else:
                 self._tls_in = 0
                 return out | _not_asked(_RUNGS[1:])
-        if "tls" in out and out["tls"].value != "ok":
-            self._tls_in = 0
-        if out["tls"].value == "ok":
+        tls = out.get("tls")  # absent on a walk that spares the handshake: what the last one proved stands
+        if tls is not None and tls.value == "ok":
             out["portal"] = known("no")  # the acquirer has proved who it is, so nobody stands in the way
-        elif self._config.portal_check and "tls" in out:
-            self._portal(servers, deadline, out)
+        elif tls is not None:
+            self._tls_in = 0
+            if self._config.portal_check:
+                self._portal(servers, deadline, out)
         if out["dns"].value == "ok" and hosts and not reach.is_address(hosts[0][0]):
             self._sample(servers, hosts[0][0], deadline)
         return out

@@ -28,7 +28,7 @@ from drivers.exchange import Channel
 from drivers.family import Family
 from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Risk, Value
 
-TEXT_S: Final = 0.5  # up to 80 characters at 9600 baud are 83 ms, behind whatever is in the buffer
+TEXT_S: Final = 0.6  # up to 80 characters at 9600 baud are 83 ms, behind what is in the buffer or a packet under way
 ROUNDS_S: Final = 1.3  # with the deadlines of the last two questions a check stays below 2 s
 RECOVERY_S: Final = 4.0  # a cutter goes home within about 2 s
 MOST_ROUNDS: Final = 8  # a line on which so many rounds do not agree is not one to read states from
@@ -248,7 +248,7 @@ class EscposDriver(Driver):
             and self._last["online"].value is True
         ):
             self._push_tries += 1
-            self._line.ask(escpos.encode_push_setting(self.profile.push_bits))
+            self._line.ask(escpos.encode_push_setting(self.profile.push_bits), TEXT_S)
 
     # The line
 

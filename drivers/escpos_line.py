@@ -12,7 +12,7 @@ from drivers.exchange import Channel
 
 REPLY_S: Final = 0.3  # a status reply leaves at once; at 9600 baud the question and it take 4 ms
 WARY_S: Final = 5.0  # this long after a byte that was no message the line is not believed at its first word
-HALF_READ_S: Final = 0.05  # the bytes of a packet follow each other; 4 of them take 4 ms at 9600 baud
+HALF_READ_S: Final = 0.4  # the bytes of a packet follow each other, but adapters and networks hold some back
 
 
 class PrinterLine:
@@ -47,9 +47,7 @@ class PrinterLine:
 
     def ask(self, request: Request, deadline_s: float = REPLY_S) -> Message:
         """The answer to one question. Raises NoReply, BadReply, LinkLost or Yielded."""
-        if self._demux.half_read:
-            self.listen(HALF_READ_S)
-            self._demux.reset()
+        self._end_half_read()
         self._demux.expect(request.reply)
         try:
             return self.channel.ask(request.name, request.data, self._demux, deadline_s, _is_answer, self._note)
@@ -64,6 +62,13 @@ class PrinterLine:
         finally:
             self._demux.expect(None)
             self._pump()
+
+    def _end_half_read(self) -> None:
+        """Nothing may be asked while a packet is under way; its rest comes soon or never."""
+        deadline = Deadline(HALF_READ_S, self.channel.clock)
+        while self._demux.half_read and (data := self.channel.wait(deadline)):
+            self.take(data)
+        self._demux.reset()
 
     def listen(self, seconds: float) -> None:
         """Take in what comes unasked within this time."""

@@ -291,7 +291,43 @@ def test_a_push_during_a_check_that_says_otherwise_calls_for_another():
     assert driver.wants_check is True
 
 
+def test_nothing_is_asked_while_a_packet_is_under_way():
+    printer = FakePrinter()
+    driver = printer.driver()
+    driver.check_health()
+    packet = printer.change("near end")
+    assert driver.receive(packet[:2]) == {}
+    printer.link.push(packet[2:], after_s=0.02)
+    assert driver.check_health()["paper"].value == "near_end"
+    assert driver.specific()["malformed"] == 0
+
+
+def test_half_a_packet_that_never_ends_does_not_stop_the_questions():
+    printer = FakePrinter()
+    driver = printer.driver()
+    driver.check_health()
+    driver.receive(b"\x10\x00")
+    assert driver.check_health()["paper"].value == "ok"
+    assert driver.specific()["malformed"] == 1
+
+
 # Silence, lateness, noise
+
+
+def test_replies_that_come_twice_are_not_believed():
+    printer = FakePrinter()
+    inner = printer.link.respond
+    printer.link.respond = lambda request: [(delay, reply * 2) for delay, reply in inner(request)]
+    with pytest.raises(BadReply):
+        printer.driver().check_health()
+
+
+def test_a_stray_reply_before_the_question_is_not_its_answer():
+    printer = FakePrinter()
+    driver = printer.driver(asb=False)
+    printer.link.push(b"\x1a")
+    assert driver.check_health()["online"].value is True
+    assert printer.link.written == STATUS_ROUND * 4  # one round not used, three because of the stray byte
 
 
 def test_a_dead_line_ends_after_one_question():

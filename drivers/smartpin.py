@@ -9,7 +9,7 @@ from drivers.codecs import smartpin
 from drivers.codecs.malformed import Malformed
 from drivers.codecs.smartpin import Key, Question
 from drivers.driver import Driver
-from drivers.errors import BadReply, DriverError, LinkLost, Refused, Unsupported, Yielded
+from drivers.errors import BadReply, DriverError, LinkLost, NoReply, Refused, Unsupported, Yielded
 from drivers.exchange import Channel
 from drivers.family import Family
 from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Value, known, unknown
@@ -19,6 +19,7 @@ T = TypeVar("T")
 _REPLY_S = 0.5  # 105 bytes of key status take 0.11 s at 9600
 _LOG_REPLY_S = 0.9  # what comes late is lost, so it is given more; a log of 50 records takes that long at 9600
 
+_CLEAN_POLLS = 3  # at one a second, a fault of the line that comes and goes has shown itself again
 _KEEPS_AFTER = 2  # the same log told three times; twice could be two removals within one minute
 
 # A PIN can be enciphered with either of these sets of keys.
@@ -53,6 +54,8 @@ class SmartPin(Driver):
             raise ValueError(f"smartpin: removal_log = {log!r}; it is collect or leave")
         self._collect = log == "collect"
         self._last_keys: Reading | None = None
+        self._wary = 0
+        """Good polls still to come before the log is asked for: an answer that a bad line garbles is lost."""
         self._watch = _Watch()
 
     def identify(self) -> Identity:
@@ -72,11 +75,14 @@ class SmartPin(Driver):
     def check_health(self, level: Level = Level.INTERNAL) -> dict[str, Reading]:
         if level == Level.INTERACTIVE:
             raise Unsupported("a key test needs a person at the keypad and is not part of this driver")
-        keys = self._keys()
-        if keys != self._last_keys and self._keys() != keys:
-            keys = unknown(Cause.INCONSISTENT)
+        try:
+            keys = self._keys()
+            if keys != self._last_keys and self._keys() != keys:
+                keys = unknown(Cause.INCONSISTENT)
+        except (NoReply, BadReply):
+            self._wary = _CLEAN_POLLS
+            raise
         self._last_keys = keys
-        # The log comes after a good answer: on a line that garbles, asking would lose what it holds.
         return {"keys": keys, "tamper": self._tamper()}
 
     def specific(self) -> dict[str, Value]:
@@ -93,6 +99,9 @@ class SmartPin(Driver):
     def _tamper(self) -> Reading:
         if not self._collect:
             return unknown(Cause.NOT_ASKED)
+        if self._wary:
+            self._wary -= 1
+            return unknown(Cause.NOT_ASKED)
         try:
             log = self._ask("removal log", Question.REMOVALS, smartpin.decode_removals, _LOG_REPLY_S)
         except (LinkLost, Yielded):
@@ -102,6 +111,7 @@ class SmartPin(Driver):
             return unknown(Cause.REFUSED)
         except DriverError as error:
             self._watch.lost += 1
+            self._wary = _CLEAN_POLLS
             return unknown(error.cause)
         return known("yes" if self._watch.look(log) else "no")
 

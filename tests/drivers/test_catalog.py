@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import firmware_notes
 from drivers import catalog
 from drivers.catalog import UnknownFamily, UnknownOption
 from drivers.errors import LinkLost
@@ -28,6 +29,25 @@ def test_every_word_has_a_whole_family(word: str):
     assert family.baud > 0 or family.link == "input"
     assert family.baud not in family.other_bauds
     assert len(set(family.other_bauds)) == len(family.other_bauds)
+
+
+@pytest.mark.parametrize("word", catalog.BUILT_IN)
+def test_every_word_has_notes_golden_frames_and_models(word: str):
+    assert word in firmware_notes.families()
+    frames = firmware_notes.load_golden(word)
+    assert {frame.direction for frame in frames} <= {"to_device", "from_device"}
+    assert all(frame.data and frame.means and frame.source for frame in frames)
+    assert len({frame.name for frame in frames}) == len(frames)
+    assert (Path(firmware_notes.__file__).parent / word / "models.toml").is_file()
+
+
+def test_models_are_found_by_the_text_that_a_device_tells():
+    [model] = [model for model in firmware_notes.load_models() if model.fits("zt588s")]
+    assert (model.family, model.latest) == ("zt588", "2.1")
+    assert [bad.firmware for bad in model.known_bad] == ["2.0"]
+    assert not model.fits("another")
+    with pytest.raises(KeyError):
+        firmware_notes.load_golden("none")
 
 
 def test_words_and_families_are_the_same():

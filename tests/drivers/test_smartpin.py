@@ -162,12 +162,10 @@ def test_a_pad_that_keeps_its_log_ends_it_by_clearing():
     assert pad.driver.specific()["illegal_removals"] == 1
 
 
-def test_the_log_is_asked_only_after_a_good_answer():
+def test_the_log_is_asked_after_a_good_answer():
     pad = Pad()
-    pad.answers[Question.KEYS] = b"\x55\xaa"
-    with pytest.raises(BadReply):
-        pad.driver.check_health()
-    assert Question.REMOVALS not in pad.asked()
+    pad.tamper()
+    assert pad.asked() == [Question.KEYS, Question.KEYS, Question.REMOVALS]
 
 
 @pytest.mark.parametrize(("answer", "cause"), [(b"", Cause.NO_REPLY), (TORN[:-2] + b"\0\3", Cause.BAD_REPLY)])
@@ -177,7 +175,18 @@ def test_a_lost_log_is_unknown_and_counted(answer: bytes, cause: str):
     readings = pad.driver.check_health()
     assert readings == {"keys": known("loaded"), "tamper": unknown(cause)}
     assert pad.driver.specific()["removal_logs_lost"] == 1
-    assert pad.tamper() == known("no")
+    assert [pad.tamper() for _ in range(4)] == [unknown(Cause.NOT_ASKED)] * 3 + [known("no")]
+
+
+def test_the_log_is_left_alone_until_a_bad_line_has_been_good_for_a_while():
+    pad = Pad()
+    pad.logs = [TORN]
+    good = pad.answers[Question.KEYS]
+    pad.answers[Question.KEYS] = b"\x55\xaa"
+    with pytest.raises(BadReply):
+        pad.driver.check_health()
+    pad.answers[Question.KEYS] = good
+    assert [pad.tamper() for _ in range(4)] == [unknown(Cause.NOT_ASKED)] * 3 + [known("yes")]
 
 
 def test_a_refused_log_is_unknown():

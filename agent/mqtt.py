@@ -108,17 +108,21 @@ class BrokerClient:
 
     def connect(self, host: str, port: int) -> None:
         """TCP, TLS and CONNECT; the answer comes later. Blocks. Raises OSError (ssl.SSLError is one), ValueError."""
-        keep_alive_s = self._timing.keep_alive_s
-        if not self._v5:
-            self._client.connect(host, port, keep_alive_s)
-        else:
-            properties = _properties(
+        options: dict[str, Any] = {}
+        if self._v5:
+            options["clean_start"] = False
+            options["properties"] = _properties(
                 PacketTypes.CONNECT,
                 SessionExpiryInterval=self._timing.session_expiry_s,
                 ReceiveMaximum=session.RECEIVE_MAXIMUM,
                 MaximumPacketSize=MAX_PACKET_BYTES,
             )
-            self._client.connect(host, port, keep_alive_s, clean_start=False, properties=properties)
+        try:
+            self._client.connect(host, port, self._timing.keep_alive_s, **options)
+        except (OSError, ValueError):
+            if self._context is not None:
+                self._context.give_up()
+            raise
 
     @property
     def is_open(self) -> bool:

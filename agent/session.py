@@ -102,13 +102,22 @@ class ResumingContext(ssl.SSLContext):
     """A TLS context that offers the last session again: a resumed handshake costs a fraction of a full one."""
 
     last: ssl.SSLSession | None = None
+    _begun: ssl.SSLSocket | None = None
 
     def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         kwargs.setdefault("session", self.last)
-        return super().wrap_socket(sock, *args, **kwargs)
+        self._begun = super().wrap_socket(sock, *args, **kwargs)
+        return self._begun
+
+    def give_up(self) -> None:
+        """Close the socket whose handshake failed; paho leaves that to the garbage collector."""
+        if self._begun is not None:
+            self._begun.close()
+            self._begun = None
 
     def remember(self, sock: object) -> None:
         """Keep the session of a socket that is about to close; with TLS 1.3 it comes after the handshake."""
+        self._begun = None
         if isinstance(sock, ssl.SSLSocket) and sock.session is not None:
             self.last = sock.session
 

@@ -27,6 +27,7 @@ _BOOT_S = 20.0  # modules on the market take 10 to 20 s from a restart to their 
 _PERIOD_S = {"data": 5.0, "iccid": 30.0, "operator": 30.0, "rssi_dbm": 5.0, "temperature_c": 30.0, "clock_utc": 30.0}
 _TOLERANCE = {"rssi_dbm": 15, "rsrp_dbm": 15, "rsrq_db": 8, "sinr_db": 15, "temperature_c": 10}
 _ACTIVE, _ADDRESSED = "active context", "active context with an address"
+_MORE_WITHOUT_CHECK_DIGIT = 2  # any zero lost from a row of zeros gives the same wrong number, so two answers can agree
 _CARD_BUSY = {"14", "SIM busy"}
 _CLOCK_TOLERANCE_S = 5  # between two answers to the same question
 
@@ -42,7 +43,7 @@ _COMMON = {
     "registration": ReadingSpec(("home", "roaming", "searching", "denied", "none", "unknown")),
     "cell": ReadingSpec(about="hexadecimal, at least 8 digits"),
     "tac": ReadingSpec(about="hexadecimal, at least 4 digits"),
-    "operator": ReadingSpec(about="mobile country and network code"),
+    "operator": ReadingSpec(about="name, or country and network code, as the modem is set"),
     "access": ReadingSpec(about="access technology such as LTE"),
     "data": ReadingSpec(("up", "down"), about="whether a context is active and has an address"),
     "clock_utc": ReadingSpec(about="the network's time, RFC 3339"),
@@ -53,7 +54,7 @@ _TEMPERATURE = {"temperature_c": ReadingSpec(unit="°C", about="the hottest sens
 
 
 class AtModem(Driver):
-    """Any modem of 3GPP TS 27.007. AT has no checksum, so a value that changed is believed when it is told twice."""
+    """Any modem of TS 27.007. AT has no checksum, so a value that changed is believed when it is told twice."""
 
     family = "at"
     unit = "modem"
@@ -219,16 +220,15 @@ class AtModem(Driver):
     def _registration(self) -> Facts:
         """Packet service of any generation; the first that is registered, else what says most."""
         found: list[Registration] = []
-        for request in (ask.EPS_REGISTRATION, ask.PACKET_REGISTRATION, ask.NR_REGISTRATION):
-            answer = self._registered_by(request)
+        for packet in (ask.EPS_REGISTRATION, ask.PACKET_REGISTRATION, ask.NR_REGISTRATION):
+            answer = self._registered_by(packet)
             if answer is not None:
                 found.append(answer)
                 if answer.registered:
                     break
         if not found:
-            found = [
-                self._line.query(ask.CIRCUIT_REGISTRATION, lambda lines: _registration(lines, ask.CIRCUIT_REGISTRATION))
-            ]
+            request = ask.CIRCUIT_REGISTRATION
+            found = [self._line.query(request, lambda lines: _registration(lines, request))]
         weight = {"home": 4, "roaming": 4, "denied": 3, "searching": 2, "unknown": 1, "none": 0}
         best = max(found, key=lambda registration: weight[registration.state])
         self._finer["registration_stat"] = best.stat
@@ -256,14 +256,17 @@ class AtModem(Driver):
     def _iccid(self, sim: Reading) -> Facts:
         if sim.value is None or sim.value in {"absent", "failure"}:
             return {"iccid": unknown(Cause.MASKED)}
-        refused: Refused | None = None
+        refused = Refused("the card's number", "ERROR")
         for request in self.CARD_QUESTIONS:
             parse = at_replies.parse_iccid_file if request is ask.CARD_FILE else at_replies.parse_iccid
             try:
-                return {"iccid": known(self._line.query(request, parse))}
+                number = self._line.query(request, parse)
+                more = 0 if at_replies.has_check_digit(number) else _MORE_WITHOUT_CHECK_DIGIT
+                agreed = all(self._line.query(request, parse) == number for _ in range(more))
+                return {"iccid": known(number) if agreed else unknown(Cause.INCONSISTENT)}
             except Refused as refusal:
                 refused = refusal
-        raise refused or Refused("the card's number", "ERROR")
+        raise refused
 
     def _operator(self, registration: Reading) -> Facts:
         name = self._line.query(ask.OPERATOR, at_replies.parse_operator).name
@@ -385,16 +388,14 @@ def _alike(name: str, before: Reading | None, now: Reading) -> bool:
     return before.value == now.value
 
 
-_SPEEDS = (9600, 57600, 460800, 921600, 38400, 19200)
-_QUESTION_ORDER = 60  # "ATE0" is text: a printer would keep it for its next line
 FAMILIES = tuple(
     Family(
         word=driver.family,
         driver=driver,
         baud=115200,
-        other_bauds=_SPEEDS,
+        other_bauds=(9600, 57600, 460800, 921600, 38400, 19200),
         options=("cid",),
-        probe_order=_QUESTION_ORDER,
+        probe_order=60,  # "AT" is text: a printer would keep it for its next line
     )
     for driver in (QuectelModem, SimcomModem, AtModem)
 )

@@ -75,7 +75,7 @@ def _lte(row: list[str], state: str, access: str) -> Signal:
     return Signal(
         rsrp_dbm=_maybe(row[11], -140, -44),
         rsrq_db=_maybe(row[12], -34, -3),
-        rssi_dbm=_maybe(row[13], -120, -20),
+        rssi_dbm=_maybe(row[13], -120, 0),
         raw_sinr=_maybe(row[14], -32, 250),
         access=access,
         state=state,

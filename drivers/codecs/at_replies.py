@@ -296,6 +296,14 @@ def _card_number(digits: str) -> str:
     return digits
 
 
+def has_check_digit(number: str) -> bool:
+    """Whether its last digit is the check digit of ITU-T E.118 (Luhn). Not every operator keeps to it."""
+    if not number.isdecimal():
+        return False
+    doubled = [int(digit) * (1 + at % 2) for at, digit in enumerate(reversed(number))]
+    return sum(digit - 9 if digit > 9 else digit for digit in doubled) % 10 == 0
+
+
 _CCLK = re.compile(r'"(\d\d)/(\d\d)/(\d\d),(\d\d):(\d\d):(\d\d)(?:([+-]\d{1,2}))?"')
 
 
@@ -317,7 +325,8 @@ def parse_clock(lines: list[str]) -> datetime | None:
 _IDENTITY_PREFIX = re.compile(r"\+C?GM[IMR]: ?")
 _BARE = re.compile(r"\"?[A-Za-z0-9][\x20-\x7e]{0,63}")
 _BARE_REPORTS = re.compile(
-    r"RDY|RING|NO CARRIER|BUSY|CONNECT.*|(SMS|PB|Call|VOICE) (Ready|READY|DONE)|(NORMAL )?POWERED? DOWN|AT.*"
+    r"RDY|RING|NO CARRIER|BUSY|CONNECT.*|(SMS|PB|Call|VOICE) (Ready|READY|DONE)|(NORMAL )?POWERED? DOWN"
+    r"|AT([EV]\d|[+^*$&].*)"
 )
 
 

@@ -7,13 +7,12 @@ from typing import Final
 from drivers.codecs.at import Request
 from drivers.reading import Risk
 
-# Settings that last until the modem restarts; none is saved in it, and each only changes how it answers on this port.
-ECHO_OFF: Final = Request("ATE0")
-WORDS: Final = Request("ATV1")
+ATTENTION: Final = Request("AT")
+# Settings that last until the modem restarts. They are few for a reason: on a noisy line one flipped bit makes ATE0
+# ATD0, which dials, and AT+COPS=3,2 AT+COPS=2,2, which leaves the network. Echo and ATV0 are understood instead.
 NUMBERED_ERRORS: Final = Request("AT+CMEE=1")
 REPORT_CELL: Final = Request("AT+CEREG=2")
-NUMERIC_OPERATOR: Final = Request("AT+COPS=3,2")
-SETUP: Final = (ECHO_OFF, WORDS, NUMBERED_ERRORS, REPORT_CELL, NUMERIC_OPERATOR)
+SETUP: Final = (ATTENTION, NUMBERED_ERRORS, REPORT_CELL)
 
 SIM: Final = Request("AT+CPIN?")
 EPS_REGISTRATION: Final = Request("AT+CEREG?")

@@ -68,7 +68,7 @@ def _scaled(rsrq: str, rsrp: str, rssi: str) -> tuple[float | None, float | None
         raise ValueError("a power between the scales")
     unit = 10 if tenths else 1
     quality_low, strength_low = -34 * unit, -120 * unit
-    found = (number(rsrq, quality_low, -unit) / unit, power / unit, number(rssi, strength_low, -20 * unit) / unit)
+    found = (number(rsrq, quality_low, -unit) / unit, power / unit, number(rssi, strength_low, 0) / unit)
     return found if tenths else (int(found[0]), int(found[1]), int(found[2]))
 
 

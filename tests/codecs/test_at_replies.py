@@ -135,6 +135,19 @@ def test_what_is_no_card_number(number):
         at_replies.parse_iccid([number])
 
 
+@pytest.mark.parametrize(
+    ("number", "checked"),
+    [
+        ("8944500612345678900", False),
+        ("89014103211118510720", True),
+        ("79927398713", True),
+        ("898602B0000000000003", False),
+    ],
+)
+def test_check_digit(number, checked):
+    assert at_replies.has_check_digit(number) is checked
+
+
 def test_addresses_do_not_leave_the_parser():
     assert at_replies.parse_addressed(['+CGPADDR: 1,"10.36.130.148"', "+CGPADDR: 2,0.0.0.0", "+CGPADDR: 3"]) == {1}
 

@@ -330,8 +330,7 @@ class AtModem(Driver):
             return {}
         if registration.registered != bool(registration.cell and registration.tac and registration.access):
             return {}
-        facts = _told(registration)
-        return {} if facts["registration"] == self._believed.get("registration") else facts
+        return {} if known(registration.state) == self._believed.get("registration") else _told(registration)
 
 
 class QuectelModem(AtModem):

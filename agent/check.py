@@ -23,7 +23,7 @@ from agent.model import Fault
 from agent.probes.port import meaning
 from agent.rules import Rules
 from agent.show import table
-from agent.status import fault_table, is_running, sentence, shown
+from agent.status import facts_line, fault_table, is_running, sentence
 from drivers import catalog
 from drivers.errors import DriverError, Unsupported
 from drivers.reading import Cause, Identity, Level, Reading, known, unknown
@@ -104,7 +104,7 @@ def _device_question(
     def ask() -> dict[str, Reading]:
         try:
             driver = catalog.open_driver(
-                device.family, device.port, device.options, baud=device.baud, flow=device.flow, share=True
+                device.family, device.port, device.options, baud=device.baud, flow=device.line_flow, share=True
             )
         except DriverError as error:
             texts[device.name] = str(error)
@@ -215,7 +215,7 @@ def render(report: dict[str, Any]) -> str:
         lines += ["", fault_table(report["faults"], time.time())]
     rows = []
     for name, device in report["devices"].items():
-        facts = ", ".join(f"{key} {shown(value)}" for key, value in device["readings"].items())
+        facts = facts_line(device["readings"])
         model = device["identity"].get("ModelName", "-")
         rows.append((name, model, device["text"] or "-", facts or "-"))
     lines += [

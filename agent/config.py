@@ -44,7 +44,7 @@ class DeviceConfig:
     """One device. `name` stands in metrics and in run_dir/ports; `family` is a word of the driver catalog.
 
     `powered_by` names what feeds it: mains (dies with it), battery (lives on), host (the terminal's own rail).
-    `baud` 0 means the family's own default.
+    `baud` 0 and `flow` family mean the family's own.
     """
 
     name: Segment
@@ -55,8 +55,13 @@ class DeviceConfig:
     share: Literal["own", "idle", "never"] = "own"
     """own: the agent owns the port; idle: it borrows it when nobody holds it; never: side channels only."""
     powered_by: Literal["mains", "battery", "host"] = "host"
-    flow: Literal["none", "rtscts", "xonxoff", "dsrdtr"] = "none"
+    flow: Literal["family", "none", "rtscts", "xonxoff", "dsrdtr"] = "family"
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+    @property
+    def line_flow(self) -> str:
+        """Flow control as `drivers.catalog` takes it: "" for the family's own."""
+        return "" if self.flow == "family" else self.flow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
     devices = []
     for name, device in status["devices"].items():
         readings = status["readings"].get(name, {})
-        facts = ", ".join(f"{key} {shown(value)}" for key, value in readings.items() if key not in {"port", "reply"})
+        facts = facts_line({key: value for key, value in readings.items() if key not in {"port", "reply"}})
         devices.append((name, device["family"], device["model"] or "-", shown(readings.get("port", "-")), facts or "-"))
     lines += ["", table(("device", "family", "model", "port", "readings"), devices)]
     link = status.get("link", {})
@@ -97,6 +97,16 @@ def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
 def shown(value: object) -> str:
     """A reading for people: its value, or that it is unknown and why."""
     return f"unknown ({value['error']})" if isinstance(value, dict) else str(value)
+
+
+def facts_line(readings: dict[str, Any]) -> str:
+    """Readings worth a look: without what this family cannot know and what nobody asked."""
+    boring = ("unsupported", "not_asked")
+    return ", ".join(
+        f"{name} {shown(value)}"
+        for name, value in readings.items()
+        if not (isinstance(value, dict) and value["error"] in boring)
+    )
 
 
 def fault_table(faults: list[dict[str, Any]], now: float) -> str:

@@ -26,6 +26,8 @@ class Driver(ABC):
     """Everything that this family can know, by reading name without the device's name in front."""
     pushes: ClassVar[bool] = False
     """Whether it reports changes unasked, so that the worker listens between polls."""
+    wants_check: bool = False
+    """Set by `receive` when what came calls for a poll at once: it told of a change that needs confirming."""
 
     def __init__(self, channel: Channel, options: Mapping[str, Value] | None = None) -> None:
         self.channel = channel

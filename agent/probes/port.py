@@ -21,6 +21,7 @@ T = TypeVar("T")
 _REOPEN_S = 1.0  # a cable put back is noticed within a second; looking for a path costs one stat
 _STATISTICS_S = 3600.0  # printers store their counters every few minutes at best and count slowly
 _SALE_S = 0.1
+_NOISY_POLL_S = 30.0  # noise can turn a question into another command, so a noisy line is asked ever less often
 
 
 class Sink(Protocol):
@@ -67,6 +68,7 @@ class PortWorker(threading.Thread):
         self._identified = False
         self._counted_at = float("-inf")
         self._next_poll = 0.0
+        self._every_s = device.poll_s
 
     # --- called from other threads
 
@@ -112,7 +114,7 @@ class PortWorker(threading.Thread):
         self._serve(driver)
         now = time.monotonic()
         if now >= self._next_poll:
-            self._next_poll = now + self.device.poll_s
+            self._next_poll = now + self._every_s
             self._poll(driver)
             if self.device.share == "idle":
                 self._close()
@@ -126,10 +128,12 @@ class PortWorker(threading.Thread):
             self.device.port,
             self.device.options,
             baud=self.device.baud,
-            flow=self.device.flow,
+            flow=self.device.line_flow,
             yield_now=self._yield_now,
             share=self.device.share != "own",
         )
+        if driver.channel.on_unasked is None:
+            driver.channel.on_unasked = lambda data: self._heard(driver, data)
         self._driver = driver
         self._identified = False
         self._next_poll = 0.0
@@ -149,6 +153,7 @@ class PortWorker(threading.Thread):
             self._count(driver)
 
     def _report(self, readings: Mapping[str, Reading]) -> None:
+        self._every_s = self.device.poll_s
         self.last_answer_at = time.monotonic()
         self.detail = ""
         self._sink.observe(self.device.name, {**readings, "port": _PORT_OK, "reply": _REPLY_OK})
@@ -158,6 +163,8 @@ class PortWorker(threading.Thread):
             identity = driver.identify()
         except (NoReply, BadReply, Refused):
             return  # the poll has just worked, so the next one tries again
+        if "not_asked" in identity.extra:
+            return  # it could not be asked in the state it is in
         self._identified = True
         self._sink.identified(self.device.name, identity)
 
@@ -176,13 +183,16 @@ class PortWorker(threading.Thread):
         if left <= 0 or self._stopping.is_set():
             return
         data = driver.channel.link.read(left)
-        if not data:
-            return
+        if data:
+            self._heard(driver, data)
+            if driver.wants_check:
+                self._next_poll = 0.0
+
+    def _heard(self, driver: Driver, data: bytes) -> None:
+        """Bytes that answer no question."""
         readings = driver.receive(data)
         if readings:
             self._report(readings)
-        if getattr(driver, "wants_check", False):
-            self._next_poll = 0.0
 
     def _serve(self, driver: Driver) -> None:
         """Do what other threads asked for."""
@@ -215,6 +225,8 @@ class PortWorker(threading.Thread):
         if isinstance(error, Yielded):
             return
         self.detail = str(error)
+        if isinstance(error, BadReply):
+            self._every_s = max(self.device.poll_s, min(2 * self._every_s, _NOISY_POLL_S))
         port, reply = meaning(error)
         cause = error.cause
         readings = {name: unknown(cause) for name in self.family.driver.READINGS}

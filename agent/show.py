@@ -15,7 +15,7 @@ def width(text: str) -> int:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns as wide as their widest cell, the last one wrapped to the screen, a line under the head; "" for no rows."""
+    """Columns as wide as their widest cell, the last wrapped to the screen; "" for no rows."""
     cells = [[str(cell) for cell in row] for row in rows]
     if not cells:
         return ""

@@ -171,7 +171,7 @@ def _missed(expect: Mapping[str, Any], target: Target, status_file: Path) -> tup
 def _missed_by_agent(expect: Mapping[str, Any], status_file: Path) -> Iterator[str]:
     try:
         status = json.loads(status_file.read_text(encoding="utf-8"))
-        raised = {fault["fault"]: fault for fault in status["faults"]}
+        raised = {fault["fault"]: fault for fault in status["faults"] if fault["state"] != "cleared"}
         can_sell = status["verdict"]["can_sell"]
     except (OSError, ValueError, KeyError, TypeError):
         yield f"{status_file} does not say what the agent sees"

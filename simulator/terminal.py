@@ -63,6 +63,7 @@ class Terminal:
         self._sys: sysfs.Tree = {}
         self._proc: sysfs.Tree = {}
         self._report: Timer | None = None
+        self._reads_matter = False  # until somebody sets them, nothing is told of reads
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -211,7 +212,8 @@ class Terminal:
             self._report.cancel()
             self._report = None
         reads = self._everything().get("reader.reads", "0/0")
-        if reads != "0/0" and self._values["system.payment_app"] == "up":
+        self._reads_matter = self._reads_matter or reads != "0/0"
+        if self._reads_matter and self._values["system.payment_app"] == "up":
             self._payment.report_reads(reads)
             self._report = self._loop.after(_REPORT_S, self._tell_reads)
 

@@ -13,8 +13,9 @@ from simulator.scenario import BadScenario, Outcome, Step, load, play
 STATUS = {
     "verdict": {"can_sell": "no"},
     "faults": [
-        {"fault": "power/mains_lost", "cause": None},
-        {"fault": "printer/no_reply", "cause": "power/mains_lost"},
+        {"fault": "power/mains_lost", "state": "raised", "cause": None},
+        {"fault": "printer/no_reply", "state": "flapping", "cause": "power/mains_lost"},
+        {"fault": "printer/paper_out", "state": "cleared", "cause": None},
     ],
 }
 

@@ -6,6 +6,7 @@ Asks the running daemon when there is one, because it owns the ports; otherwise 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -112,7 +113,8 @@ def _device_question(
         try:
             readings = {**driver.check_health(level), "port": known("ok"), "reply": known("ok")}
             texts[device.name] = f"{level.name.capitalize()} CheckHealth: OK"
-            identities[device.name] = driver.identify()
+            with contextlib.suppress(DriverError):  # its health is known; a device in trouble may not say who it is
+                identities[device.name] = driver.identify()
         except Unsupported as error:
             texts[device.name] = str(error)
             return {**driver.check_health(Level.INTERNAL), "port": known("ok"), "reply": known("ok")}

@@ -191,6 +191,20 @@ def test_quotas_in_hours_do_not_believe_the_wall(outbox: Outbox, clock: ManualCl
     assert outbox.drops == {"expired": 1}
 
 
+def test_the_seq_of_a_receipt_does_not_come_twice(
+    tmp_path: Path, store: Store, outbox: Outbox, clock: ManualClock
+) -> None:
+    outbox.put("telemetry", {})
+    clock.advance(73 * 3600)
+    outbox.tick()
+    assert names(outbox.after(0, 9)) == [("event", 1)]
+    outbox.settle([row.id for row in outbox.after(0, 9)])
+    store.close()
+    again = Store(tmp_path, LIMIT, clock)
+    assert Outbox(again, clock, 1, StoreConfig()).put("event", {}) == 2
+    again.close()
+
+
 def test_a_row_given_up_leaves_a_receipt(outbox: Outbox) -> None:
     outbox.put("result", {"id": "a"}, suffix="result/a")
     outbox.drop(outbox.after(0, 1)[0], "too_large")

@@ -160,3 +160,12 @@ def test_commands_are_remembered_until_they_are_long_expired(tmp_path: Path, sto
     store.note_command("def", clock.wall() + 300, "accepted")
     assert store.commands() == {"def": "accepted"}
     store.close()
+
+
+def test_only_what_is_durable_pays_for_it(store: Store) -> None:
+    def level(db: sqlite3.Connection) -> int:
+        return int(db.execute("PRAGMA synchronous").fetchone()[0])
+
+    full, normal = 2, 1
+    assert [store.write(level, durable=durable) for durable in (True, False, True)] == [full, normal, full]
+    assert store.read(lambda db: db.execute("PRAGMA journal_mode").fetchone()[0], "") == "wal"

@@ -1,0 +1,18 @@
+"""python-escpos on a serial port. Runs in .venv-peers; argument: the port."""
+
+import sys
+
+from escpos.printer import Serial
+from serve import serve
+
+printer = Serial(sys.argv[1], baudrate=9600, timeout=0.3)
+serve(
+    {
+        "online": printer.is_online,
+        "paper": printer.paper_status,
+        "text": printer.text,
+        "qr": lambda content: printer.qr(content, native=True, size=4),
+        "cut": lambda mode: printer.cut(mode=mode),
+        "close": printer.close,
+    }
+)

@@ -11,9 +11,9 @@ import fcntl
 import json
 import logging
 import os
+import select
 import signal
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +50,7 @@ from drivers.reading import Cause, Identity, Reading, Value, known, unknown
 log = logging.getLogger("posdiag")
 
 _HEALTH_FIRST_S: Final = 15.0  # by then every probe has had its first turn
-_LOOK_S: Final = 5.0  # how often the agent looks after itself
+_LOOK_S: Final = 10.0  # how often the agent looks after itself
 _STOP_S: Final = 1.5  # the whole stop must end within 2 s
 
 
@@ -65,8 +65,8 @@ class App:
         self.config = config
         self.clock = Clock()
         self.run_dir = Path(config.paths.run_dir)
-        self._stopping = threading.Event()
-        self._woken = threading.Event()
+        self._stopping = False
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock_file = _only_one(self.run_dir)
         self.store = _open_store(config, self.clock)
         self._boots = BootsProbe(config.paths, _json(self.store.get("boots")))
@@ -96,6 +96,7 @@ class App:
             boot=self._boots.boot.number,
             devices=[_device_info(worker) for worker in self.workers],
             commands=tuple(sorted(Deeds.NAMES)) if config.mqtt.commands else (),
+            wake=self.wake,
         )
         self.core.on_status(self._more_status)
         self.deeds = Deeds(self.core, self.workers, self.config)
@@ -157,15 +158,19 @@ class App:
 
     def run(self) -> None:
         """Look after everything until `stop` is called."""
-        while not self._stopping.is_set():
+        while not self._stopping:
             idle_s = min(self.core.tick(), self._housekeeping())
-            self._woken.wait(idle_s)
-            self._woken.clear()
+            if select.select([self._waker], [], [], idle_s)[0]:
+                os.eventfd_read(self._waker)
+
+    def wake(self) -> None:
+        """There is something for `run` to do; from any thread."""
+        os.eventfd_write(self._waker, 1)
 
     def ask_to_stop(self) -> None:
-        """From a signal handler: end `run`."""
-        self._stopping.set()
-        self._woken.set()
+        """End `run`. From a signal handler too: it takes no lock, which the interrupted code might hold."""
+        self._stopping = True
+        os.eventfd_write(self._waker, 1)
 
     def stop(self, reason: str) -> None:
         """Stop in the opposite order; offline with its reason goes out last. Ends in under two seconds."""
@@ -206,7 +211,7 @@ class App:
         step = self.clock.step()
         if step is not None:
             self.core.event("clock.step", step)
-        if not self.uplink.alive and not self._stopping.is_set():
+        if not self.uplink.alive and not self._stopping:
             log.error("the uplink's thread has died; starting it again")
             self.uplink.start()
         self._tell_broker()
@@ -275,7 +280,6 @@ class App:
             self._system.told_by_modem(str(readings["clock_utc"].value))
         elif source == "system" and readings.get("clock", _NONE).value == "ok":
             self.clock.network_agreed(3 * self.config.system.poll_s + 60)
-        self._woken.set()
 
     def identified(self, device: str, identity: Identity) -> None:
         """A device said who it is: into the inventory, and judged against the firmware notes."""

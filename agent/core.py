@@ -76,7 +76,9 @@ class Core:
         boot: int,
         devices: Iterable[DeviceInfo],
         commands: tuple[str, ...] = (),
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
+        """`wake` is called, from any thread, when `tick` has something to do before it said."""
         self._config = config
         self._clock = clock
         self._rules = rules
@@ -86,6 +88,7 @@ class Core:
         self._boot = boot
         self.devices = {device.name: device for device in devices}
         self._commands = commands
+        self._wake = wake
         self._lock = threading.RLock()
         self._latest: dict[str, dict[str, Reading]] = {}
         self._metrics: dict[str, str] = {}
@@ -134,6 +137,7 @@ class Core:
         self._metrics |= new
         self._telemetry.learn(new)
         self._inventory_due = True
+        self._wake()
 
     def tick(self) -> float:
         """What is due by time alone. Returns the seconds until the next thing is."""
@@ -253,6 +257,7 @@ class Core:
     def _want_digest(self) -> None:
         if self._digest_due is None:
             self._digest_due = max(self._clock.monotonic(), self._digest_at + DIGEST_S)
+            self._wake()
 
     def _publish_digest(self, now: float) -> None:
         self._digest_due = None

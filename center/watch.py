@@ -95,22 +95,39 @@ def run_watch(args: argparse.Namespace) -> int:
         print(f"posdiag: no broker at {args.mqtt}: {error.strerror or error}", file=sys.stderr)
         return 2
     client.loop_start()
-    end = time.monotonic() + args.seconds if args.seconds else None
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ending = Ending(args.seconds)
     try:
         if printer is None:
-            _show_live(args, fleet, changed, end)
+            _show_live(args, fleet, changed, ending)
         else:
-            while end is None or time.monotonic() < end:
+            while not ending:
                 changed.wait(_REFRESH_S)
                 changed.clear()
-    except KeyboardInterrupt:
-        pass
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        ending.restore()
         client.disconnect()
         client.loop_stop()
     return 0
+
+
+class Ending:
+    """True once the time is up or a signal came. The handler only notes it: anything more could meet a held lock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds if seconds else float("inf")
+        self._signalled = False
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _note(self, _number: int, _frame: object) -> None:
+        self._signalled = True
+
+    def __bool__(self) -> bool:
+        return self._signalled or time.monotonic() >= self._end
+
+    def restore(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def _client(args: argparse.Namespace, fleet: Fleet, changed: threading.Event, printer: Lines | None) -> paho.Client:
@@ -150,10 +167,10 @@ class Lines:
             print(_clean(f"{message.at} {terminal} {message.status}: {_verdict(message)}"), flush=True)
 
 
-def _show_live(args: argparse.Namespace, fleet: Fleet, changed: threading.Event, end: float | None) -> None:
+def _show_live(args: argparse.Namespace, fleet: Fleet, changed: threading.Event, ending: Ending) -> None:
     console = Console()
     with Live(_picture(args, fleet), console=console, auto_refresh=False, screen=False) as live:
-        while end is None or time.monotonic() < end:
+        while not ending:
             changed.wait(_REFRESH_S)
             changed.clear()
             live.update(_picture(args, fleet), refresh=True)

@@ -298,6 +298,7 @@ class Uplink:
     def _welcome(self, client: BrokerClient, connack: Connack) -> bool:
         """The broker accepted us: subscribe, then present values, then whatever waits. As `_work`."""
         self._connects += 1
+        self._hurry.clear()
         self._since = self._clock.wall()
         self.last_error = ""
         log.info("connected to %s as %s, connection %d", self._where, self._topics.terminal, self._conn)

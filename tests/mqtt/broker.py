@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import select
 import selectors
 import shutil
 import socket
@@ -143,12 +144,13 @@ class Mosquitto(Broker):
 
 
 class Line:
-    """A TCP line to the broker, optionally with TLS towards the agent. `stall` makes it half-open: bytes vanish."""
+    """A TCP line to the broker, optionally with TLS towards the agent. `stalled` makes it half-open: bytes vanish; `slow` lets 64 through at a time."""
 
     def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.target = target
         self.tls = tls
         self.stalled = False
+        self.slow = False
         self.blocked = False
         self.cut_after_bytes: int | None = None
         self.accepted = 0
@@ -185,6 +187,8 @@ class Line:
             with selectors.DefaultSelector() as ready, self._lock:
                 for sock in (self._listener, self._wake_r, *self._pairs):
                     ready.register(sock, selectors.EVENT_READ)
+                if self.slow:
+                    select.select([self._wake_r], [], [], 0.005)
                 events = ready.select(0.02)
                 for key, _ in events:
                     if key.fileobj is self._listener:
@@ -218,7 +222,7 @@ class Line:
         if other is None:
             return
         try:
-            data = source.recv(4096)
+            data = source.recv(64 if self.slow else 4096)
             while isinstance(source, ssl.SSLSocket) and source.pending():
                 data += source.recv(4096)
             if self.cut_after_bytes is not None:

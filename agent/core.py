@@ -208,24 +208,26 @@ class Core:
         if not transitions and not force:
             return
         explained = explain(self._rules.raised().values(), self._topology)
-        told = [(t.event, explained.get(t.fault.key, t.fault)) for t in transitions]
-        changed = {fault.key for _, fault in told}
-        for key, fault in explained.items():
-            before = self._explained.get(key)
-            if key not in changed and before is not None and _relabelled(before, fault):
-                told.append(("fault.changed", fault))
+        told = [explained.get(t.fault.key, t.fault) if t.fault.state != "cleared" else t.fault for t in transitions]
+        keys = {fault.key for fault in told}
+        relabelled = [
+            fault
+            for key, fault in explained.items()
+            if key not in keys and (before := self._explained.get(key)) is not None and _relabelled(before, fault)
+        ]
+        messages: list[tuple[str, dict[str, Any]]] = [
+            (t.event, wire.to_json(self._body(fault))) for t, fault in zip(transitions, told, strict=True)
+        ]
+        if relabelled:
+            labels = [{"fault": f.key, "cause": f.cause, "symptoms": f.symptoms} for f in relabelled]
+            messages.append(("fault.relabelled", {"faults": labels}))
+        changed = {fault.key: fault for fault in (*told, *relabelled)}.values()
         kept: dict[str, str | None] = {key: None for key in self._explained if key not in explained}
-        kept |= {fault.key: _fault_text(fault) for _, fault in told if fault.key in explained}
-        self._outbox.put_all(
-            [("event", {"event": event, "data": wire.to_json(self._body(fault))}, "") for event, fault in told],
-            faults=kept,
-        )
+        kept |= {fault.key: _fault_text(fault) for fault in changed if fault.key in explained}
+        self._outbox.put_all([("event", {"event": event, "data": data}, "") for event, data in messages], faults=kept)
         self._explained = explained
-        for fault in {fault.key: fault for _, fault in told}.values():
+        for fault in explained.values() if force else changed:
             self._publish_fault(fault)
-        if force:
-            for fault in explained.values():
-                self._publish_fault(fault)
         self._want_digest()
         self._judge()
 

@@ -176,6 +176,16 @@ def test_a_lost_connection_leaves_the_will_with_its_number(tmp_path: Path, broke
         assert observer.of("state")[-1]["conn"] == agent.uplink.status()["conn"] > 1
 
 
+def test_a_blip_is_no_outage(tmp_path: Path, broker: Broker, observer: Observer) -> None:
+    with Line(broker.port) as line, Agent(tmp_path, line.port) as agent:
+        wait_until(lambda: observer.of("state"))
+        line.cut()
+        wait_until(lambda: agent.uplink.status()["connects"] == 2)
+        quiet_until = time.monotonic() + QUICK.will_delay_s + 0.5
+        wait_until(lambda: time.monotonic() > quiet_until)
+        assert {state["status"] for state in observer.of("state")} == {"online"}, "the will waits for its delay"
+
+
 @pytest.mark.parametrize("kind", [Rumqttd311])
 def test_a_3_1_1_broker_costs_savings_never_meaning(tmp_path: Path, kind: type[Rumqttd]) -> None:
     broker = kind(tmp_path)

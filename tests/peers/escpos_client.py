@@ -13,6 +13,7 @@ serve(
         "text": printer.text,
         "qr": lambda content: printer.qr(content, native=True, size=4),
         "cut": lambda mode: printer.cut(mode=mode),
+        "raw": lambda digits: printer._raw(bytes.fromhex(digits)),
         "close": printer.close,
     }
 )

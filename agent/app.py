@@ -15,6 +15,7 @@ import select
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,6 +71,7 @@ class App:
         self._lock_file = _only_one(self.run_dir)
         self.store = _open_store(config, self.clock)
         self._boots = BootsProbe(config.paths, _json(self.store.get("boots")))
+        self._boots.boot = replace(self._boots.boot, number=_boot_number(self.store, new=self._boots.boot.new))
         self.topics = wire.Topics(config.terminal.estate, config.terminal.id)
         self.outbox = Outbox(self.store, self.clock, self._boots.boot.number, config.store)
         self.uplink = Uplink(
@@ -124,6 +126,7 @@ class App:
         self._health_due = self.clock.monotonic() + _HEALTH_FIRST_S
         self._look_due = 0.0
         self._broker: Reading = unknown(Cause.NOT_ASKED)
+        self._link: Reading = unknown(Cause.NOT_ASKED)
 
     # --- start and stop
 
@@ -278,8 +281,15 @@ class App:
             self._boots.sample_power(readings["mains"], readings.get("battery_percent", _NONE), readings["supply"])
         elif "clock_utc" in readings and readings["clock_utc"].value is not None:
             self._system.told_by_modem(str(readings["clock_utc"].value))
+        elif source == "network" and "link" in readings:
+            self._link_is(readings["link"])
         elif source == "system" and readings.get("clock", _NONE).value == "ok":
             self.clock.network_agreed(3 * self.config.system.poll_s + 60)
+
+    def _link_is(self, link: Reading) -> None:
+        if link.value == "up" and self._link.value == "down":
+            self.uplink.hurry()  # the wait between two attempts was for a network that was not there
+        self._link = link
 
     def identified(self, device: str, identity: Identity) -> None:
         """A device said who it is: into the inventory, and judged against the firmware notes."""
@@ -380,6 +390,11 @@ def _open_store(config: Config, clock: Clock) -> Store:
         return Store(Path(config.paths.state_dir), config.store.max_bytes, clock)
     except StoreBusy as error:
         raise CannotRun(f"another agent is using {config.paths.state_dir}") from error
+
+
+def _boot_number(store: Store, *, new: bool) -> int:
+    """The store counts boots, because its counters never repeat, not even after a store was lost."""
+    return store.bump("boot") if new or not store.get("boot") else int(store.get("boot"))
 
 
 def _kept_faults(store: Store) -> dict[str, Fault]:

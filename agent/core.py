@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from agent import VERSION, wire
-from agent.causes import Answer, Topology, act_of, explain, verdict
+from agent.causes import Answer, Topology, explain, verdict
 from agent.clock import Clock
 from agent.config import Config
+from agent.guidance import act_of
 from agent.model import Fault, Transition
 from agent.poi import poi_status
 from agent.rules import Rules
@@ -44,6 +45,9 @@ class Publisher(Protocol):
 
     def refresh_state(self) -> None:
         """The verdict changed: ask for the state message again and send it."""
+
+    def resend(self) -> None:
+        """Give all present values to the broker again, the state too."""
 
 
 @dataclass(slots=True)
@@ -349,13 +353,12 @@ class Core:
             self._publisher.publish_retained("inventory", wire.encode(message), "inventory")
 
     def resync(self) -> None:
-        """Publish everything that is retained again."""
+        """Publish everything that is retained again, and every reading with the next batch."""
         with self._lock:
             self.publish_inventory(always=True)
-            for fault in self._explained.values():
-                self._publish_fault(fault)
             self._publish_digest(self._clock.monotonic())
-            self._publisher.refresh_state()
+            self._telemetry.repeat_all()
+            self._publisher.resend()
 
     def device_entries(self) -> dict[str, wire.DeviceEntry]:
         """The inventory's rows of devices that have said who they are."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from agent.guidance import act_of
 from agent.model import Fault
 from agent.vocabulary import VOCABULARY
 from agent.wire import Act
@@ -119,59 +120,6 @@ _STOPS = {
     "security/device_swapped",
 }
 """Faults with which no card payment can be taken, or none may be."""
-
-_ACTS: dict[str, Act] = {
-    "printer/paper_out": "merchant",
-    "printer/paper_near_end": "merchant",
-    "printer/cover_open": "merchant",
-    "printer/cutter_error": "merchant",
-    "printer/head_hot": "none",
-    "power/mains_lost": "merchant",
-    "power/battery_low": "merchant",
-    "power/battery_critical": "merchant",
-    "reader/card_left": "merchant",
-    "keypad/key_stuck": "merchant",
-    "network/link_down": "merchant",
-    "network/captive_portal": "merchant",
-    "network/gateway_unreachable": "merchant",
-    "modem/sim_absent": "merchant",
-    "modem/no_network": "operator",
-    "modem/no_data": "operator",
-    "modem/registration_denied": "operator",
-    "modem/weak_signal": "merchant",
-    "modem/roaming": "none",
-    "network/slow": "none",
-    "network/lossy": "none",
-}
-"""Who acts first, where it is not support. Wiring and parts come below."""
-
-_TECHNICIAN = {
-    "printer/mechanical_error",
-    "printer/unrecoverable",
-    "printer/head_worn",
-    "reader/card_jam",
-    "reader/shutter_error",
-    "reader/sensor_error",
-    "reader/self_test_failed",
-    "keypad/key_dead",
-    "keypad/battery_low",
-    "power/battery_worn",
-    "power/charger_fault",
-    "power/undervoltage",
-    "system/overheat",
-    "system/screen_off",
-}
-
-
-def act_of(key: str) -> Act:
-    """Who must act on this fault."""
-    if key in _ACTS:
-        return _ACTS[key]
-    if key in _TECHNICIAN:
-        return "technician"
-    if key.endswith("/port_lost"):
-        return "merchant"
-    return "support"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

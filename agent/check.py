@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from agent import wire
-from agent.causes import Topology, act_of, explain, verdict
+from agent.causes import Topology, explain, verdict
 from agent.cli import EXIT_CANNOT, EXIT_FAULTS, EXIT_OK, fail
 from agent.conditions import conditions
 from agent.config import Config, DeviceConfig
+from agent.guidance import act_of
 from agent.model import Fault
 from agent.probes.port import meaning
 from agent.rules import Rules

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from agent.causes import Topology, act_of, explain, verdict
+from agent.causes import Topology, explain, verdict
+from agent.guidance import act_of
 from agent.model import Fault
 from agent.vocabulary import VOCABULARY
 

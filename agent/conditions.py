@@ -166,12 +166,12 @@ def network(config: NetworkConfig) -> Iterable[Condition]:
         clears=below(config.lossy_percent / 2),
         evidence=("latency_ms",),
     )
-    # Three times down and up in ten minutes is a contact or a radio edge, not maintenance.
+    # Four times down and up in five minutes is a contact or a radio edge, not somebody who plugs a cable.
     yield Condition(
         fault="network/flapping",
         source="network",
         reading="changes",
-        raises=above(5),
+        raises=above(7),
         clears=below(3),
         evidence=("interface",),
     )

@@ -5,7 +5,7 @@ Source: RFC 1035 (message format, compression) and RFC 3596 (AAAA).
 
 from __future__ import annotations
 
-import secrets
+import os
 import select
 import socket
 import struct
@@ -111,7 +111,7 @@ def lookup(servers: list[tuple[str, int]], name: str, deadline: float, *, attemp
     try:
         for server in turns:
             until = time.monotonic() + slot
-            asked.append(_ask(server, encode_query(name, secrets.randbelow(65536), kind), asked))
+            asked.append(_ask(server, encode_query(name, int.from_bytes(os.urandom(2), "big"), kind), asked))
             while (found := _wait(asked, until)) is not None:
                 which, answer = found
                 which.answered = True

@@ -2,13 +2,12 @@
 
 Readings: link up|down · address ok|none · gateway, dns, acquirer, tls ok|failed, each with _why (a word) and, where it
 took time, _ms · portal yes|no · broker ok|failed (told by the uplink) · latency_ms and loss_percent over the latest
-questions · changes (of the first failing rung, in ten minutes) · interface. A rung above a failed one was not asked.
+questions · changes (of link and address, in five minutes) · interface. A rung above a failed one was not asked.
 """
 
 from __future__ import annotations
 
 import socket
-import statistics
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,9 +23,9 @@ _RUNG_S = 2.0  # two lost packets and their repetitions; the gateway is near and
 _GATEWAY_S = 1.5
 _AGAIN_S = 5.0  # a failed ladder is walked again this soon, so that two failures and a recovery are seen early
 _LOOK_S = 2.0  # link and address cost nothing
-_SAMPLES = 30
+_SAMPLES = 20
 _SAMPLES_FOR_LOSS = 10  # fewer cannot tell 10 % from 30 %
-_CHANGES_S = 600.0
+_CHANGES_S = 300.0
 _TLS_EVERY = 4  # walks on a modem: a handshake is some 5 KB, more than all other rungs together
 _RUNGS = ("gateway", "dns", "acquirer", "tls")
 
@@ -58,6 +57,7 @@ class NetworkProbe:
         self._tls_in = 0
         self._samples: deque[float | None] = deque(maxlen=_SAMPLES)
         self._changes: deque[float] = deque(maxlen=100)
+        self._failed = False
         self._rung: str | None = None
         self._carrier_changes: int | None = None
 
@@ -78,14 +78,16 @@ class NetworkProbe:
         }
         local = (link.value, address.value, route.gateway)
         if link.value == "down" or address.value == "none":
-            self._walk_at, self._tls_in = now, 0
+            self._walk_at, self._tls_in, self._failed = now, 0, False
             readings |= _not_asked(_RUNGS) | {"portal": unknown(Cause.NOT_ASKED)}
             self._note("link" if link.value == "down" else "address", now)
         elif now >= self._walk_at or local != self._local:
             readings |= self._walk(route)
-            failed = next((rung for rung in _RUNGS if (found := readings.get(rung)) and found.value == "failed"), "")
-            self._walk_at = self._clock() + (min(_AGAIN_S, self._config.poll_s) if failed else self._config.poll_s)
-            self._note(failed, now)
+            failed = any((found := readings.get(rung)) and found.value == "failed" for rung in _RUNGS)
+            # A first failure is confirmed at the next look; after that there is no hurry.
+            wait_s = self._config.poll_s if not failed else min(_AGAIN_S, self._config.poll_s) if self._failed else 0.0
+            self._walk_at, self._failed = self._clock() + wait_s, failed
+            self._note("", now)
             readings |= self._quality()
         self._local = local
         while self._changes and self._changes[0] < now - _CHANGES_S:
@@ -116,7 +118,7 @@ class NetworkProbe:
             out["portal"] = known("no")  # the acquirer has proved who it is, so nobody stands in the way
         elif tls is not None:
             self._tls_in = 0
-            if self._config.portal_check:
+            if self._config.portal_check and out["dns"].value != "failed":
                 self._portal(servers, deadline, out)
         if out["dns"].value == "ok" and hosts and not reach.is_address(hosts[0][0]):
             self._sample(servers, hosts[0][0], deadline)
@@ -161,8 +163,10 @@ class NetworkProbe:
         if not servers:
             out |= {"dns": known("failed"), "dns_why": known("no_resolver")}
             return (), False
-        until = min(deadline, time.monotonic() + 2 * _RUNG_S)
-        found = dns.lookup(servers, hosts[0][0], until)
+        # Behind a gateway that is silent one question will do: it only tells whether the silence means anything.
+        turns = 1 if out["gateway"].value == "failed" else 2
+        until = min(deadline, time.monotonic() + turns * _RUNG_S)
+        found = dns.lookup(servers, hosts[0][0], until, attempts=turns)
         if found.answer is not None and found.answer.why == "no_address":
             found = dns.lookup(servers, hosts[0][0], until, kind=dns.AAAA)
         if found.answer is None or not found.answer.addresses:
@@ -234,9 +238,11 @@ class NetworkProbe:
     # --- over time ---
 
     def _sample(self, servers: list[tuple[str, int]], host: str, deadline: float) -> None:
+        slowest = max([each for each in list(self._samples)[-10:] if each is not None][-5:], default=0.0) / 1000
+        patience = min(_RUNG_S, max(_RUNG_S / 4, 4 * slowest))  # what comes after four times the usual time is lost
         for _ in range(2):
-            until = min(deadline, time.monotonic() + _RUNG_S)
-            if until - time.monotonic() < _RUNG_S / 2:
+            until = time.monotonic() + patience
+            if until > deadline:
                 return  # too little time to call silence a loss
             self._samples.append(dns.lookup(servers[:1], host, until, attempts=1).ms)
 
@@ -245,12 +251,12 @@ class NetworkProbe:
         lost = sum(each is None for each in self._samples)
         enough = len(self._samples) >= _SAMPLES_FOR_LOSS
         return {
-            "latency_ms": measured(round(statistics.median(answered), 1) if len(answered) > 2 else None, "not_asked"),
+            "latency_ms": measured(_median(answered) if len(answered) > 2 else None, "not_asked"),
             "loss_percent": measured(round(100 * lost / len(self._samples)) if enough else None, "not_asked"),
         }
 
     def _note(self, rung: str, now: float) -> None:
-        """Count a change of the first failing rung, and what the carrier did between two looks."""
+        """Count a change of what fails here (link, address or neither), and what the carrier did between two looks."""
         carrier = number(f"{self._paths.sys}/class/net/{self._interface}/carrier_changes")
         unseen = carrier - self._carrier_changes if carrier is not None and self._carrier_changes is not None else 0
         changed = int(self._rung is not None and rung != self._rung)
@@ -264,6 +270,10 @@ class NetworkProbe:
         return [(words[1], 53) for line in lines if (words := line.split())[:1] == ["nameserver"] and len(words) > 1][
             :3
         ]
+
+
+def _median(values: list[float]) -> float:
+    return round(sorted(values)[len(values) // 2], 1)
 
 
 def _not_asked(rungs: tuple[str, ...]) -> dict[str, Reading]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def clock_offset_s(
     server: tuple[str, int], timeout_s: float = 1.5, wall: Callable[[], float] = time.time
 ) -> float | None:
     """Seconds that our clock is ahead of `server`'s, None when it does not say. A random token keeps strangers out."""
-    token = secrets.token_bytes(8)
+    token = os.urandom(8)
     until = time.monotonic() + timeout_s
     try:
         family, _, _, _, address = socket.getaddrinfo(*server, type=socket.SOCK_DGRAM)[0]

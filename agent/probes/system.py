@@ -19,6 +19,7 @@ from agent.probes.tree import entries, measured, number, text
 from drivers.reading import Cause, Reading, known, unknown
 
 _NTP_EVERY_S = 60.0  # servers ask for a minute at least between two questions
+_NTP_SOON_S = 16.0  # the shortest interval of the protocol's own clients, while the clock is wrong
 _MODEM_CLOCK_S = 120.0  # what the modem said is no news after that
 
 
@@ -115,7 +116,9 @@ class SystemProbe:
             # A modem that says otherwise is a reason to ask again at once.
             known_offset = self._ntp_offset
             doubt = known_offset is not None and modem is not None and abs(modem - known_offset) > 30
-            due = self._ntp_at is None or now - self._ntp_at >= _NTP_EVERY_S
+            wrong = known_offset is not None and abs(known_offset) > self._config.max_clock_offset_s / 2
+            every_s = _NTP_SOON_S if wrong else _NTP_EVERY_S
+            due = self._ntp_at is None or now - self._ntp_at >= every_s
             if due or (
                 doubt and self._modem is not None and self._ntp_at is not None and self._modem[0] > self._ntp_at
             ):
@@ -151,11 +154,11 @@ class SystemProbe:
             return stat.rpartition(")")[2].split()[:1] not in (["Z"], ["X"])  # a zombie serves nobody
         try:
             os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return False
-        except (PermissionError, OverflowError):
+        except PermissionError:
             return True
-        return True
+        except (ProcessLookupError, OverflowError):
+            return False
+        return int(pid) > 0  # 0 would mean ourselves
 
     def _screen(self) -> Reading:
         """On when any backlight or connected display is; 0 is the kernel's word for a backlight that is on."""

@@ -99,7 +99,7 @@ ROWS = [  # source, reading, a value that raises, one that clears, fault
     ("network", "broker", "failed", "ok", "network/broker_unreachable"),
     ("network", "latency_ms", 1700, 80, "network/slow"),
     ("network", "loss_percent", 40, 0, "network/lossy"),
-    ("network", "changes", 7, 0, "network/flapping"),
+    ("network", "changes", 8, 0, "network/flapping"),
     ("system", "disk_free_percent", 2, 50, "system/disk_full"),
     ("system", "disk_free_bytes", 1 << 20, 1 << 30, "system/disk_full"),
     ("system", "disk", "readonly", "ok", "system/disk_readonly"),

@@ -168,8 +168,9 @@ def test_a_payment_application_by_its_pid_file(tmp_path, proc_is_real):
         app.kill()
         app.communicate()
     assert it.run()["payment_app"].value == "down"
-    write(tmp_path, "app.pid", "nonsense")
-    assert it.run()["payment_app"].value == "down"
+    for nonsense in ("nonsense", "0", "9" * 30, ""):
+        write(tmp_path, "app.pid", nonsense)
+        assert it.run()["payment_app"].value == "down"
 
 
 def test_a_payment_application_by_its_name(tmp_path):
@@ -202,6 +203,16 @@ def test_the_time_server_is_not_asked_at_every_poll(tmp_path, server):
     assert server.asked == 1
     it.run()
     assert server.asked == 2
+
+
+def test_a_wrong_clock_is_compared_sooner(tmp_path, server):
+    clock = Clock()
+    server.ahead_s = 900.0
+    it = probe(tmp_path, clock, ntp=server.address)
+    it.run()
+    server.ahead_s = 0.0
+    clock.now += 16
+    assert it.run()["clock_offset_s"].value == 0.0
 
 
 def test_a_modem_that_disagrees_has_the_server_asked_at_once(tmp_path, server):

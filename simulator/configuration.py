@@ -49,7 +49,7 @@ def text(terminal: Terminal) -> str:
                 "acquirer_ca": where["acquirer_ca"],
                 "portal_check": f"http://{PORTAL_HOST}:{portal_port}/generate_204",
                 "ntp": where["ntp"],
-                "poll_s": 3.0,
+                "poll_s": 2.0,
             },
         ),
         ("[power]", {"min_voltage_mv": UNDERVOLTAGE_MV}),

@@ -8,8 +8,8 @@ from typing import Final
 
 FAULTS: Final = ("clean", "noisy", "slow", "garbled", "echo", "late", "mute")
 
-FLIP: Final = 0.04  # of all bytes; with DROP a reply of 10 bytes arrives whole about every other time
-DROP: Final = 0.02
+FLIP: Final = 0.08  # of all bytes; with DROP a reply of 10 bytes arrives whole about every third time
+DROP: Final = 0.04
 GAP_S: Final = 0.1  # longer than any timeout between two bytes that hosts commonly use, shorter than one for a reply
 LATE_S: Final = 1.5  # past the time most hosts grant a short reply, so that it meets the next question
 SLICE_S: Final = (
@@ -48,6 +48,10 @@ def resample(data: bytes, sent_baud: int, heard_baud: int) -> bytes:
 class Line:
     """The line between one host and one device. Each direction has its own seeded noise, so a run can be repeated.
 
+    Faults: noisy flips and loses bytes both ways; slow leaves long gaps; late holds each reply back; echo returns what
+    the host wrote; mute loses what the device sends; garbled lets the host hear the device at the wrong speed, while
+    the device hears the host, so that there is something to mishear. A host at another speed is garbled both ways.
+
     `baud` is the device's speed, 0 for a link without one; `host_baud` is the host's, 0 when unknown.
     """
 
@@ -75,6 +79,8 @@ class Line:
             return
         if self.fault == "noisy":
             data = _noise(data, self._noise_out)
+        if self.fault == "garbled":
+            host_baud = 2 * self.baud
         self._put(self._at_speeds(data, self.baud, host_baud), now)
 
     def due(self, now: float) -> bytes:
@@ -96,11 +102,7 @@ class Line:
         self._free_at = 0.0
 
     def _at_speeds(self, data: bytes, sent_baud: int, heard_baud: int) -> bytes:
-        if not self.baud:
-            return data
-        if self.fault == "garbled":
-            sent_baud, heard_baud = self.baud, 2 * self.baud
-        if heard_baud and sent_baud and heard_baud != sent_baud:
+        if self.baud and heard_baud and sent_baud and heard_baud != sent_baud:
             return resample(data, sent_baud, heard_baud)
         return data
 

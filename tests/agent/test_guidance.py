@@ -326,7 +326,7 @@ SENTENCES = [
         "no",
         "reader/tamper",
         "Do not use this terminal: the card reader reports tampering. Keep it and call support.",
-        "请停用本机：读卡器报告被动过手脚。请看管好本机，并联系客服。",
+        "请停用本机：读卡器发出防拆警报。请看管好本机，并联系客服。",
     ),
     (
         "yes",

@@ -39,7 +39,8 @@ class Condition:
     is false; otherwise what neither raises nor clears leaves everything as it is. `polls` is how many readings in a
     row must say so, in addition to `on_delay_s`. `unless` names a reading that, while known, replaces this one.
     A condition with `remembers` compares with the remembered value instead, and takes the new one over after
-    `adopt_s`. `stale_s` 0 is never stale.
+    `adopt_s`. `stale_s` 0 is for what is told only when it changes: it holds until something else is told, so it is
+    never stale and its delay ends by itself.
     """
 
     fault: str

@@ -148,6 +148,7 @@ def network(config: NetworkConfig) -> Iterable[Condition]:
         reading="broker",
         raises=among("failed"),
         on_delay_s=30,
+        stale_s=0,
         evidence=("broker_why",),
     )
     yield Condition(

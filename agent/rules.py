@@ -1,7 +1,7 @@
 """What readings mean over time: debounce, hysteresis, staleness, flapping. Pure; the caller brings both clocks.
 
-A delay is over only when a reading taken after it still says so: time alone never raises or clears a fault, and time
-for which nothing is known does not count.
+A delay is over only when a reading taken after it still says so, unless the reading is one that is told only when it
+changes; and time for which nothing is known does not count.
 """
 
 from __future__ import annotations
@@ -68,11 +68,14 @@ class Rules:
         self.baselines: dict[str, str] = {} if baselines is None else baselines
         self._sources: dict[str, _Source] = {}
         self._faults: dict[str, _State] = {}
+        self._told: list[_Watch] = []
         for condition in conditions:
             state = self._faults.setdefault(condition.fault, _State(condition.fault))
             source = self._sources.setdefault(condition.source, _Source(condition.source))
             watch = _Watch(condition, state)
             state.watches.append(watch)
+            if not condition.stale_s:
+                self._told.append(watch)
             for name in (condition.reading, *((condition.unless,) if condition.unless else ())):
                 source.watches.setdefault(name, []).append(watch)
             if condition.share is not None:
@@ -109,8 +112,14 @@ class Rules:
         return out
 
     def tick(self, now: float, wall: float) -> list[Transition]:
-        """What time alone does: a raised fault becomes stale, one that flaps is told again or becomes quiet."""
+        """What time alone does: a raised fault becomes stale, one that flaps is told again or becomes quiet.
+
+        The delay of a reading that is told only when it changes ends here too.
+        """
         out: list[Transition] = []
+        for watch in self._told:
+            if watch.pending and not watch.paused:
+                self._judge(self._sources[watch.condition.source], watch, now, wall, out)
         for state in self._faults.values():
             if state.flapping:
                 self._tick_flapping(state, now, wall, out)
@@ -122,7 +131,11 @@ class Rules:
 
     def next_due(self) -> float | None:
         """The monotonic time at which `tick` has something to do, or None while nothing is planned."""
-        due: list[float] = []
+        due = [
+            watch.since - watch.held_s + (watch.condition.off_delay_s if watch.raised else watch.condition.on_delay_s)
+            for watch in self._told
+            if watch.pending and not watch.paused
+        ]
         for state in self._faults.values():
             if state.flapping:
                 flap = state.watches[0].condition.flap

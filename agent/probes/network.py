@@ -1,7 +1,7 @@
 """The network ladder: link, address, gateway, names, acquirer, TLS, captive portal; the first that fails is the fault.
 
 Readings: link up|down · address ok|none · gateway, dns, acquirer, tls ok|failed, each with _why (a word) and, where it
-took time, _ms · portal yes|no · broker ok|failed (told by the uplink) · latency_ms and loss_percent over the latest
+took time, _ms · portal yes|no · latency_ms and loss_percent over the latest
 questions · changes (of link and address, in five minutes) · interface. A rung above a failed one was not asked.
 """
 
@@ -33,7 +33,7 @@ _RUNGS = ("gateway", "dns", "acquirer", "tls")
 class NetworkProbe:
     """Looks at link and address each run; walks the ladder each `poll_s`, at once after a change, sooner in trouble.
 
-    A run returns only what it measured itself. `broker` is set by whoever knows the uplink.
+    A run returns only what it measured itself. The last rung, the broker, is told to the rules by who knows the uplink.
     """
 
     name = "network"
@@ -46,7 +46,6 @@ class NetworkProbe:
         resolv_conf: str = "/etc/resolv.conf",
     ) -> None:
         self.interval_s = min(_LOOK_S, config.poll_s)
-        self.broker: Reading = unknown(Cause.NOT_ASKED)
         self._config = config
         self._paths = paths
         self._clock = clock
@@ -73,7 +72,6 @@ class NetworkProbe:
         readings = {
             "link": link,
             "address": address,
-            "broker": self.broker,
             "interface": measured(route.interface or None),
         }
         local = (link.value, address.value, route.gateway)

@@ -1,8 +1,8 @@
 """The terminal's own computer.
 
 Readings: cpu_percent · memory_available_percent and _bytes · disk ok|readonly · disk_free_percent and _bytes ·
-temperature_c · clock_offset_s (positive: our clock is ahead) and clock_source ntp|modem · payment_app up|down ·
-screen on|off · uptime_s.
+temperature_c · clock ok|wrong · clock_offset_s (positive: our clock is ahead) · clock_source ntp|modem ·
+payment_app up|down · screen on|off · uptime_s.
 """
 
 from __future__ import annotations
@@ -126,9 +126,14 @@ class SystemProbe:
                 self._ntp_offset = clock_offset_s(endpoint(self._ntp, 123), wall=self._wall)
         for offset, source in ((self._ntp_offset, "ntp"), (modem, "modem")):
             if offset is not None:
-                return {"clock_offset_s": known(round(offset, 1)), "clock_source": known(source)}
+                right = abs(offset) <= self._config.max_clock_offset_s
+                return {
+                    "clock": known("ok" if right else "wrong"),
+                    "clock_offset_s": known(round(offset, 1)),
+                    "clock_source": known(source),
+                }
         why = Cause.NO_REPLY if self._ntp else Cause.UNSUPPORTED
-        return {"clock_offset_s": unknown(why), "clock_source": unknown(why)}
+        return {name: unknown(why) for name in ("clock", "clock_offset_s", "clock_source")}
 
     # --- parts ---
 

@@ -525,11 +525,6 @@ def test_loss_and_latency_over_several_walks(kernel, place, authority):
     assert float(found["latency_ms"]) < 500
 
 
-def test_the_broker_is_told_by_others(kernel, place, authority):
-    probe = world(kernel, place, authority)
-    assert walk(probe)["broker"] == "?not_asked"
-
-
 # --- names ---
 
 

@@ -103,6 +103,22 @@ def test_a_delay_is_over_only_when_a_reading_says_so():
     assert bench.rules.raised()["modem/weak_signal"].evidence == {"rsrp_dbm": -120, "operator": "Test"}
 
 
+def test_what_is_told_only_when_it_changes_holds_until_then():
+    bench = Bench(replace(SIGNAL, stale_s=0))
+    bench.say(rsrp_dbm=-120)
+    due = bench.rules.next_due()
+    assert due == bench.now + 30
+    assert bench.tick(29) == []
+    assert words(bench.tick(1)) == ["raised modem/weak_signal"]
+    assert bench.rules.next_due() is None
+    assert bench.tick(100_000) == []  # and is never stale
+    bench.say(rsrp_dbm=-100)
+    assert words(bench.tick(15)) == ["cleared modem/weak_signal"]
+    bench.say(rsrp_dbm=-120)
+    bench.say(rsrp_dbm=unknown("not_asked"))
+    assert bench.tick(1000) == []
+
+
 def test_first_at_is_when_it_began_not_when_the_delay_ended():
     bench = Bench(SIGNAL)
     bench.say(rsrp_dbm=-120)

@@ -191,6 +191,7 @@ def test_a_clock_that_is_off(tmp_path, server, ahead):
     server.ahead_s = ahead
     found = probe(tmp_path, ntp=server.address).run()
     assert found["clock_offset_s"].value == ahead
+    assert found["clock"].value == ("ok" if abs(ahead) < 120 else "wrong")
     assert found["clock_source"].value == "ntp"
 
 

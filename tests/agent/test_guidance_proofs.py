@@ -58,6 +58,7 @@ def delivered(tmp_path_factory) -> dict[str, set[object]]:
         for name in probe.run():
             found[f"{probe.name}.{name}"] = documented(module.__doc__, name)
     found |= {f"network.{name}": set() for name in network.NetworkProbe(NetworkConfig(), paths)._quality()}
+    found["network.broker"] = {"ok", "failed"}  # the daemon tells it under this source; it knows the uplink
     return found | {f"agent.{condition.reading}": set() for condition in agent_conditions()}
 
 

@@ -40,7 +40,7 @@ class Condition:
     row must say so, in addition to `on_delay_s`. `unless` names a reading that, while known, replaces this one.
     A condition with `remembers` compares with the remembered value instead, and takes the new one over after
     `adopt_s`. `stale_s` 0 is for what is told only when it changes: it holds until something else is told, so it is
-    never stale and its delay ends by itself.
+    never stale and its delay ends by itself. What only a `forecast` says is inferred, and a warning whatever its kind.
     """
 
     fault: str
@@ -59,6 +59,7 @@ class Condition:
     stale_s: float = 60.0
     evidence: tuple[str, ...] = ()
     flap: Flap = Flap()
+    forecast: bool = False
 
     def stale_after(self, seconds: float) -> Condition:
         """The same for a source that speaks so seldom; one that is never stale stays so."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from agent.condition import Condition, Test, above, among, below
 from agent.config import Config, NetworkConfig, PowerConfig, SystemConfig
 from agent.device_conditions import device_conditions
+from agent.trend_conditions import trend_conditions
 
 
 def power(config: PowerConfig) -> Iterable[Condition]:
@@ -275,4 +276,5 @@ def conditions(config: Config, units: dict[str, str]) -> tuple[Condition, ...]:
         *(c.stale_after(net_s) for c in network(config.network)),
         *(c.stale_after(max(60.0, 3 * config.system.poll_s)) for c in system(config.system)),
         *agent(),
+        *trend_conditions(units),
     )

@@ -139,6 +139,19 @@ class BudgetConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrendsConfig:
+    """What makers rate the printer's parts for, and the printer's counters when a part was last replaced.
+
+    A life of 0 is not told; then the range that is usual for receipt printers holds.
+    """
+
+    head_life_km: Annotated[float, Ge(0)] = 0.0
+    head_new_at_lines: Annotated[int, Ge(0)] = 0
+    cutter_life_cuts: Annotated[int, Ge(0)] = 0
+    cutter_new_at_cuts: Annotated[int, Ge(0)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SupportConfig:
     """What a merchant is told about whom to call: the verified channel, as printed and shown."""
 
@@ -168,5 +181,6 @@ class Config:
     store: StoreConfig = field(default_factory=StoreConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    trends: TrendsConfig = field(default_factory=TrendsConfig)
     support: SupportConfig = field(default_factory=SupportConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from agent.condition import Condition
 from agent.model import Fault, Transition
 from agent.vocabulary import VOCABULARY
-from agent.wire import timestamp
+from agent.wire import Basis, timestamp
 from drivers.reading import Reading, Value
 
 SILENT = "silent"  # in evidence: the source itself gave no readings, not even unknown ones
@@ -269,6 +269,9 @@ class Rules:
         """A watch raised or cleared: what that is for its fault, to which other watches may belong."""
         state, condition = watch.fault, watch.condition
         heir = next((w.condition for w in state.watches if w.raised and w is not watch), None)
+        if heir is not None and self._reweigh(state):
+            source = condition.source if watch.raised else heir.source
+            self._refresh(state, wall, out, self._evidence(self._sources[source], condition if watch.raised else heir))
         if heir is not None:
             mine = state.fault is not None and state.fault.device == _device(condition)
             if mine and state.fault is not None and not watch.raised and _device(heir) != _device(condition):
@@ -281,7 +284,8 @@ class Rules:
             fault = Fault(
                 key=state.key,
                 state="raised",
-                severity=VOCABULARY[state.key].severity,
+                severity="warning" if condition.forecast else VOCABULARY[state.key].severity,
+                basis="inferred" if condition.forecast else "measured",
                 device=_device(condition),
                 first_at=wall - watch.held_s - (now - watch.since),
                 last_at=wall,
@@ -294,6 +298,17 @@ class Rules:
             gone = replace(state.fault, state="cleared", last_at=wall, evidence=evidence)
             state.fault = None
             self._tell(state, Transition("fault.cleared", gone), now, out)
+
+    @staticmethod
+    def _reweigh(state: _State) -> bool:
+        """Let what is measured outweigh a forecast of the same fault. Returns whether that changed anything."""
+        measured = any(w.raised and not w.condition.forecast for w in state.watches)
+        basis: Basis = "measured" if measured else "inferred"
+        if state.fault is None or state.fault.basis == basis:
+            return False
+        severity = VOCABULARY[state.key].severity if measured else "warning"
+        state.fault = replace(state.fault, basis=basis, severity=severity)
+        return True
 
     @staticmethod
     def _refresh(state: _State, wall: float, out: list[Transition], evidence: Mapping[str, Value]) -> None:

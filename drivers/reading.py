@@ -25,6 +25,7 @@ class Cause:
     SALE = "sale"  # not asked, because a sale was going on
     NOT_ASKED = "not_asked"
     FAILED = "failed"
+    LEARNING = "learning"  # a trend that has seen too little yet
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,130 @@
+"""Whether ever more customers' cards fail to be read, against what is usual for this reader. Counts only, never a card.
+
+A dirty head fails with many cards, one bad card fails many times. So what counts is not failed reads but different
+attempts among which one failed, and failures without a good read in between count as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.trends_estimate import Estimate, Moment, Outlook, Trend, number, share_high, share_low
+from drivers.reading import Readings
+
+_DAYS_NEEDED: Final = 14
+_ATTEMPTS_NEEDED: Final = 300  # below that a rate of 2 % is known to no better than a factor of two
+_LATEST_DAYS: Final = 3
+_MOST_DAYS: Final = 7
+_ENOUGH_ATTEMPTS: Final = 60
+_ENOUGH_FAILING: Final = 6
+_SURE: Final = 3.0  # standard deviations: once in 700 looks by chance, and twice the usual rate besides
+_EASILY_NOISE: Final = 0.02  # of customers a good reader fails one in fifty: stripes are worn, people are hasty
+
+
+@dataclass(slots=True)
+class ReadErrors(Trend):
+    """Share of attempts with a failed read. `days` holds [day, attempts, failing], the latest last."""
+
+    totals: list[float] = field(default_factory=list)
+    failing_before: bool = False
+    today: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    days: list[list[float]] = field(default_factory=list)
+    week: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    usual: float = -1.0
+    seen: int = 0
+    attempts: float = 0.0
+    failing: float = 0.0
+
+    def observe(self, readings: Readings, at: Moment) -> None:
+        """Totals `good`, `failed` and, when told, `attempts` (customers) of the payment application."""
+        del at
+        good, failed = number(readings.get("good")), number(readings.get("failed"))
+        if good is None or failed is None:
+            return
+        told = number(readings.get("attempts"))
+        now = [good, failed, -1.0 if told is None else told]
+        before, self.totals = self.totals, now
+        if not before or any(new < old for new, old in zip(now, before, strict=True)):
+            # The first look has no beginning, and totals that shrink are of an application that was restarted.
+            before = [0.0, 0.0, 0.0] if before and told is not None else now
+        more_good, more_failed, more = (new - old for new, old in zip(now, before, strict=True))
+        if told is None:
+            more = max(more_good, 1.0 if more_failed else 0.0)
+        if more > 0:
+            self.today[0] += more
+            self.today[1] += self._failing(more_good, more_failed, more)
+
+    def _failing(self, good: float, failed: float, attempts: float) -> float:
+        """How many different attempts failed at least: one per report unless fewer were good than there were."""
+        again = self.failing_before and good == 0
+        if good > 0 or failed > 0:
+            self.failing_before = failed > 0
+        if failed <= 0 or again:
+            return 0.0
+        return min(failed, max(1.0, attempts - good))
+
+    def day_over(self, ended: Moment, missed: int) -> None:
+        del missed
+        attempts, failing = self.today
+        self.today = [0.0, 0.0]
+        if attempts <= 0:
+            return
+        self.days = [*self.days, [float(ended.day), attempts, failing]][-_MOST_DAYS:]
+        self.seen += 1
+        if self.usual < 0:
+            self.attempts += attempts
+            self.failing += failing
+            if self.seen >= _DAYS_NEEDED and self.attempts >= _ATTEMPTS_NEEDED:
+                self.usual = self.failing / self.attempts
+            return
+        self.week = [self.week[0] + attempts, self.week[1] + failing]
+        if self.week[0] >= _ATTEMPTS_NEEDED:
+            rate = self.week[1] / self.week[0]
+            # What is usual falls soon after a cleaning and rises slowly, so that dirt never becomes the usual.
+            self.usual += (rate - self.usual) / (3 if rate < self.usual else 24)
+            self.week = [0.0, 0.0]
+
+    def clock_back(self, day: int) -> None:
+        self.days = [each for each in self.days if each[0] < day]
+        self.today = [0.0, 0.0]
+
+    def estimates(self, at: Moment) -> dict[str, Estimate]:
+        if not self.totals:
+            return {}
+        return {"read_errors_percent": self._estimate(at)}
+
+    def _estimate(self, at: Moment) -> Estimate:
+        attempts, failing, days = self._latest(at)
+        if self.usual < 0:
+            return Estimate(
+                why=f"{self.seen} of {_DAYS_NEEDED} days, {self.attempts:.0f} of {_ATTEMPTS_NEEDED} attempts seen"
+            )
+        if attempts < _ENOUGH_ATTEMPTS:
+            return Estimate(why=f"{attempts:.0f} of {_ENOUGH_ATTEMPTS} attempts in {_MOST_DAYS} days")
+        low = share_low(failing, attempts, _SURE)
+        return Estimate(
+            value=100 * failing / attempts,
+            low=100 * share_low(failing, attempts, 1.64),
+            high=100 * share_high(failing, attempts, 1.64),
+            why=f"{failing:.0f} of {attempts:.0f} attempts on {days} days; usual {100 * self.usual:.1f} percent",
+            outlook=self._outlook(failing / attempts, low, failing, days),
+            basis="measured",
+        )
+
+    def _latest(self, at: Moment) -> tuple[float, float, int]:
+        """Attempts, failing ones and days with any of these: three days, or up to seven where customers are few."""
+        attempts, failing = self.today
+        days = 1 if failing else 0
+        for day, more, more_failing in reversed(self.days):
+            if day <= at.day - _MOST_DAYS or (day <= at.day - _LATEST_DAYS and attempts >= 2 * _ENOUGH_ATTEMPTS):
+                break
+            attempts, failing = attempts + more, failing + more_failing
+            days += 1 if more_failing else 0
+        return attempts, failing, days
+
+    def _outlook(self, share: float, low: float, failing: float, days: int) -> Outlook:
+        usual = max(self.usual, _EASILY_NOISE)
+        if low > 2 * usual and failing >= _ENOUGH_FAILING and days >= 2:
+            return "act"
+        return "ok" if share < 1.5 * usual else "watch"

@@ -47,6 +47,9 @@ class UnknownOption(ValueError):
     """An option that the family does not have; the text names those it has."""
 
 
+_GATHER_BITS = 120  # a dozen characters: what a UART's own buffer would have gathered
+
+
 def words() -> tuple[str, ...]:
     """Every word that `family` knows, those of other packages last."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - a resting daemon with built-in drivers does without

@@ -44,11 +44,17 @@ class Channel:
         clock: Clock = time.monotonic,
         quiet_s: float = 2.0,
         yield_now: Callable[[], bool] | None = None,
+        gather_s: float = 0.0,
     ) -> None:
-        """`yield_now` is asked in every wait; when it says True the exchange is given up with `Yielded`."""
+        """`yield_now` is asked in every wait; when it says True the exchange is given up with `Yielded`.
+
+        `gather_s` is how long to let an unfinished answer grow before reading on: a slow line hands over its bytes one
+        by one, and waking for each costs more than all the rest.
+        """
         self.link = link
         self.clock = clock
         self.on_unasked: Callable[[bytes], None] | None = None
+        self._gather_s = gather_s
         self._quiet_s = quiet_s
         self._quiet: Deadline | None = None
         self._yield_now = yield_now or (lambda: False)
@@ -91,18 +97,12 @@ class Channel:
             if len(seen) < _KEEP_BYTES:
                 seen += data
             decoder.feed(data)
-            while True:
-                try:
-                    message = decoder.next()
-                except Malformed as error:
-                    bad = str(error)
-                    continue
-                if message is None:
-                    break
-                if is_answer(message):
-                    return message
-                if on_other is not None:
-                    on_other(message)
+            answers, why = _answers(decoder, is_answer, on_other)
+            if answers:
+                return answers[0]
+            bad = why or bad
+            if self._gather_s:
+                time.sleep(min(self._gather_s, deadline.remaining_s()))
 
     def wait(self, deadline: Deadline) -> bytes:
         """The next bytes, or b"" once the deadline has passed. Raises Yielded when a sale begins."""
@@ -136,3 +136,22 @@ class Channel:
     def _unasked(self, data: bytes) -> None:
         if data and self.on_unasked is not None:
             self.on_unasked(data)
+
+
+def _answers(
+    decoder: Decoder[Message], is_answer: Callable[[Message], bool], on_other: Callable[[Message], None] | None
+) -> tuple[list[Message], str]:
+    """Empty the decoder up to the answer: that one, or nothing; and why the last bytes were no message, "" if none."""
+    bad = ""
+    while True:
+        try:
+            message = decoder.next()
+        except Malformed as error:
+            bad = str(error)
+            continue
+        if message is None:
+            return [], bad
+        if is_answer(message):
+            return [message], bad
+        if on_other is not None:
+            on_other(message)

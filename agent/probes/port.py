@@ -13,7 +13,7 @@ from agent.config import DeviceConfig
 from drivers import catalog
 from drivers.driver import Driver
 from drivers.errors import BadReply, DriverError, LinkLost, NoReply, PortBusy, PortDenied, Refused, Yielded
-from drivers.owner import who_holds
+from drivers.owner import OpenWatch, who_holds
 from drivers.reading import Cause, Identity, Level, Reading, Value, known, unknown
 
 T = TypeVar("T")
@@ -65,6 +65,7 @@ class PortWorker(threading.Thread):
         self._stopping = threading.Event()
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._driver: Driver | None = None
+        self._watch: OpenWatch | None = None
         self._identified = False
         self._counted_at = float("-inf")
         self._next_poll = 0.0
@@ -111,6 +112,7 @@ class PortWorker(threading.Thread):
             self._look_only()
             return
         driver = self._driver or self._open()
+        self._let_go()
         self._serve(driver)
         now = time.monotonic()
         if now >= self._next_poll:
@@ -135,9 +137,17 @@ class PortWorker(threading.Thread):
         if driver.channel.on_unasked is None:
             driver.channel.on_unasked = lambda data: self._heard(driver, data)
         self._driver = driver
+        self._watch = OpenWatch(self.device.port)
         self._identified = False
         self._next_poll = 0.0
         return driver
+
+    def _let_go(self) -> None:
+        """Somebody opened the port that we hold: it is theirs. Raises PortBusy."""
+        if self._watch is not None and self._watch.opened():
+            holder = who_holds(self.device.port)
+            if holder is not None:
+                raise PortBusy(self.device.port, holder)
 
     def _yield_now(self) -> bool:
         return self._stopping.is_set() or self._sale()
@@ -232,6 +242,8 @@ class PortWorker(threading.Thread):
         readings = {name: unknown(cause) for name in self.family.driver.READINGS}
         readings["port"] = port
         readings["reply"] = reply
+        if isinstance(error, PortBusy):
+            readings["owner"] = known(error.owner)
         self._sink.observe(self.device.name, readings)
         if isinstance(error, LinkLost | PortBusy | PortDenied):
             self._refuse_jobs(error)
@@ -260,12 +272,11 @@ class PortWorker(threading.Thread):
 
     def _close(self) -> None:
         driver, self._driver = self._driver, None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
         if driver is not None:
             driver.channel.link.close()
-
-    def holder(self) -> str:
-        """Who else holds the port now; empty for nobody that can be seen."""
-        return who_holds(self.device.port) or ""
 
 
 _PORT_OK = known("ok")

@@ -189,7 +189,9 @@ def test_a_uucp_lock_of_a_living_process_counts(far: FarEnd, tmp_path: Path, mon
     assert who_holds(far.port) is None, "its process has ended"
 
 
-@pytest.mark.parametrize("text", [b"", b"not a pid\n", b"\xff\xfe", str(os.getpid()).encode()])
+@pytest.mark.parametrize(
+    "text", [b"", b"not a pid\n", b"\xff\xfe", str(os.getpid()).encode()], ids=["empty", "words", "bytes", "ours"]
+)
 def test_a_uucp_lock_that_says_nothing_is_passed_over(
     far: FarEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes
 ):

@@ -55,7 +55,16 @@ def run_check(args: argparse.Namespace) -> int:
         if isinstance(error, ControlError):
             return fail(error)
         raise
-    print(json.dumps(report, ensure_ascii=False, indent=2) if args.json else render(report))
+    if args.report:
+        from agent import readiness  # noqa: PLC0415
+
+        report["readiness"] = readiness.readiness(report, config.terminal.language)
+    if args.json:
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+    else:
+        print(render(report))
+        if args.report:
+            print("\n" + readiness.render(report["readiness"], config.terminal.language))
     if not report["answered"]:
         return EXIT_CANNOT
     return EXIT_FAULTS if report["faults"] else EXIT_OK
@@ -64,7 +73,10 @@ def run_check(args: argparse.Namespace) -> int:
 def _ask_daemon(config: Config, args: argparse.Namespace) -> dict[str, Any]:
     from agent.control import ask  # noqa: PLC0415
 
-    request = {"cmd": "check", "args": {"level": args.level, **({"device": args.device} if args.device else {})}}
+    request = {
+        "cmd": "check",
+        "args": {"level": args.level, **({"device": args.device} if args.device else {}), "report": args.report},
+    }
     report: dict[str, Any] = ask(Path(config.paths.run_dir), request, _ALL_S + 3)
     return report
 

@@ -35,7 +35,7 @@ TIERS: Final[Mapping[str, int]] = {
 _QUEUE = 8
 _MAX_LIFE_S = 300
 _SKEW_S = 30  # the center's clock and ours may differ by this much
-_MAX_OUTPUT_BYTES = 4096
+MAX_OUTPUT_BYTES = 4096
 _VALIDATE_S = 15.0
 
 
@@ -167,7 +167,7 @@ class Commands(threading.Thread):
 def _bounded(output: Any) -> dict[str, Any]:
     """The output, or why it is not there: a result carries 4 KiB at most."""
     size = len(wire.dumps(output))
-    if size <= _MAX_OUTPUT_BYTES:
+    if size <= MAX_OUTPUT_BYTES:
         return {"output": output}
     return {"output": {"too_large": size}, "error": f"the output of {size} bytes is more than a result carries"}
 

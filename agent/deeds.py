@@ -11,15 +11,18 @@ from typing import Any, ClassVar
 
 from agent import wire
 from agent.check import LEVELS, build_report, failed_readings, gather
+from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
 from agent.core import Core
 from agent.probes.port import PortWorker
+from agent.readiness import readiness
 from drivers.driver import Driver
 from drivers.errors import DriverError, Unsupported
 from drivers.reading import Identity, Level, Reading, known
 
 _DEVICE_S = 8.0  # one device's whole check, with a dead line
 _ALL_S = 9.0
+_DULL = ("unsupported", "not_asked")
 
 Action = Callable[[Mapping[str, Any]], Any]
 
@@ -37,7 +40,7 @@ class Deeds:
     def actions(self) -> dict[str, Action]:
         """By command name."""
         return {
-            "check": self.check,
+            "check": self.check_briefly,
             "identify": self.identify,
             "statistics": self.statistics,
             "resync": self.resync,
@@ -45,7 +48,7 @@ class Deeds:
 
     def control(self, request: Mapping[str, Any]) -> Any:
         """A request over the control socket: {"cmd": name, "args": {…}}."""
-        action = self.actions().get(str(request.get("cmd")))
+        action = {**self.actions(), "check": self.check}.get(str(request.get("cmd")))
         args = request.get("args", {})
         if action is None or not isinstance(args, dict):
             raise ValueError(f"no such request; there are {', '.join(sorted(self.NAMES))}")
@@ -70,7 +73,23 @@ class Deeds:
         if "device" not in args:
             readings |= self._core.probe_readings()
         took_ms = round((time.monotonic() - started) * 1000)
-        return build_report(self._config, readings, identities, texts, took_ms)
+        report = build_report(self._config, readings, identities, texts, took_ms)
+        if args.get("report") is True:
+            report["readiness"] = readiness(report, self._config.terminal.language)
+        return report
+
+    def check_briefly(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """As `check`, in what a result message carries: without identities, and without what was not asked."""
+        report = self.check(args)
+        for device in report["devices"].values():
+            del device["identity"]
+            readings = device["readings"]
+            device["readings"] = {
+                n: v for n, v in readings.items() if not (isinstance(v, dict) and v["error"] in _DULL)
+            }
+        if len(wire.dumps(report)) > MAX_OUTPUT_BYTES:
+            report["devices"] = {name: {"text": device["text"]} for name, device in report["devices"].items()}
+        return report
 
     def identify(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Who each device says it is."""

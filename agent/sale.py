@@ -6,30 +6,45 @@ import os
 import time
 from pathlib import Path
 
+from drivers.owner import CLOSED, OpenWatch, who_has_open
+
 _PART_BYTES = 65536
 _FRESH_S = 0.05  # several threads ask within one poll; the contract gives 0.2 s to notice
 
 
 class SaleLock:
-    """Watches `{run_dir}/busy.lock` through /proc/locks.
+    """Watches `{run_dir}/busy.lock` through /proc/locks, and that only while somebody has the file open.
 
-    Taking the lock ourselves, even for a moment, could refuse it to the payment application as a sale begins.
+    Taking the lock ourselves, even for a moment, could refuse it to the payment application as a sale begins. Reading
+    /proc/locks makes every other taker of any lock wait for some milliseconds, so it is not read for nothing.
     """
 
     def __init__(self, path: Path, locks: Path = Path("/proc/locks")) -> None:
         """Makes the file, so that the payment application finds it; a file that is there is left as it is."""
-        self._path = path
+        path.touch(mode=0o666, exist_ok=True)
+        self._path = path.resolve()
         self._locks = locks
+        self._watch = OpenWatch(str(self._path))
+        self._open = True
+        self._closed = True
         self._asked_at = float("-inf")
         self._held = False
-        path.touch(mode=0o666, exist_ok=True)
 
     def held(self) -> bool:
         """Whether somebody holds the lock now; at most 50 ms old."""
+        events = self._watch.events()
+        if events:
+            self._open = True
+            self._closed = self._closed or bool(events & CLOSED)
+        if not self._open:
+            return False
         now = time.monotonic()
-        if now - self._asked_at >= _FRESH_S:
+        if now - self._asked_at >= _FRESH_S or events:
             self._asked_at = now
             self._held = self._look()
+            if not self._held and self._closed and self._watch.works:
+                self._closed = False
+                self._open = who_has_open(str(self._path)) is not None
         return self._held
 
     def _look(self) -> bool:

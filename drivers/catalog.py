@@ -93,7 +93,9 @@ def open_channel(
     are typed. Raises LinkLost, PortBusy or PortDenied.
     """
     link = _open_link(kind, port, baud, flow or kind.flow, share=share)
-    return Channel(wrap(link) if wrap and kind.unit != "keypad" else link, yield_now=yield_now, quiet_s=quiet_s)
+    gather_s = _GATHER_BITS / (baud or kind.baud) if kind.link == "serial" else 0.0
+    pipe = wrap(link) if wrap and kind.unit != "keypad" else link
+    return Channel(pipe, yield_now=yield_now, quiet_s=quiet_s, gather_s=max(gather_s, 0.004))
 
 
 def open_driver(

@@ -17,6 +17,7 @@ Message = TypeVar("Message")
 MessageOut = TypeVar("MessageOut", covariant=True)
 
 _KEEP_BYTES = 1024
+_GATHER_MOST_S = 0.04  # a long answer may come this much late; a sale must still be noticed within 0.2 s
 _SLICE_S = 0.1  # a sale that begins is noticed within this; the contract allows 0.2 s
 
 
@@ -87,6 +88,7 @@ class Channel:
         self.link.write(request)
         seen = bytearray()
         bad = ""
+        gather_s = self._gather_s
         while True:
             data = self.wait(deadline)
             if not data:
@@ -101,8 +103,9 @@ class Channel:
             if answers:
                 return answers[0]
             bad = why or bad
-            if self._gather_s:
-                time.sleep(min(self._gather_s, deadline.remaining_s()))
+            if gather_s:
+                time.sleep(min(gather_s, deadline.remaining_s()))
+                gather_s = min(2 * gather_s, _GATHER_MOST_S)
 
     def wait(self, deadline: Deadline) -> bytes:
         """The next bytes, or b"" once the deadline has passed. Raises Yielded when a sale begins."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 from pathlib import Path
 
 _LOCK_DIRS = ("/run/lock", "/var/lock")
@@ -16,7 +17,7 @@ def who_holds(port: str) -> str | None:
     that gap. Our own process does not count.
     """
     device = os.path.realpath(port)
-    return _by_lock_file(device) or _by_open_file(device)
+    return _by_lock_file(device) or who_has_open(device)
 
 
 def _by_lock_file(device: str) -> str | None:
@@ -31,7 +32,8 @@ def _by_lock_file(device: str) -> str | None:
     return None
 
 
-def _by_open_file(device: str) -> str | None:
+def who_has_open(device: str) -> str | None:
+    """Another process that has this file open, as "name (pid N)", or None. `device` is a path without links."""
     own = os.getpid()
     try:
         wanted = Path(device).stat()
@@ -64,29 +66,35 @@ def _name(pid: int) -> str:
     return f"{name} (pid {pid})"
 
 
+OPENED = 0x20  # IN_OPEN
+CLOSED = 0x18  # IN_CLOSE_WRITE and IN_CLOSE_NOWRITE
+
+
 class OpenWatch:
-    """Notices that somebody opens a port which we hold, at no cost while nobody does (inotify)."""
+    """Notices that somebody opens or closes a file or port, at no cost while nobody does (inotify)."""
 
-    _IN_OPEN = 0x20
-    _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
-
-    def __init__(self, port: str) -> None:
-        """Watch from now on. Where the kernel has no inotify, `opened` is always False."""
+    def __init__(self, path: str) -> None:
+        """Watch from now on; `works` is False where the kernel has no inotify."""
         import ctypes  # noqa: PLC0415 - the standard library has no other way to inotify
 
         libc = ctypes.CDLL(None, use_errno=True)
-        self._handle: int = libc.inotify_init1(self._NONBLOCK_CLOEXEC)
-        if self._handle >= 0:
-            libc.inotify_add_watch(self._handle, os.fsencode(os.path.realpath(port)), self._IN_OPEN)
+        self._handle: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        mask = OPENED | CLOSED
+        self.works = self._handle >= 0 and libc.inotify_add_watch(self._handle, os.fsencode(path), mask) >= 0
 
-    def opened(self) -> bool:
-        """Whether somebody opened the port since the last question."""
+    def events(self) -> int:
+        """What happened since the last question: OPENED, CLOSED, both, or 0."""
         if self._handle < 0:
-            return False
+            return 0
         try:
-            return bool(os.read(self._handle, 4096))
+            data = os.read(self._handle, 4096)
         except OSError:
-            return False
+            return 0
+        # struct inotify_event: int wd, uint32 mask, uint32 cookie, uint32 len (0 for a watched file itself)
+        masks = 0
+        for _, mask, _, _ in struct.iter_unpack("iIII", data):
+            masks |= mask
+        return masks
 
     def close(self) -> None:
         """Stop watching."""

@@ -13,7 +13,7 @@ from agent.config import DeviceConfig
 from drivers import catalog
 from drivers.driver import Driver
 from drivers.errors import BadReply, DriverError, LinkLost, NoReply, PortBusy, PortDenied, Refused, Yielded
-from drivers.owner import OpenWatch, who_holds
+from drivers.owner import OPENED, OpenWatch, who_holds
 from drivers.reading import Cause, Identity, Level, Reading, Value, known, unknown
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class PortWorker(threading.Thread):
 
     def _let_go(self) -> None:
         """Somebody opened the port that we hold: it is theirs. Raises PortBusy."""
-        if self._watch is not None and self._watch.opened():
+        if self._watch is not None and self._watch.events() & OPENED:
             holder = who_holds(self.device.port)
             if holder is not None:
                 raise PortBusy(self.device.port, holder)
@@ -165,6 +165,7 @@ class PortWorker(threading.Thread):
     def _report(self, readings: Mapping[str, Reading]) -> None:
         self._every_s = self.device.poll_s
         self.last_answer_at = time.monotonic()
+        self._next_poll = min(self._next_poll, self.last_answer_at + self._every_s)  # a noisy line's rest is over
         self.detail = ""
         self._sink.observe(self.device.name, {**readings, "port": _PORT_OK, "reply": _REPLY_OK})
 

@@ -22,10 +22,31 @@ def test_a_sale_is_seen_while_another_process_holds_the_lock_and_no_longer(tmp_p
     wait_until(lambda: not sale.held(), 0.5)
 
 
+KEEP = (
+    "import fcntl,sys; f=open(sys.argv[1]); print('open', flush=True)\n"
+    "for line in sys.stdin: fcntl.flock(f, int(line)); print('done', flush=True)"
+)
+
+
+def test_an_application_that_keeps_the_file_open_is_seen_at_each_sale(tmp_path):
+    sale = SaleLock(tmp_path / "busy.lock")
+    words = [sys.executable, "-c", KEEP, tmp_path / "busy.lock"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as app:
+        assert app.stdout.readline() == "open\n"
+        for _ in range(3):
+            for lock, held in ((fcntl.LOCK_EX, True), (fcntl.LOCK_UN, False)):
+                app.stdin.write(f"{lock}\n")
+                assert app.stdout.readline() == "done\n"
+                wait_until(lambda held=held: sale.held() is held, 0.2)
+        app.stdin.close()
+    wait_until(lambda: not sale.held(), 0.2)
+    assert not sale._open, "nobody has it open, so nothing is read any more"
+
+
 def test_looking_takes_no_lock(tmp_path):
     sale = SaleLock(tmp_path / "busy.lock")
     for _ in range(200):
-        sale._asked_at = float("-inf")
+        sale._asked_at, sale._open = float("-inf"), True
         sale.held()
         with (tmp_path / "busy.lock").open() as app:
             fcntl.flock(app, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -47,6 +47,24 @@ CASES = [
     (MODEM, ["system/clock_wrong", "network/tls_failed"], {"network/tls_failed": "system/clock_wrong"}),
     (
         MODEM,
+        ["modem/weak_signal", "network/dns_failed", "network/lossy", "network/slow"],
+        {key: "modem/weak_signal" for key in ("network/dns_failed", "network/lossy", "network/slow")},
+    ),
+    (MODEM, ["modem/weak_signal", "network/tls_failed"], {"network/tls_failed": "modem/weak_signal"}),
+    (
+        MODEM,
+        ["modem/weak_signal", "network/dns_failed", "network/acquirer_unreachable"],
+        {"network/acquirer_unreachable": "network/dns_failed", "network/dns_failed": "modem/weak_signal"},
+    ),
+    (CABLE, ["modem/weak_signal", "network/tls_failed"], {"network/tls_failed": None}),
+    (CABLE, ["network/dns_failed", "network/lossy"], {"network/lossy": "network/dns_failed"}),
+    (
+        MODEM,
+        ["system/clock_wrong", "security/certificate_expiring"],
+        {"security/certificate_expiring": "system/clock_wrong"},
+    ),
+    (
+        MODEM,
         ["printer/paper_out", "network/gateway_unreachable", "network/acquirer_unreachable"],
         {"printer/paper_out": None, "network/acquirer_unreachable": "network/gateway_unreachable"},
     ),

@@ -56,13 +56,7 @@ def as_toml(settings: Mapping[str, Any]) -> str:
 class Daemon:
     """`posdiag run`, started behind the words of `wrapper`; in the end it is killed if nobody stopped it."""
 
-    def __init__(
-        self,
-        folder: Path,
-        settings: Mapping[str, Any],
-        wrapper: Sequence[str] = (),
-        env: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], wrapper: Sequence[str] = ()) -> None:
         config = folder / "daemon.toml"
         config.write_text(as_toml(settings))
         self.config = config
@@ -73,7 +67,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 command,
                 cwd=HERE,
-                env=environment(**(env or {})),
+                env=environment(TMPDIR=str(folder)),  # umockdev leaves its tree there when it is killed
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -49,6 +49,12 @@ def within(message: Message, limit_s: int) -> bool:
     return message.expiry_s is not None and limit_s - 60 <= message.expiry_s <= limit_s
 
 
+def identified(subscriber: Subscriber, device: str) -> bool:
+    """Whether it has said who it is; a printer that goes offline while it is asked would answer in the middle of things."""
+    entries = [entry for message in subscriber.heard("inventory") for entry in message.body["devices"]]
+    return any(entry["name"] == device and entry.get("model") for entry in entries)
+
+
 def test_a_fault_reaches_a_subscriber_and_goes(pos_terminal: Terminal, broker: Broker, tmp_path: Path) -> None:
     with Subscriber(tmp_path, broker.port) as early, Daemon(tmp_path, settings(pos_terminal, broker)) as daemon:
         online = early.wait_for("state", status="online")
@@ -56,6 +62,7 @@ def test_a_fault_reaches_a_subscriber_and_goes(pos_terminal: Terminal, broker: B
         assert (online.qos, online.content_type) == (1, JSON)
         assert within(online, 30 * DAY_S)
         assert within(early.wait_for("faults", faults=[]), 30 * DAY_S)
+        wait_until(lambda: identified(early, "printer"))
 
         pos_terminal.set({"printer.paper": "out"})
         raised = early.wait_for("fault/printer/paper_out")
@@ -134,6 +141,7 @@ def test_mqtt_311_costs_savings_but_no_meaning(pos_terminal: Terminal, old_broke
     config = settings(pos_terminal, old_broker, protocol="3.1.1")
     with Subscriber(tmp_path, old_broker.port, "mqttv311") as early, Daemon(tmp_path, config) as daemon:
         online = early.wait_for("state", status="online")
+        wait_until(lambda: identified(early, "printer"))
         pos_terminal.set({"printer.cover": "open"})
         raised = early.wait_for("fault/printer/cover_open", state="raised")
         assert raised.qos == 1

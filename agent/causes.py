@@ -27,10 +27,12 @@ class Topology:
 def explain(faults: Iterable[Fault], topology: Topology) -> dict[str, Fault]:
     """Give each raised fault its nearest raised cause, and each root its symptoms. The order of `faults` is nothing.
 
-    A fault whose cause is gone becomes a root by itself, because causes are found anew from what is raised now.
+    A fault whose cause is gone becomes a root by itself, because causes are found anew from what is raised now. `basis`
+    is inferred where the cause was: past a fault that is not raised, or by a battery that is critical, not known dead.
     """
     raised = {fault.key: fault for fault in faults if fault.state != "cleared"}
-    causes = {key: _cause_of(key, raised, topology) for key in raised}
+    found = {key: _cause_of(key, raised, topology) for key in raised}
+    causes = {key: cause for key, (cause, _sure) in found.items()}
     symptoms: dict[str, list[str]] = {key: [] for key in raised}
     for key in raised:
         root = causes[key]
@@ -40,12 +42,21 @@ def explain(faults: Iterable[Fault], topology: Topology) -> dict[str, Fault]:
             seen.add(root)
             root = causes[root]
     return {
-        key: replace(fault, cause=causes[key], symptoms=tuple(sorted(symptoms[key]))) for key, fault in raised.items()
+        key: replace(
+            fault,
+            cause=causes[key],
+            symptoms=tuple(sorted(symptoms[key])),
+            basis="measured" if found[key][1] else "inferred",
+        )
+        for key, fault in raised.items()
     }
 
 
-def _cause_of(key: str, raised: Mapping[str, Fault], topology: Topology) -> str | None:
-    """The nearest raised fault along the relations. What lies between need not be raised: its delay may be longer."""
+def _cause_of(key: str, raised: Mapping[str, Fault], topology: Topology) -> tuple[str | None, bool]:
+    """The nearest raised fault along the relations, and whether no link to it is missing.
+
+    What lies between need not be raised: its delay may be longer.
+    """
     seen = {key}
     ring = [key]
     while ring:
@@ -55,12 +66,13 @@ def _cause_of(key: str, raised: Mapping[str, Fault], topology: Topology) -> str 
                 if candidate in seen or not _applies(effect, candidate, topology):
                     continue
                 if candidate in raised:
-                    return candidate
+                    battery = candidate == "power/battery_critical" and not effect.startswith("power/")
+                    return candidate, effect == key and not battery
                 seen.add(candidate)
                 if not candidate.startswith("power/"):  # power is measured in seconds: what is not raised is not so
                     further.append(candidate)
         ring = further
-    return None
+    return None, True
 
 
 def _may_explain(key: str) -> Iterable[str]:

@@ -152,12 +152,14 @@ def network(config: NetworkConfig) -> Iterable[Condition]:
         stale_s=0,
         evidence=("broker_why",),
     )
+    # Somebody who stands in front of the aerial slows a few questions.
     yield Condition(
         fault="network/slow",
         source="network",
         reading="latency_ms",
         raises=above(config.slow_ms),
         clears=below(config.slow_ms * 0.8),
+        on_delay_s=20,
         evidence=("loss_percent", "dns_ms", "acquirer_ms"),
     )
     yield Condition(

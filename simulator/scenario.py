@@ -1,15 +1,18 @@
 """Scenarios: a time line of what is set and what is then expected, played against a running terminal.
 
-A file holds `[[step]]` tables with `at_s` (seconds from the start), `set` (keys and values), `expect`:
+A file may say its `title`, its `kind` (a label), the `families` of the terminal it is meant for (device to family) and
+what `may` come and go on the way (faults). It holds `[[step]]` tables with `at_s` (seconds from the start), `set` (keys
+and values), `expect`:
 
     [[step]]
     at_s = 2
     set = { "printer.paper" = "out" }
     expect = { faults = ["printer/paper_out"], root = "printer/paper_out", within_s = 5 }
 
-In `expect`, `faults` must be raised, `absent` must not be, `root` must be raised without a cause, and `can_sell` is the
-verdict's. These come from DIR/run/status.json, which the agent writes; any other name is a key of the terminal. All
-must hold at the same moment, at the latest `within_s` (5 when left out) after the step.
+In `expect`, `faults` must be raised, `absent` must not be, `never` must not have been seen since the start, `root` must
+be raised without a cause, `roots` are all that are, `symptoms` is a table of faults and their causes; `can_sell`,
+`cause` and `act` are the verdict's. These come from DIR/run/status.json, which the agent writes; any other name is a
+key of the terminal. All must hold at the same moment, at the latest `within_s` (5 when left out) after the step.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ from simulator.control import ask
 
 _WITHIN_S: Final = 5.0
 _EVERY_S: Final = 0.1
-_OF_THE_AGENT: Final = ("faults", "absent", "root", "can_sell")
+_LISTS: Final = ("faults", "absent", "never", "roots")
+_OF_VERDICT: Final = ("can_sell", "cause", "act")
+_OF_THE_AGENT: Final = (*_LISTS, *_OF_VERDICT, "root", "symptoms")
 
 
 class BadScenario(ValueError):
@@ -68,6 +73,25 @@ class Outcome:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A whole file. `families` maps device to family where it is not the default; `may` is in `named`, not expected."""
+
+    steps: tuple[Step, ...]
+    title: str = ""
+    kind: str = ""
+    families: Mapping[str, str] = field(default_factory=dict)
+    may: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> set[str]:
+        """Every fault that the file names as one that will or may be raised; any other is a false one."""
+        expected = [step.expect for step in self.steps]
+        listed = {key for each in expected for name in ("faults", "roots") for key in each.get(name, ())}
+        told = {key for each in expected for pair in each.get("symptoms", {}).items() for key in pair}
+        return listed | told | {each["root"] for each in expected if "root" in each} | set(self.may)
+
+
 class Target(Protocol):
     """A terminal to play against."""
 
@@ -93,16 +117,26 @@ class Running:
 
 
 def load(file: Path) -> tuple[Step, ...]:
-    """Read a scenario. Raises BadScenario."""
+    """The steps of a scenario in time. Raises BadScenario."""
+    return read(file).steps
+
+
+def read(file: Path) -> Scenario:
+    """A whole scenario. Raises BadScenario."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadScenario(f"{file}: {error}") from error
-    unknown = content.keys() - {"step", "title"}
-    if unknown or not isinstance(content.get("step"), list):
-        raise BadScenario(f"{file}: a scenario has [[step]] tables and may have a title")
-    steps = tuple(_step(f"{file}: step {i}", table) for i, table in enumerate(content["step"], 1))
-    return tuple(sorted(steps, key=lambda step: step.at_s))
+    steps = content.pop("step", None)
+    if content.keys() - {"title", "kind", "families", "may"} or not isinstance(steps, list):
+        raise BadScenario(f"{file}: a scenario has [[step]] tables and may have title, kind, families and may")
+    title, kind, families = content.get("title", ""), content.get("kind", ""), content.get("families", {})
+    if not isinstance(content.get("may", []), list):
+        raise BadScenario(f"{file}: may is a list of unit/kind")
+    if not isinstance(families, dict) or not all(isinstance(text, str) for text in (title, kind, *families.values())):
+        raise BadScenario(f"{file}: title and kind are texts, families is a table of texts")
+    line = sorted((_step(f"{file}: step {i}", table) for i, table in enumerate(steps, 1)), key=lambda step: step.at_s)
+    return Scenario(tuple(line), title, kind, families, tuple(content.get("may", ())))
 
 
 def play(
@@ -115,18 +149,71 @@ def play(
 ) -> Iterator[Outcome]:
     """Do the steps in time and tell what came of each. Raises what `target` raises for an illegal key or value."""
     begin = clock()
+    agent = Agent(lambda: _status(status_file), str(status_file))
     for step in steps:
-        delay = begin + step.at_s - clock()
-        if delay > 0:
-            wait(delay)
+        while (delay := begin + step.at_s - clock()) > 0:
+            wait(min(delay, _EVERY_S))
+            agent.look()
         if step.set:
             target.set(step.set)
         started = clock()
-        missed = _missed(step.expect, target, status_file)
+        missed = _missed(step.expect, target, agent)
         while missed and clock() - started < step.within_s:
             wait(_EVERY_S)
-            missed = _missed(step.expect, target, status_file)
+            missed = _missed(step.expect, target, agent)
         yield Outcome(step.at_s, step.set, step.expect, missed, clock() - started)
+
+
+class Agent:
+    """What the agent says. `status` gives the content of its status file, None when there is none; `where` names it."""
+
+    def __init__(self, status: Callable[[], Any], where: str) -> None:
+        self._status = status
+        self._where = where
+        self.raised: dict[str, Mapping[str, Any]] = {}
+        self.seen: set[str] = set()
+        """Every fault that was raised at some look."""
+
+    def look(self) -> Mapping[str, Any] | None:
+        """Its verdict as it stands, with `raised` and `seen` brought up to now; None when it says nothing."""
+        status = self._status()
+        try:
+            verdict: Mapping[str, Any] = status["verdict"]
+            self.raised = {fault["fault"]: fault for fault in status["faults"] if fault["state"] != "cleared"}
+            verdict["can_sell"]
+        except (KeyError, TypeError):
+            return None
+        self.seen |= self.raised.keys()
+        return verdict
+
+    def missed(self, expect: Mapping[str, Any]) -> Iterator[str]:
+        """In words, what of `expect` does not hold now."""
+        verdict = self.look()
+        if verdict is None:
+            yield f"{self._where} does not say what the agent sees"
+            return
+        raised = self.raised
+        yield from (f"{key} is not raised" for key in expect.get("faults", ()) if key not in raised)
+        yield from (f"{key} is raised" for key in expect.get("absent", ()) if key in raised)
+        yield from (f"{key} was raised" for key in expect.get("never", ()) if key in self.seen)
+        symptoms: Mapping[str, str | None] = expect.get("symptoms", {})
+        wanted = {**symptoms, **({expect["root"]: None} if "root" in expect else {})}
+        for key, cause in wanted.items():
+            if key not in raised:
+                yield f"{key} is not raised"
+            elif (found := raised[key].get("cause")) != cause:
+                yield (
+                    f"{key} is not a root: {found} explains it"
+                    if cause is None
+                    else f"{key} is explained by {found or 'nothing'}"
+                )
+        if "roots" in expect:
+            roots = sorted(key for key, fault in raised.items() if fault.get("cause") is None)
+            if roots != sorted(expect["roots"]):
+                yield f"the roots are {', '.join(roots) or 'none'}"
+        for name in _OF_VERDICT:
+            if name in expect and verdict.get(name) != expect[name]:
+                yield f"{name} is {verdict.get(name)}, not {expect[name]}"
 
 
 def _step(where: str, table: object) -> Step:
@@ -135,13 +222,18 @@ def _step(where: str, table: object) -> Step:
     at_s, wanted, expect = table.get("at_s", 0), table.get("set", {}), table.get("expect", {})
     if not isinstance(wanted, dict) or not isinstance(expect, dict):
         raise BadScenario(f"{where}: set and expect are tables")
-    expect = dict(_flat(expect))
+    symptoms = expect.get("symptoms", {})
+    expect = dict(_flat({name: value for name, value in expect.items() if name != "symptoms"}))
+    if symptoms:
+        expect["symptoms"] = symptoms
     within_s = expect.pop("within_s", _WITHIN_S)
     if not all(isinstance(number, int | float) and number >= 0 for number in (at_s, within_s)):
         raise BadScenario(f"{where}: at_s and within_s are seconds")
-    for name in ("faults", "absent"):
+    for name in _LISTS:
         if not isinstance(expect.get(name, []), list):
             raise BadScenario(f"{where}: {name} is a list of unit/kind")
+    if not isinstance(symptoms, dict) or not all(isinstance(cause, str) for cause in symptoms.values()):
+        raise BadScenario(f"{where}: symptoms is a table of unit/kind and the unit/kind that explains it")
     return Step(float(at_s), {name: str(value) for name, value in _flat(wanted)}, expect, float(within_s))
 
 
@@ -154,7 +246,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + name, value
 
 
-def _missed(expect: Mapping[str, Any], target: Target, status_file: Path) -> tuple[str, ...]:
+def _missed(expect: Mapping[str, Any], target: Target, agent: Agent) -> tuple[str, ...]:
     missed = []
     keys = {name: value for name, value in expect.items() if name not in _OF_THE_AGENT}
     values = target.get() if keys else {}
@@ -164,28 +256,12 @@ def _missed(expect: Mapping[str, Any], target: Target, status_file: Path) -> tup
         elif str(values[name]) != str(value):
             missed.append(f"{name} is {values[name]}, not {value}")
     if len(keys) < len(expect):
-        missed += _missed_by_agent(expect, status_file)
+        missed += agent.missed(expect)
     return tuple(missed)
 
 
-def _missed_by_agent(expect: Mapping[str, Any], status_file: Path) -> Iterator[str]:
+def _status(file: Path) -> Any:
     try:
-        status = json.loads(status_file.read_text(encoding="utf-8"))
-        raised = {fault["fault"]: fault for fault in status["faults"] if fault["state"] != "cleared"}
-        can_sell = status["verdict"]["can_sell"]
-    except (OSError, ValueError, KeyError, TypeError):
-        yield f"{status_file} does not say what the agent sees"
-        return
-    for key in expect.get("faults", ()):
-        if key not in raised:
-            yield f"{key} is not raised"
-    for key in expect.get("absent", ()):
-        if key in raised:
-            yield f"{key} is raised"
-    root = expect.get("root")
-    if root is not None and root not in raised:
-        yield f"{root} is not raised"
-    elif root is not None and raised[root].get("cause") is not None:
-        yield f"{root} is not a root: {raised[root]['cause']} explains it"
-    if expect.get("can_sell", can_sell) != can_sell:
-        yield f"can_sell is {can_sell}, not {expect['can_sell']}"
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

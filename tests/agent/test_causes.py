@@ -44,11 +44,21 @@ CASES = [
         },
     ),
     (CABLE, ["modem/no_data", "network/link_down"], {"network/link_down": None}),
+    (MODEM, ["modem/no_reply", "network/link_down"], {"network/link_down": "modem/no_reply"}),
+    (
+        MODEM,
+        ["power/battery_critical", "power/battery_low", "power/mains_lost"],
+        {"power/battery_low": "power/mains_lost", "power/battery_critical": "power/mains_lost"},
+    ),
+    (MODEM, ["power/battery_critical", "power/battery_low"], {"power/battery_low": "power/battery_critical"}),
+    (CABLE, ["reader/bad_reply", "reader/no_reply"], {"reader/no_reply": "reader/bad_reply"}),
+    (CABLE, ["network/flapping", "network/link_down"], {"network/link_down": "network/flapping"}),
+    (CABLE, ["system/reboot_loop", "power/unclean_shutdown"], {"power/unclean_shutdown": "system/reboot_loop"}),
     (MODEM, ["system/clock_wrong", "network/tls_failed"], {"network/tls_failed": "system/clock_wrong"}),
     (
         MODEM,
         ["modem/weak_signal", "network/dns_failed", "network/lossy", "network/slow"],
-        {key: "modem/weak_signal" for key in ("network/dns_failed", "network/lossy", "network/slow")},
+        dict.fromkeys(("network/dns_failed", "network/lossy", "network/slow"), "modem/weak_signal"),
     ),
     (MODEM, ["modem/weak_signal", "network/tls_failed"], {"network/tls_failed": "modem/weak_signal"}),
     (
@@ -90,6 +100,16 @@ def test_a_root_names_everything_it_explains_however_far():
 
 def test_a_symptom_that_outlives_its_cause_becomes_a_root():
     assert explain([fault("printer/no_reply")], MODEM)["printer/no_reply"].cause is None
+
+
+def test_a_cause_past_what_is_not_raised_is_inferred_and_so_is_a_dead_battery():
+    def basis(*keys):
+        return {key: found.basis for key, found in explain([fault(key) for key in keys], MODEM).items()}
+
+    assert basis("modem/sim_absent", "network/link_down")["network/link_down"] == "inferred"
+    assert set(basis("modem/no_data", "network/link_down").values()) == {"measured"}
+    assert basis("power/battery_critical", "reader/no_reply")["reader/no_reply"] == "inferred"
+    assert set(basis("power/mains_lost", "printer/no_reply", "power/battery_critical").values()) == {"measured"}
 
 
 def test_relations_never_run_in_a_circle_whatever_is_raised():

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from simulator.scenario import BadScenario, Outcome, Step, load, play
+from simulator.scenario import BadScenario, Outcome, Step, load, play, read
 
 STATUS = {
-    "verdict": {"can_sell": "no"},
+    "verdict": {"can_sell": "no", "cause": "power/mains_lost", "act": "support"},
     "faults": [
         {"fault": "power/mains_lost", "state": "raised", "cause": None},
         {"fault": "printer/no_reply", "state": "flapping", "cause": "power/mains_lost"},
@@ -96,6 +96,14 @@ def test_an_expected_key_is_waited_for_within_its_time() -> None:
         ({"root": "printer/no_reply"}, ("printer/no_reply is not a root: power/mains_lost explains it",)),
         ({"root": "reader/no_reply"}, ("reader/no_reply is not raised",)),
         ({"can_sell": "yes"}, ("can_sell is no, not yes",)),
+        ({"roots": ["power/mains_lost"], "symptoms": {"printer/no_reply": "power/mains_lost"}}, ()),
+        ({"roots": []}, ("the roots are power/mains_lost",)),
+        (
+            {"symptoms": {"printer/no_reply": "printer/port_lost"}},
+            ("printer/no_reply is explained by power/mains_lost",),
+        ),
+        ({"symptoms": {"power/mains_lost": "x/y"}}, ("power/mains_lost is explained by nothing",)),
+        ({"cause": "power/mains_lost", "act": "merchant"}, ("act is support, not merchant",)),
     ],
 )
 def test_what_the_agent_sees(tmp_path: Path, expect: dict[str, object], missed: tuple[str, ...]) -> None:
@@ -103,6 +111,44 @@ def test_what_the_agent_sees(tmp_path: Path, expect: dict[str, object], missed: 
     status.write_text(json.dumps(STATUS))
     (outcome,) = run((Step(0, expect=expect, within_s=0.5),), Target(), status)
     assert outcome.missed == missed
+
+
+def test_what_must_never_be_is_looked_for_between_the_steps_too(tmp_path: Path) -> None:
+    status = tmp_path / "status.json"
+
+    class Passing(Target):
+        """A terminal whose agent says something for a second, between two steps."""
+
+        def wait(self, seconds: float) -> None:
+            super().wait(seconds)
+            faults = [{"fault": "printer/paper_out", "state": "raised", "cause": None}] if 4 < self.time < 5 else []
+            status.write_text(json.dumps({"verdict": {"can_sell": "yes"}, "faults": faults}))
+
+    steps = (
+        Step(2, expect={"never": ["printer/paper_out"]}),
+        Step(8, expect={"absent": ["printer/paper_out"]}),
+        Step(9, expect={"never": ["printer/paper_out"]}, within_s=0.5),
+    )
+    assert [outcome.missed for outcome in run(steps, Passing(), status)] == [(), (), ("printer/paper_out was raised",)]
+
+
+def test_a_file_says_for_whom_it_is_and_names_every_fault_that_may_be_raised(tmp_path: Path) -> None:
+    found = read(
+        write(
+            tmp_path,
+            """
+            title = "a pad torn off"
+            kind = "cascading"
+            may = ["keypad/no_reply"]
+            [families]
+            keypad = "smartpin"
+            [[step]]
+            expect = { roots = ["keypad/tamper"], symptoms = { "keypad/keys_missing" = "keypad/tamper" } }
+            """,
+        )
+    )
+    assert (found.title, found.kind, found.families) == ("a pad torn off", "cascading", {"keypad": "smartpin"})
+    assert found.named == {"keypad/tamper", "keypad/keys_missing", "keypad/no_reply"}
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"faults": 3}'])
@@ -122,6 +168,10 @@ def test_without_an_agent_nothing_holds_even_what_should_be_absent(tmp_path: Pat
         ("[[step]]\nat_s = 'soon'", "seconds"),
         ("[[step]]\nset = 3", "tables"),
         ("[[step]]\nexpect = { faults = 'x' }", "list"),
+        ("[[step]]\nexpect = { symptoms = { a = 1 } }", "symptoms"),
+        ("may = 'x'\n[[step]]", "may is a list"),
+        ("families = 'x'\n[[step]]", "families"),
+        ("kinds = 'x'\n[[step]]", "may have title"),
         ("[[step", "scenario.toml"),
         ("steps = []", "[[step]]"),
     ],

@@ -18,7 +18,7 @@ _OF_UNIT: Final[Mapping[str, Mapping[str, str]]] = {
 }
 _OF_HOST: Final = (
     ("power", "battery_days_left", "power/battery_worn"),
-    ("power", "battery_wear_percent", "power/battery_worn"),
+    ("power", "cycles_wear_percent", "power/battery_worn"),
     ("system", "disk_days_left", "system/disk_full"),
 )
 

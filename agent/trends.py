@@ -51,7 +51,7 @@ class Trends:
         worn = config.power.worn_percent
         health = Decline(name="battery_days_left", reading="battery_health_percent", limit=worn, pace=_SEASON)
         self._add("power", "health", health)
-        self._add("power", "cycles", _wear("battery", "cycle_count", _CYCLES, 0, "full charges of 300 to 800"))
+        self._add("power", "cycles", _wear("cycles", "cycle_count", _CYCLES, 0, "full charges of 300 to 800"))
         self._add("system", "disk", Disk(name="disk_days_left", reading="disk_free_bytes", pace=_MONTH))
 
     def _add_device(self, config: Config, name: str, unit: str) -> None:
@@ -112,7 +112,7 @@ class Trends:
                     if said := trend.estimates(now):
                         silent = now.day - self._heard.get(f"{owner}.{subject}", now.day)
                         found.setdefault(owner, {}).update(_aged(said, silent))
-            if "battery_days_left" in found.get("power", {}):  # the gauge itself knows better than its count of charges
+            if "battery_days_left" in found.get("power", {}):  # the gauge knows better than its count of charges
                 found["power"] = {"battery_days_left": found["power"]["battery_days_left"]}
             return found
 

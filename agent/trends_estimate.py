@@ -86,7 +86,7 @@ class Trend(ABC):
 
     def state(self) -> dict[str, Any]:
         """The memory, for `restore`."""
-        return {name: value for name, value in asdict(self).items() if name not in self.FIXED}
+        return {name: _short(value) for name, value in asdict(self).items() if name not in self.FIXED}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over the fields that are of the right kind; what an older version did not have stays as it is."""
@@ -95,6 +95,13 @@ class Trend(ABC):
             numbers = isinstance(present, int | float) and isinstance(kept, int | float)
             if numbers or (kept is not None and type(kept) is type(present)):
                 setattr(self, name, kept)
+
+
+def _short(value: Any) -> Any:
+    """The same with three decimals, which is finer than anything here is known."""
+    if isinstance(value, float):
+        return round(value, 3)
+    return [_short(each) for each in value] if isinstance(value, list) else value
 
 
 def number(reading: Reading | None) -> float | None:

@@ -123,7 +123,7 @@ class Disk(Decline):
     def _running(self, limit: float) -> Estimate | None:
         """When it fell in each of the latest hours and would be full within days."""
         falls = [early - late for early, late in zip(self.hours, self.hours[1:], strict=False)]
-        if len(falls) < _HOURS - 1 or min(falls) <= 0 or sum(falls) < 0.03 * self.total:
+        if len(falls) < _HOURS - 1 or min(falls) <= 0 or sum(falls) < 0.01 * self.total:
             return None
         days = [max(0.0, self.latest - limit) / each / 24 for each in (sum(falls) / len(falls), max(falls), min(falls))]
         if days[0] > 3:

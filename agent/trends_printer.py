@@ -11,137 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from agent.trends_estimate import HORIZON_DAYS, Estimate, Moment, Outlook, Trend, deviation, median, number
+from agent.trends_estimate import HORIZON_DAYS, Estimate, Moment, Outlook, deviation, median, number
+from agent.trends_use import DAYS_NEEDED, Counter
 from drivers.reading import Cause, Readings
 
 LINES: Final = "ReceiptLineFeedCount"
 CUTS: Final = "PaperCutCount"
 
-_DAYS_NEEDED: Final = 7  # each weekday once; shops differ more by weekday than by anything else
 _ROLLS_KEPT: Final = 8
 _SHORTEST_ROLL: Final = 300  # lines, about a metre: less is a sensor that flickers, not a roll
-_MOST_A_SECOND: Final = 100.0  # the fastest printers do 80 lines a second; more is another printer's counter
-_LOST_LINES: Final = 5000.0
-_SWAPPED: Final = 2000.0
+_HOUR: Final = 1 / 24
 _SPLIT_S: Final = 7200.0  # counters are read hourly; over a longer gap printing was not spread evenly
-_FORGET: Final = 0.85  # by week, so that a weekday's mean follows the season within a month or two
-_Z80: Final = 1.28  # both bounds together hold nine times in ten, because the roll's length has bounds of its own
-
-
-@dataclass(slots=True)
-class DailyUse:
-    """How much a counter grows each weekday: forgetting sums of days, amounts and their squares."""
-
-    days: list[float] = field(default_factory=lambda: [0.0] * 7)
-    amounts: list[float] = field(default_factory=lambda: [0.0] * 7)
-    squares: list[float] = field(default_factory=lambda: [0.0] * 7)
-    seen: int = 0
-
-    def add(self, weekday: int, amount: float) -> None:
-        """One whole day."""
-        self.seen += 1
-        for sums, more in ((self.days, 1.0), (self.amounts, amount), (self.squares, amount * amount)):
-            sums[weekday] = _FORGET * sums[weekday] + more
-
-    def mean(self, weekday: int) -> float:
-        return self.amounts[weekday] / self.days[weekday] if self.days[weekday] else 0.0
-
-    def variance(self, weekday: int) -> float:
-        """What a day may differ from its mean, squared; few days are told apart by a fifth of the mean at least."""
-        if not self.days[weekday]:
-            return 0.0
-        mean = self.mean(weekday)
-        return max(self.squares[weekday] / self.days[weekday] - mean * mean, (0.2 * mean) ** 2)
-
-    def week(self) -> float:
-        """Mean amount a day over a whole week."""
-        return sum(self.mean(weekday) for weekday in range(7)) / 7
-
-    def most(self) -> float:
-        """More than that between two readings is another device's counter."""
-        return _SWAPPED + 20 * max(map(self.mean, range(7))) if self.known() else math.inf
-
-    def known(self) -> bool:
-        """Whether every weekday was seen."""
-        return self.seen >= _DAYS_NEEDED and all(self.days)
-
-    def days_until(self, amount: float, at: Moment, done_today: float, z: float) -> float:
-        """Days until `amount` more is used, when use runs `z` standard deviations above its mean."""
-        mean = spread = before = 0.0
-        gone = at.hour / 24
-        for ahead in range(int(HORIZON_DAYS)):
-            weekday = (at.weekday + ahead) % 7
-            expected = self.mean(weekday)
-            part = max(0.0, 1 - done_today / expected) if ahead == 0 and expected else 1.0
-            mean += expected * part
-            spread += self.variance(weekday) * part
-            reached = mean + z * math.sqrt(spread)
-            if reached >= amount:
-                share = max(0.0, (amount - before) / (reached - before)) if reached > before else 0.0
-                return share * (1 - gone) if ahead == 0 else ahead + share - gone
-            before = max(before, reached)
-        return HORIZON_DAYS
-
-
-@dataclass(slots=True)
-class Counter(Trend):
-    """A cumulative counter, what it grows by a day, and the day's growth so far. -1 is not known."""
-
-    last: float = -1.0
-    last_at: float = 0.0
-    today: float = 0.0
-    read_today: bool = False
-    whole_day: bool = False
-    gap: int = 0
-    use: list[list[float]] = field(default_factory=lambda: [[0.0] * 7, [0.0] * 7, [0.0] * 7])
-    seen: int = 0
-
-    def grown(self, value: float, at: Moment) -> float | None:
-        """By how much it grew; None for the first look and for another device's counter."""
-        before, since, self.last, self.last_at = self.last, at.wall - self.last_at, value, at.wall
-        gap, self.gap, self.read_today = self.gap, 0, True
-        if before < 0:
-            return None
-        # Counters lose up to four minutes at a power cut, because the printer saves them now and then.
-        if before - _LOST_LINES < value < before:
-            return 0.0
-        use = self.daily()
-        if value < before or value - before > min(_MOST_A_SECOND * max(since, 60.0), use.most()):
-            self.whole_day = False
-            return None
-        if gap and value - before > 50 + 0.1 * use.week():
-            self.whole_day = False  # it was used while nobody looked, so neither those days nor this one are known
-        else:
-            self.today += value - before
-            self._closed(gap, at)
-        return value - before
-
-    def _closed(self, gap: int, at: Moment) -> None:
-        """The `gap` days before this one saw no use: switched off is closed. Longer than a week is a holiday."""
-        use = self.daily()
-        for back in range(gap, 0, -1):
-            if gap < 7:
-                use.add((at.weekday - back) % 7, 0.0)
-        self.seen = use.seen
-
-    def day_over(self, ended: Moment, missed: int) -> None:
-        if self.read_today:
-            use = self.daily()
-            if self.whole_day:
-                use.add(ended.weekday, self.today)
-            self.seen, self.gap = use.seen, missed
-        else:
-            self.gap += 1 + missed
-        self.today, self.read_today, self.whole_day = 0.0, False, self.last >= 0
-
-    def clock_back(self, day: int) -> None:
-        del day
-        self.today, self.whole_day, self.last_at = 0.0, False, 0.0
-
-    def daily(self) -> DailyUse:
-        """The weekdays' sums; they live in `use`."""
-        days, amounts, squares = self.use
-        return DailyUse(days, amounts, squares, self.seen)
+_SPREAD: Final = 0.8  # standard deviations; the bounds of roll and level add theirs, together nine times in ten
 
 
 @dataclass(slots=True)
@@ -157,6 +38,7 @@ class Paper(Counter):
     to_out: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
     unannounced: int = 0
+    by_hour: list[float] = field(default_factory=lambda: [0.0] * 24)
     pending: list[list[float | str]] = field(default_factory=list)
 
     def observe(self, readings: Readings, at: Moment) -> None:
@@ -183,6 +65,10 @@ class Paper(Counter):
             self.used = self.near = -1.0
             self.pending.clear()
             return
+        # Counters are read about every hour, so what was fed since then falls mostly into the hour before.
+        hour = (at.hour - 1) % 24 if at.wall - since > _SPLIT_S / 4 else at.hour
+        if at.wall - since <= _SPLIT_S:
+            self.by_hour[hour] += grown
         done = 0.0
         for wall, change in self.pending:
             span = at.wall - since
@@ -261,25 +147,36 @@ class Paper(Counter):
         if isinstance(left, str):
             return {"paper_days_left": Estimate(why=left)}
         if not use.known():
-            return {"paper_days_left": Estimate(why=f"{min(use.seen, 6)} of {_DAYS_NEEDED} days seen")}
+            return {"paper_days_left": Estimate(why=f"{min(use.seen, 6)} of {DAYS_NEEDED} days seen")}
         value, low, high, why = left
+        hours = self._hours()
         days = Estimate(
-            value=use.days_until(value, at, self.today, 0.0),
-            low=use.days_until(low, at, self.today, _Z80),
-            high=use.days_until(high, at, self.today, -_Z80),
+            value=use.days_until(value, at, hours, 0.0),
+            low=max(0.0, use.days_until(low, at, hours, _SPREAD) - _HOUR),
+            high=use.days_until(high, at, hours, -_SPREAD) + _HOUR,
             why=why,
-            outlook=self._outlook(value, high),
+            outlook=self._outlook(value, high, use.mean(at.weekday)),
         )
         return {"paper_days_left": days}
 
-    def _outlook(self, value: float, high: float) -> Outlook:
-        """Only where no sensor tells near end: a twentieth of a roll is a few more receipts."""
+    def day_over(self, ended: Moment, missed: int) -> None:
+        Counter.day_over(self, ended, missed)
+        self.by_hour = [0.97 * each for each in self.by_hour]
+
+    def _hours(self) -> list[float]:
+        """The share of a day's lines before each hour; even while none is known."""
+        total = sum(self.by_hour)
+        return [sum(self.by_hour[:hour]) / total if total else hour / 24 for hour in range(25)]
+
+    def _outlook(self, value: float, high: float, a_day: float) -> Outlook:
+        """Only where no sensor tells near end: a twentieth of a roll, or two busy hours since counters come hourly."""
         if not self.sensorless() or len(self.whole) < 2:
             return "ok"
         roll = median(self.whole)
-        if value <= 0.05 * roll and high <= 0.2 * roll:
+        enough = max(0.05 * roll, a_day / 5)
+        if value <= enough and high <= enough + 0.15 * roll:
             return "act"
-        return "ok" if value > 0.1 * roll else "watch"
+        return "ok" if value > 1.5 * enough else "watch"
 
 
 @dataclass(slots=True)
@@ -339,7 +236,7 @@ class Wear(Counter):
     def _days(self, count: float, shortest: float, middle: float, longest: float) -> Estimate:
         use = self.daily()
         if not use.known():
-            return Estimate(why=f"{min(use.seen, 6)} of {_DAYS_NEEDED} days seen")
+            return Estimate(why=f"{min(use.seen, 6)} of {DAYS_NEEDED} days seen")
         a_day = max(use.week(), 1e-9)
         value, low, high = (min(HORIZON_DAYS, max(0.0, life - count) / a_day) for life in (middle, shortest, longest))
         # A week's mean wanders by about a fifth with the season.
@@ -356,7 +253,7 @@ def _typical(samples: Sequence[float]) -> tuple[float, float]:
     middle = median(samples)
     if len(samples) == 1:
         return middle, 0.25 * middle
-    return middle, max(0.05 * middle, 2 * deviation(samples))
+    return middle, max(0.03 * middle, 1.5 * deviation(samples))
 
 
 def _bounds(value: float, wide: float) -> tuple[float, float, float]:

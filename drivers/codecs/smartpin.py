@@ -23,6 +23,7 @@ MAX_BODY = 2048
 """The longest answer that we ask for, a removal log with 40 records of each kind, has 1363 bytes."""
 
 _HEADER, _TRAILER = 3, 3
+_LONGEST_TEXT = 64  # the longest seen, a firmware text, has 36 characters; a removal log could pass for a text too
 _BUFFER_BYTES = 4096
 _RECORD = re.compile(rb"([012])([012])-(\d{4})(\d{2})(\d{2})-(\d{2})(\d{2})/")
 _RECORD_BYTES = 17
@@ -116,8 +117,8 @@ def encode(body: bytes) -> bytes:
 
 
 def decode_text(data: bytes) -> str:
-    """A text answer. Raises Malformed when it is empty or not printable ASCII."""
-    if not data or any(not 0x20 <= byte < 0x7F for byte in data.rstrip(b"\0\r\n")):
+    """A text answer. Raises Malformed when it is empty, longer than any text asked for, or not printable ASCII."""
+    if not 0 < len(data) <= _LONGEST_TEXT or any(not 0x20 <= byte < 0x7F for byte in data.rstrip(b"\0\r\n")):
         raise Malformed("not a printable text")
     return data.rstrip(b"\0\r\n").decode("ascii").strip()
 

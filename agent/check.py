@@ -10,7 +10,6 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +99,8 @@ def check_here(config: Config, args: argparse.Namespace) -> dict[str, Any]:
 
 def gather(questions: Mapping[str, Callable[[], dict[str, Reading]]], limit_s: float) -> Readings:
     """Ask all at once; what has not answered by the limit is UNKNOWN, never waited for."""
+    from concurrent.futures import Future, ThreadPoolExecutor, wait  # noqa: PLC0415 - a resting daemon does without
+
     if not questions:
         return {}
     pool = ThreadPoolExecutor(len(questions), thread_name_prefix="check")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Interval, MaxLen, MinLen
-
+from agent.limits import Length, Range
 from agent.wire import Segment
 
-Text = Annotated[str, MinLen(1), MaxLen(256)]
-Port = Annotated[int, Interval(ge=1, le=65535)]
-Seconds = Annotated[float, Gt(0)]
+Text = Annotated[str, Length(shortest=1, longest=256)]
+Port = Annotated[int, Range(ge=1, le=65535)]
+Seconds = Annotated[float, Range(gt=0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +49,8 @@ class DeviceConfig:
     name: Segment
     family: Segment
     port: Text
-    baud: Annotated[int, Ge(0)] = 0
-    poll_s: Annotated[float, Interval(ge=0.2, le=3600)] = 1.0
+    baud: Annotated[int, Range(ge=0)] = 0
+    poll_s: Annotated[float, Range(ge=0.2, le=3600)] = 1.0
     share: Literal["own", "idle", "never"] = "own"
     """own: the agent owns the port; idle: it borrows it when nobody holds it; never: side channels only."""
     powered_by: Literal["mains", "battery", "host"] = "host"
@@ -84,7 +83,7 @@ class NetworkConfig:
     ntp: str = ""
     poll_s: Seconds = 30.0
     slow_ms: Seconds = 1500.0
-    lossy_percent: Annotated[float, Interval(gt=0, le=100)] = 20.0
+    lossy_percent: Annotated[float, Range(gt=0, le=100)] = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +92,10 @@ class PowerConfig:
 
     nut: str = ""
     poll_s: Seconds = 2.0
-    low_percent: Annotated[float, Interval(gt=0, lt=100)] = 20.0
-    critical_percent: Annotated[float, Interval(gt=0, lt=100)] = 7.0
-    worn_percent: Annotated[float, Interval(gt=0, lt=100)] = 60.0
-    min_voltage_mv: Annotated[int, Ge(0)] = 0
+    low_percent: Annotated[float, Range(gt=0, lt=100)] = 20.0
+    critical_percent: Annotated[float, Range(gt=0, lt=100)] = 7.0
+    worn_percent: Annotated[float, Range(gt=0, lt=100)] = 60.0
+    min_voltage_mv: Annotated[int, Range(ge=0)] = 0
     max_temperature_c: float = 60.0
 
 
@@ -119,7 +118,7 @@ class StoreConfig:
 
     event_hours: Seconds = 720.0
     telemetry_hours: Seconds = 72.0
-    max_bytes: Annotated[int, Ge(1_048_576)] = 64 * 1024 * 1024
+    max_bytes: Annotated[int, Range(ge=1_048_576)] = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +134,7 @@ class TelemetryConfig:
 class BudgetConfig:
     """Bytes a day on a metered link; 0 for no limit."""
 
-    daily_bytes: Annotated[int, Ge(0)] = 0
+    daily_bytes: Annotated[int, Range(ge=0)] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,17 +144,30 @@ class TrendsConfig:
     A life of 0 is not told; then the range that is usual for receipt printers holds.
     """
 
-    head_life_km: Annotated[float, Ge(0)] = 0.0
-    head_new_at_lines: Annotated[int, Ge(0)] = 0
-    cutter_life_cuts: Annotated[int, Ge(0)] = 0
-    cutter_new_at_cuts: Annotated[int, Ge(0)] = 0
+    head_life_km: Annotated[float, Range(ge=0)] = 0.0
+    head_new_at_lines: Annotated[int, Range(ge=0)] = 0
+    cutter_life_cuts: Annotated[int, Range(ge=0)] = 0
+    cutter_new_at_cuts: Annotated[int, Range(ge=0)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityConfig:
+    """What shows that somebody was at the terminal."""
+
+    case_switch: str = ""
+    """A file of the kernel that holds 0 or 1, such as a GPIO line's value or a board's intrusion alarm."""
+    case_open_value: Literal["0", "1"] = "1"
+    mobile: bool = False
+    """A terminal that is carried around has no place to be moved away from."""
+    certificate_days: Annotated[float, Range(gt=0)] = 14.0
+    """How long before its end a certificate is told; of a short-lived one, at most a sixth of its life."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupportConfig:
     """What a merchant is told about whom to call: the verified channel, as printed and shown."""
 
-    channel: Annotated[str, MaxLen(128)] = ""
+    channel: Annotated[str, Length(longest=128)] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,5 +194,6 @@ class Config:
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     trends: TrendsConfig = field(default_factory=TrendsConfig)
+    security: SecurityConfig = field(default_factory=SecurityConfig)
     support: SupportConfig = field(default_factory=SupportConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)

@@ -6,7 +6,6 @@ without it, for the daemon, which starts after the launcher has checked the file
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -89,6 +88,8 @@ def _unknown_keys(kind: type, values: object, where: str) -> Iterator[str]:
     for key, value in values.items():
         here = f"{where}.{key}" if where else key
         if key not in members:
+            import difflib  # noqa: PLC0415 - only a mistake needs it
+
             near = difflib.get_close_matches(key, members, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; legal keys are {', '.join(members)}"
             yield f"{here}: unknown key{hint}"

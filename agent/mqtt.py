@@ -17,14 +17,9 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
-
 from agent import session
 from agent.config import MqttConfig
+from agent.lean import CallbackAPIVersion, PacketTypes, Properties, SubscribeOptions, paho
 from agent.sender import WINDOW, Message
 from agent.wire import CONTENT_JSON, DELIVERY, MAX_PACKET_BYTES
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
+from agent.limits import Pattern
 from agent.vocabulary import Severity
 
 MAX_PACKET_BYTES: Final = 16 * 1024
@@ -27,18 +28,6 @@ FaultState = Literal["raised", "cleared", "flapping"]
 QueuedClass = Literal["event", "telemetry", "result"]
 ClockQuality = Literal["synced", "network", "rtc", "unset"]
 ResultState = Literal["accepted", "running", "succeeded", "failed", "rejected", "expired", "interrupted"]
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A text limit that the daemon carries without pydantic, and that pydantic enforces where data enters."""
-
-    regex: str
-
-    def __get_pydantic_core_schema__(self, source: object, handler: object) -> object:
-        from pydantic_core import core_schema  # noqa: PLC0415 - only validation needs it
-
-        return core_schema.str_schema(pattern=self.regex, max_length=128)
 
 
 Segment = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}$")]
@@ -339,12 +328,13 @@ class CommandBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseMessage:
-    """Topic `case`: what the merchant is told."""
+    """Topic `case`: what the merchant is told. Until `work_order_until` a visit is announced, so parts may change."""
 
     case: str
     progress: str = ""
     eta: Timestamp | None = None
     channel: str = ""
+    work_order_until: Timestamp | None = None
     at: Timestamp | None = None
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from agent.trends_estimate import HORIZON_DAYS, Estimate, Moment, Outlook, Trend, number, slope
+from agent.trends_estimate import HORIZON_DAYS, Estimate, Moment, Outlook, Trend, deviation, number, slope
 from drivers.reading import Readings
 
 _SURE: Final = 2.5  # standard deviations of a slope, since what fades wanders too
@@ -76,7 +76,11 @@ class Decline(Trend):
         if len(self.points) < pace.least:
             return Estimate(why=f"{len(self.points) * pace.every} of {pace.least * pace.every} days seen")
         middle, steep, flat = slope(self.points, _SURE)
-        value, low, high = (_days_to(self.latest, limit, each) for each in (middle, steep, flat))
+        # What lies about the line by chance, the present value does too.
+        room = 1.64 * deviation([y - middle * x for x, y in self.points])
+        present = self.lowest if self.lowest >= 0 else self.latest
+        value = _days_to(present, limit, middle)
+        low, high = _days_to(present - room, limit, steep), _days_to(present + room, limit, flat)
         outlook: Outlook = "watch"
         if value <= pace.act_days and high <= 3 * pace.act_days:
             outlook = "act"

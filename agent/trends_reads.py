@@ -82,7 +82,7 @@ class ReadErrors(Trend):
         if self.week[0] >= _ATTEMPTS_NEEDED:
             rate = self.week[1] / self.week[0]
             # What is usual falls soon after a cleaning and rises slowly, so that dirt never becomes the usual.
-            self.usual += (rate - self.usual) / (3 if rate < self.usual else 24)
+            self.usual += (rate - self.usual) / (3 if rate < self.usual else 60)
             self.week = [0.0, 0.0]
 
     def clock_back(self, day: int) -> None:
@@ -95,13 +95,25 @@ class ReadErrors(Trend):
         return {"read_errors_percent": self._estimate(at)}
 
     def _estimate(self, at: Moment) -> Estimate:
-        attempts, failing, days = self._latest(at)
         if self.usual < 0:
             return Estimate(
                 why=f"{self.seen} of {_DAYS_NEEDED} days, {self.attempts:.0f} of {_ATTEMPTS_NEEDED} attempts seen"
             )
+        soon = self._over(at, _LATEST_DAYS)
+        if soon.value is not None and soon.outlook != "watch":
+            return soon
+        # What three days leave open, or with few customers do not tell, a week may.
+        long = self._over(at, _MOST_DAYS)
+        return long if soon.value is None or long.outlook == "act" else soon
+
+    def _over(self, at: Moment, span: int) -> Estimate:
+        """What the latest `span` days say."""
+        counts = [(attempts, failing) for day, attempts, failing in self.days if day > at.day - span]
+        counts.append((self.today[0], self.today[1]))
+        attempts, failing = (sum(each) for each in zip(*counts, strict=True))
         if attempts < _ENOUGH_ATTEMPTS:
-            return Estimate(why=f"{attempts:.0f} of {_ENOUGH_ATTEMPTS} attempts in {_MOST_DAYS} days")
+            return Estimate(why=f"{attempts:.0f} of {_ENOUGH_ATTEMPTS} attempts in {span} days")
+        days = sum(1 for each in counts if each[1])
         low = share_low(failing, attempts, _SURE)
         return Estimate(
             value=100 * failing / attempts,
@@ -111,17 +123,6 @@ class ReadErrors(Trend):
             outlook=self._outlook(failing / attempts, low, failing, days),
             basis="measured",
         )
-
-    def _latest(self, at: Moment) -> tuple[float, float, int]:
-        """Attempts, failing ones and days with any of these: three days, or up to seven where customers are few."""
-        attempts, failing = self.today
-        days = 1 if failing else 0
-        for day, more, more_failing in reversed(self.days):
-            if day <= at.day - _MOST_DAYS or (day <= at.day - _LATEST_DAYS and attempts >= 2 * _ENOUGH_ATTEMPTS):
-                break
-            attempts, failing = attempts + more, failing + more_failing
-            days += 1 if more_failing else 0
-        return attempts, failing, days
 
     def _outlook(self, share: float, low: float, failing: float, days: int) -> Outlook:
         usual = max(self.usual, _EASILY_NOISE)

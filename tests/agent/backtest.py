@@ -77,7 +77,7 @@ class Shop:
         self.health = dice.uniform(88, 100)
         self.cycles = dice.randrange(200)
         if wrong.what == "head":
-            self.lines = int(149.2e6 / 3.75) - int(160 * self.customers_a_day * 33)
+            self.lines = int(150e6 / 3.75) - int(130 * self.customers_a_day * 33 * (7 - len(self.closed)) / 7)
 
     # --- one day
 

@@ -16,9 +16,28 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     watch.add_argument("--json", action="store_true", help="one JSON object a message")
     watch.add_argument("--seconds", type=float, default=0, metavar="S", help="end after so long; 0 for never")
     watch.set_defaults(run=_watch)
+    audit = what.add_parser("audit", help="prove that every message of a terminal arrived or has a receipt")
+    audit.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
+    audit.add_argument("--estate", default="+", help="only this estate")
+    audit.add_argument("--terminal", default="+", help="only this terminal")
+    audit.add_argument("--seconds", type=float, default=0, metavar="S", help="end after so long; 0 for never")
+    audit.add_argument("--json", action="store_true", help="the whole account as one JSON object")
+    audit.add_argument(
+        "--store", metavar="FILE", help="keep a session and the account here, so that it can go on later"
+    )
+    audit.add_argument(
+        "--from-start", action="store_true", help="it runs since before the terminals first spoke: count from 1"
+    )
+    audit.set_defaults(run=_audit)
 
 
 def _watch(args: argparse.Namespace) -> int:
     from center.watch import run_watch  # noqa: PLC0415 - rich and pydantic take a moment
 
     return run_watch(args)
+
+
+def _audit(args: argparse.Namespace) -> int:
+    from center.audit import run_audit  # noqa: PLC0415 - as above
+
+    return run_audit(args)

@@ -29,9 +29,11 @@ def explain(faults: Iterable[Fault], topology: Topology) -> dict[str, Fault]:
 
     A fault whose cause is gone becomes a root by itself, because causes are found anew from what is raised now. `basis`
     is inferred where the cause was: past a fault that is not raised, or by a battery that is critical, not known dead.
+    A forecast, which comes inferred, explains nothing: what it foretells is not so yet.
     """
     raised = {fault.key: fault for fault in faults if fault.state != "cleared"}
-    found = {key: _cause_of(key, raised, topology) for key in raised}
+    measured = {key: fault for key, fault in raised.items() if fault.basis == "measured"}
+    found = {key: _cause_of(key, measured, topology) for key in raised}
     causes = {key: cause for key, (cause, _sure) in found.items()}
     symptoms: dict[str, list[str]] = {key: [] for key in raised}
     for key in raised:
@@ -46,7 +48,7 @@ def explain(faults: Iterable[Fault], topology: Topology) -> dict[str, Fault]:
             fault,
             cause=causes[key],
             symptoms=tuple(sorted(symptoms[key])),
-            basis="measured" if found[key][1] else "inferred",
+            basis=fault.basis if found[key][1] else "inferred",
         )
         for key, fault in raised.items()
     }

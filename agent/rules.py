@@ -174,6 +174,7 @@ class Rules:
                     self._sources[watch.condition.source].always.add(watch.condition.reading)
             state.fault = replace(fault, state="raised")
             state.count = fault.count
+            self._reweigh(state)  # what was kept is inferred also where only its cause was
         return orphans
 
     def adopt(self, key: str) -> None:

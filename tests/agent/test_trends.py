@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import time
+from dataclasses import replace
 
 import pytest
 
+from agent.causes import Topology, explain
 from agent.condition import Condition, above, below
 from agent.conditions import conditions
 from agent.config import Config, DeviceConfig, MqttConfig, TerminalConfig, TrendsConfig
@@ -591,6 +593,30 @@ def test_what_is_measured_outweighs_a_forecast_of_the_same_fault():
     assert [(t.event, t.fault.severity, t.fault.basis) for t in out] == [("fault.changed", "warning", "inferred")]
     assert out[0].fault.evidence == {"days": 3}
     assert [t.event for t in rules.observe("trend.system", {"days": known(90)}, 3, START)] == ["fault.cleared"]
+
+
+def test_a_forecast_explains_nothing_and_stays_inferred_beside_its_like():
+    rules = Rules(conditions(config(), UNITS))
+    rules.observe("trend.modem", {"signal_shift_db_outlook": known("act")}, 0, START)
+    for second in range(40):
+        rules.observe("modem", {"registration": known("searching")}, second, START + second)
+    explained = explain(rules.raised().values(), Topology(powered_by={}, bearer="modem"))
+    assert {key: (fault.cause, fault.basis) for key, fault in explained.items()} == {
+        "modem/weak_signal": (None, "inferred"),
+        "modem/no_network": (None, "measured"),
+    }
+
+
+def test_after_a_restart_a_fault_is_a_forecast_only_if_a_forecast_raised_it():
+    table = conditions(config(), UNITS)
+    rules = Rules(table)
+    rules.observe("trend.system", {"disk_days_left_outlook": known("act")}, 0, START)
+    rules.observe("network", {"link": known("down")}, 0, START)
+    again = Rules(table)
+    # What is kept was explained, and a measured fault with an inferred cause is kept as inferred.
+    again.restore({key: replace(fault, basis="inferred") for key, fault in rules.raised().items()})
+    kept = {key: (fault.basis, fault.severity) for key, fault in again.raised().items()}
+    assert kept == {"system/disk_full": ("inferred", "warning"), "network/link_down": ("measured", "major")}
 
 
 # --- the arithmetic

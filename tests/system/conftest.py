@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mqtt.broker import Observer, Rumqttd
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rumqttd]:
+    """One broker for the terminals of a module; each terminal has an id of its own."""
+    process = Rumqttd(tmp_path_factory.mktemp("broker"))
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="module")
+def observer(broker: Rumqttd) -> Iterator[Observer]:
+    """A subscriber that knows MQTT and JSON and nothing of ours."""
+    with Observer(broker.port) as listening:
+        yield listening
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "pos"

@@ -1,4 +1,4 @@
-"""The verbs of `posdiag sim`: run, set, get, play. Exit 0 done, 1 an expectation failed, 2 it could not be done."""
+"""The verbs of `posdiag sim`: run, set, get, play, slip. Exit 0 done, 1 an expectation failed, 2 it could not run."""
 
 from __future__ import annotations
 
@@ -48,6 +48,12 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     play.add_argument("scenario", type=Path)
     play.add_argument("--json", action="store_true", help="one line of JSON for each step, then the sum")
     play.set_defaults(run=_play)
+
+    slip = verbs.add_parser("slip", help="look at the last slip that a running terminal's printer printed")
+    slip.add_argument("dir", type=Path)
+    slip.add_argument("--png", type=Path, metavar="FILE", help="as a picture; without it as text")
+    slip.add_argument("--columns", type=int, default=48, help="how many characters fit a line of its paper")
+    slip.set_defaults(run=_slip)
 
 
 def _unable(text: str) -> int:
@@ -173,6 +179,30 @@ def _play(args: argparse.Namespace) -> int:
     else:
         print(f"{held} of {len(expected)} expectations held")
     return DONE if held == len(expected) else FAILED
+
+
+def _slip(args: argparse.Namespace) -> int:
+    from simulator.control import NotRunning, ask  # noqa: PLC0415
+    from simulator.render import Cut, as_text, read_slip  # noqa: PLC0415
+
+    try:
+        printed = Path(ask(args.dir, {"do": "get"})["values"]["printer.output"]).read_bytes()
+        items = read_slip(printed, args.columns)
+        cuts = [number for number, item in enumerate(items, 1) if isinstance(item, Cut)]
+        start = max((cut for cut in cuts if cut < len(items)), default=0)
+        if not items:
+            return _unable("nothing has been printed")
+        if args.png is None:
+            print(as_text(items[start:], args.columns))
+            return DONE
+        from simulator.paper import as_png  # noqa: PLC0415 - needs Pillow
+
+        as_png(items[start:], args.png, args.columns)
+    except ImportError as error:
+        return _unable(f"{error.name} is missing; pictures need it: pip install 'posdiag[simulator]'")
+    except (NotRunning, OSError, ValueError) as error:
+        return _unable(str(error))
+    return DONE
 
 
 def _tell(outcome: Outcome, *, as_json: bool) -> None:

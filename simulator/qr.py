@@ -1,14 +1,89 @@
-"""QR codes, drawn as the printer draws them: bytes -> rows of modules (ISO/IEC 18004, byte mode, versions 1 to 10)."""
+"""QR codes, drawn as the printer draws them: bytes -> rows of modules (ISO/IEC 18004, versions 1 to 17).
+
+Alphanumeric mode where the data allows it, as printers choose it, else byte mode.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 _BLOCKS: Final[dict[str, tuple[tuple[int, int], ...]]] = {
-    "L": ((7, 1), (10, 1), (15, 1), (20, 1), (26, 1), (18, 2), (20, 2), (24, 2), (30, 2), (18, 4)),
-    "M": ((10, 1), (16, 1), (26, 1), (18, 2), (24, 2), (16, 4), (18, 4), (22, 4), (22, 5), (26, 5)),
-    "Q": ((13, 1), (22, 1), (18, 2), (26, 2), (18, 4), (24, 4), (18, 6), (22, 6), (20, 8), (24, 8)),
-    "H": ((17, 1), (28, 1), (22, 2), (16, 4), (22, 4), (28, 4), (26, 5), (26, 6), (24, 8), (28, 8)),
+    "L": (
+        (7, 1),
+        (10, 1),
+        (15, 1),
+        (20, 1),
+        (26, 1),
+        (18, 2),
+        (20, 2),
+        (24, 2),
+        (30, 2),
+        (18, 4),
+        (20, 4),
+        (24, 4),
+        (26, 4),
+        (30, 4),
+        (22, 6),
+        (24, 6),
+        (28, 6),
+    ),
+    "M": (
+        (10, 1),
+        (16, 1),
+        (26, 1),
+        (18, 2),
+        (24, 2),
+        (16, 4),
+        (18, 4),
+        (22, 4),
+        (22, 5),
+        (26, 5),
+        (30, 5),
+        (22, 8),
+        (22, 9),
+        (24, 9),
+        (24, 10),
+        (28, 10),
+        (28, 11),
+    ),
+    "Q": (
+        (13, 1),
+        (22, 1),
+        (18, 2),
+        (26, 2),
+        (18, 4),
+        (24, 4),
+        (18, 6),
+        (22, 6),
+        (20, 8),
+        (24, 8),
+        (28, 8),
+        (26, 10),
+        (24, 12),
+        (20, 16),
+        (30, 12),
+        (24, 17),
+        (28, 16),
+    ),
+    "H": (
+        (17, 1),
+        (28, 1),
+        (22, 2),
+        (16, 4),
+        (22, 4),
+        (28, 4),
+        (26, 5),
+        (26, 6),
+        (24, 8),
+        (28, 8),
+        (24, 11),
+        (28, 11),
+        (22, 16),
+        (24, 16),
+        (24, 18),
+        (30, 16),
+        (28, 19),
+    ),
 }
 """For each version: error correction bytes in a block, and how many blocks."""
 _LEVEL_BITS: Final = {"L": 1, "M": 0, "Q": 3, "H": 2}
@@ -23,7 +98,15 @@ _ALIGNMENT: Final = (
     (6, 24, 42),
     (6, 26, 46),
     (6, 28, 50),
+    (6, 30, 54),
+    (6, 32, 58),
+    (6, 34, 62),
+    (6, 26, 46, 66),
+    (6, 26, 48, 70),
+    (6, 26, 50, 74),
+    (6, 30, 54, 78),
 )
+_ALPHANUMERIC: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 
 Grid = list[list[int | None]]
 
@@ -77,10 +160,19 @@ def _capacity(version: int, level: str) -> int:
     return _modules(version) // 8 - check * blocks
 
 
+def _bits(data: bytes, version: int) -> str:
+    """Mode, length and data."""
+    if all(byte in _ALPHANUMERIC for byte in data):
+        digits = [_ALPHANUMERIC.index(byte) for byte in data]
+        pairs = (digits[at : at + 2] for at in range(0, len(digits), 2))
+        body = "".join(f"{p[0] * 45 + p[1]:011b}" if len(p) == 2 else f"{p[0]:06b}" for p in pairs)
+        return f"0010{len(data):0{9 if version < 10 else 11}b}" + body
+    return f"0100{len(data):0{8 if version < 10 else 16}b}" + "".join(f"{byte:08b}" for byte in data)
+
+
 def _codewords(data: bytes, version: int, level: str) -> bytes:
     """Mode, length, data, padding, split into blocks and interleaved with their correction bytes."""
-    length_bits = 8 if version < 10 else 16
-    bits = f"0100{len(data):0{length_bits}b}" + "".join(f"{byte:08b}" for byte in data) + "0000"
+    bits = _bits(data, version) + "0000"
     room = _capacity(version, level)
     bits = bits[: room * 8]
     bits += "0" * (-len(bits) % 8)
@@ -207,10 +299,9 @@ def _penalty(rows: tuple[str, ...]) -> int:
 
 
 def encode(data: bytes, level: str = "L") -> tuple[str, ...]:
-    """Rows of 0 and 1 without the quiet zone; no rows when the data is too long for version 10."""
-    for version in range(1, 11):
-        overhead = 2 if version < 10 else 3
-        if len(data) + overhead <= _capacity(version, level):
+    """Rows of 0 and 1 without the quiet zone; no rows when the data is too long for version 17."""
+    for version in range(1, len(_ALIGNMENT) + 1):
+        if len(_bits(data, version)) <= 8 * _capacity(version, level):
             break
     else:
         return ()

@@ -131,8 +131,10 @@ def test_large_qr_codes_are_the_ones_that_others_draw(data, level, size, digest)
 
 
 def test_what_does_not_fit_is_not_drawn():
-    assert qr.encode(b"x" * 271, "L")
-    assert qr.encode(b"x" * 272, "L") == ()
+    assert qr.encode(b"x" * 644, "L")
+    assert qr.encode(b"x" * 645, "L") == ()
+    assert qr.encode(b"X" * 938, "L")
+    assert qr.encode(b"X" * 939, "L") == ()
 
 
 def test_the_picture_is_well_formed_and_as_tall_as_the_paper():

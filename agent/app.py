@@ -29,6 +29,7 @@ from agent.control import ControlServer
 from agent.core import Core, DeviceInfo, fault_from_text
 from agent.deeds import Deeds
 from agent.health import Processor, health_message, probe_table
+from agent.help_desk import HelpDesk
 from agent.model import Fault
 from agent.outbox import Outbox
 from agent.probes.boots import BootsProbe
@@ -46,12 +47,15 @@ from agent.sale import SaleLock
 from agent.store import Store, StoreBusy
 from agent.telemetry import Telemetry
 from agent.uplink import Incoming, Uplink
+from agent.watchman import Watchman
 from drivers.reading import Cause, Identity, Reading, Value, known, unknown
 
 log = logging.getLogger("posdiag")
 
 _HEALTH_FIRST_S: Final = 15.0  # by then every probe has had its first turn
 _LOOK_S: Final = 10.0  # how often the agent looks after itself
+_RESET_S: Final = 86_400.0
+_RESET_AT, _RESET_WHY = "store_reset_at", "store_reset_why"
 _STOP_S: Final = 1.5  # the whole stop must end within 2 s
 
 
@@ -62,7 +66,7 @@ class CannotRun(Exception):
 class App:
     """Everything of one running daemon."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, config_file: Path | None = None) -> None:
         self.config = config
         self.clock = Clock()
         self.run_dir = Path(config.paths.run_dir)
@@ -100,13 +104,27 @@ class App:
             commands=tuple(sorted(Deeds.NAMES)) if config.mqtt.commands else (),
             wake=self.wake,
         )
+        self.help = HelpDesk(config, self.core, self.store, self.clock, self._boots.boot.number)
         self.core.on_status(self._more_status)
-        self.deeds = Deeds(self.core, self.workers, self.config)
-        self._network = NetworkProbe(config.network, config.paths)
+        self.deeds = Deeds(self.core, self.workers, self.config, self.help)
+        self.watchman = Watchman(
+            config,
+            self.core,
+            self.store,
+            self.clock,
+            self.workers,
+            self.observe,
+            lambda: self.runners[0].again("security"),
+            config_file=config_file,
+        )
+        self._network = NetworkProbe(
+            config.network, config.paths, certificate_days=config.security.certificate_days, wall=self.clock.wall
+        )
         self._system = SystemProbe(config.system, config.network, config.paths)
         self._firmware = FirmwareProbe()
         self._reads = ReadCounters()
         host: list[Probe] = [PowerProbe(config.power, config.paths), self._system, self._boots, self._firmware]
+        host.append(self.watchman.probe)
         if config.power.nut:
             host.append(NutProbe(config.power))
         self.runners = [ProbeRunner("host", host, self.observe), ProbeRunner("network", [self._network], self.observe)]
@@ -121,10 +139,12 @@ class App:
             )
         )
         self._report = ReportListener(self.run_dir / "report.sock", self._told)
-        self._control = ControlServer(self.run_dir / "control.sock", self.deeds.control)
+        self._control = ControlServer(self.run_dir / "control.sock", self._asked)
         self._processor = Processor()
         self._health_due = self.clock.monotonic() + _HEALTH_FIRST_S
         self._look_due = 0.0
+        self._aside: tuple[str, str] | None = None
+        self._store_told: dict[str, Reading] = {}
         self._broker: Reading = unknown(Cause.NOT_ASKED)
         self._link: Reading = unknown(Cause.NOT_ASKED)
 
@@ -132,7 +152,9 @@ class App:
 
     def start(self) -> None:
         """What was raised before goes on first; then readings may come, and only then is anything sent."""
-        self.core.restore(_kept_faults(self.store))
+        faults = _kept_faults(self.store)
+        self.watchman.recall(faults)
+        self.core.restore(faults)
         self._tell_boot()
         self._report.start()
         self._control.start()
@@ -153,10 +175,7 @@ class App:
         if boot.new:
             self.core.event("boot", {"reason": boot.reason, "boot": boot.number})
         self.core.event("agent.started", {"config": self.config.terminal.id, "version": self.core.version})
-        if self.store.moved_aside:
-            name, why = self.store.moved_aside
-            self.core.event("store.reset", {"moved_to": name, "why": why})
-            self.observe("agent", {"store": known("reset"), "why": known(why[:120])})
+        self._tell_store()
         self._remember()
 
     def run(self) -> None:
@@ -178,6 +197,7 @@ class App:
     def stop(self, reason: str) -> None:
         """Stop in the opposite order; offline with its reason goes out last. Ends in under two seconds."""
         self.core.event("agent.stopped", {"reason": reason})
+        self.help.stop()
         for worker in self.workers:
             worker.stop()
         for runner in self.runners:
@@ -225,10 +245,29 @@ class App:
             {
                 "probes": known("failing" if failing else "ok"),
                 "store_percent": known(round(100 * fill, 1)),
-                **({"why": known(", ".join(failing)[:120])} if failing else {}),
+                "probes_why": known(", ".join(failing)[:120] or "none"),
             },
         )
+        self._tell_store()
+        self.watchman.look()
         self._remember()
+
+    def _tell_store(self) -> None:
+        """A store that was set aside is told for a day; what was lost with it cannot be had again."""
+        wall = self.clock.wall()
+        if self.store.moved_aside and self.store.moved_aside != self._aside:
+            self._aside = self.store.moved_aside
+            name, why = self._aside
+            self.core.event("store.reset", {"moved_to": name, "why": why})
+            self.store.keep("kv", {_RESET_AT: str(wall), _RESET_WHY: why[:120]})
+        reset = 0 <= wall - float(self.store.get(_RESET_AT) or "-inf") < _RESET_S
+        readings = {
+            "store": known("reset" if reset else "ok"),
+            "store_why": known(self.store.get(_RESET_WHY) or "none"),
+        }
+        if readings != self._store_told:
+            self._store_told = readings
+            self.observe("agent", readings)
 
     def _tell_broker(self) -> None:
         """The last rung of the network ladder is known to the uplink alone."""
@@ -270,6 +309,8 @@ class App:
         if self._baselines != self._baselines_kept:
             self._baselines_kept = dict(self._baselines)
             kept["baselines"] = json.dumps(self._baselines)
+        if clean:
+            self.watchman.keep(now=False)
         self.store.keep("kv", kept, now=clean)
 
     # --- from the devices and probes; any thread
@@ -277,6 +318,7 @@ class App:
     def observe(self, source: str, readings: Mapping[str, Reading]) -> None:
         """Hand readings on, and give other probes what they need of them."""
         self.core.observe(source, readings)
+        self.watchman.heard(source, readings)
         if source == "power":
             self._boots.sample_power(readings["mains"], readings.get("battery_percent", _NONE), readings["supply"])
         elif "clock_utc" in readings and readings["clock_utc"].value is not None:
@@ -296,6 +338,7 @@ class App:
         self.core.identified(device, identity)
         self._firmware.devices = self.core.device_entries()
         self.runners[0].again("firmware")
+        self.watchman.identified(device, identity)
 
     def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
         """A device's counters."""
@@ -310,7 +353,14 @@ class App:
             if device is not None and counts[0] is not None and counts[1] is not None:
                 self.observe(device, self._reads.report(counts[0], counts[1], counts[2]))
                 return
+        if unit == "firmware":
+            self.watchman.told(readings)
         self.observe(source, readings)
+
+    def _asked(self, request: dict[str, Any]) -> Any:
+        """A request over the control socket."""
+        answer = self.watchman.control(request)
+        return self.deeds.control(request) if answer is None else answer
 
     # --- to and from the broker; the uplink's thread
 
@@ -325,8 +375,11 @@ class App:
                 self._commands.refused["off"] = self._commands.refused.get("off", 0) + 1
         elif message.suffix == "case":
             self.deeds.take_case(message.payload)
+            self.watchman.take_case(message.payload)
         elif message.suffix == "config":
             self.deeds.refuse_config(message.payload)
+            word, why = ("rejected", "settings come from the file") if message.payload else ("ok", "none")
+            self.observe("agent", {"config": known(word), "config_why": known(why)})
         elif message.suffix.startswith("center/"):
             self.deeds.take_center(message.suffix.split("/")[1], message.payload)
 
@@ -350,6 +403,7 @@ class App:
             "link": {"url": self.config.mqtt.url, "error": link["last_error"], "since": link["since"]},
             "store": self.outbox.depth(),
             "problems": self._problems(),
+            **self.help.extra(),
         }
 
 
@@ -428,7 +482,7 @@ def main() -> int:
     args = parser.parse_args()
     logging.basicConfig(level=args.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        app = App(load_trusted(args.config))
+        app = App(load_trusted(args.config), Path(args.config))
     except CannotRun as error:
         print(f"posdiag: {error}", file=sys.stderr)
         return 2

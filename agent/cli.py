@@ -43,9 +43,10 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     _add_run(verbs)
     _add_check(verbs)
     _add_status(verbs)
+    _add_slip(verbs)
     _add_discover(verbs)
     _add_config(verbs)
-    if not words or words[0] not in {"run", "check", "status", "discover", "config"}:
+    if not words or words[0] not in {"run", "check", "status", "slip", "discover", "config"}:
         _add_others(verbs)
     return parser
 
@@ -122,6 +123,21 @@ def _status(args: argparse.Namespace) -> int:
     from agent.status import run_status  # noqa: PLC0415
 
     return run_status(args)
+
+
+def _add_slip(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    verb = verbs.add_parser("slip", help="print what to do now, and the whole report as a QR code")  # type: ignore[attr-defined]
+    verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
+    verb.add_argument("--text", action="store_true", help="show it on this screen, print nothing")
+    verb.add_argument("--png", metavar="FILE", help="write the QR code as a picture, print nothing")
+    verb.add_argument("--json", action="store_true")
+    verb.set_defaults(run=_slip)
+
+
+def _slip(args: argparse.Namespace) -> int:
+    from agent.slip_verb import run_slip  # noqa: PLC0415
+
+    return run_slip(args)
 
 
 def _add_discover(verbs: Verbs) -> None:  # type: ignore[valid-type]

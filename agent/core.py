@@ -104,6 +104,8 @@ class Core:
         self._digest_at = float("-inf")
         self._inventory_hash = ""
         self._inventory_due = False
+        self.report_key = ""
+        """The public key of this terminal's help codes, in hex."""
         self.case: dict[str, Any] = {}
         self.centers: dict[str, str] = {}
         self._status_path = Path(config.paths.run_dir) / "status.json"
@@ -196,6 +198,13 @@ class Core:
         with self._lock:
             self._maintenance = reason
             self._publisher.refresh_state()
+
+    def visit(self) -> None:
+        """A visit is announced: another SIM card is meant, and a device that forgot its tampering is believed."""
+        with self._lock:
+            self._rules.adopt("modem/sim_swapped")
+            for key in ("reader/tamper", "keypad/tamper"):
+                self._rules.release(key)
 
     # --- faults
 
@@ -335,8 +344,8 @@ class Core:
             self._inventory_due = False
             devices = tuple(_device_entry(device) for device in self.devices.values())
             metrics = self._metrics
-            agent = {"version": VERSION, "boot": str(self._boot)}
-            solid = json.dumps([[wire.to_json(d) for d in devices], metrics, agent["version"]], sort_keys=True)
+            agent = {"version": VERSION, "boot": str(self._boot), "report_key": self.report_key}
+            solid = json.dumps([[wire.to_json(d) for d in devices], metrics, {**agent, "boot": ""}], sort_keys=True)
             digest = hashlib.sha256(solid.encode()).hexdigest()[:16]
             if digest == self._inventory_hash and not always:
                 return
@@ -351,6 +360,12 @@ class Core:
                 language=self._config.terminal.language,
             )
             self._publisher.publish_retained("inventory", wire.encode(message), "inventory")
+
+    def set_report_key(self, key: str) -> None:
+        """The key was made or found; the inventory tells it."""
+        with self._lock:
+            self.report_key = key
+            self.publish_inventory()
 
     def resync(self) -> None:
         """Publish everything that is retained again, and every reading with the next batch."""

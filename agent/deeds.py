@@ -14,6 +14,8 @@ from agent.check import LEVELS, build_report, failed_readings, gather
 from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
 from agent.core import Core
+from agent.help_desk import HelpDesk
+from agent.printing import columns_of, print_parts, printer_of
 from agent.probes.port import PortWorker
 from agent.readiness import readiness
 from drivers.driver import Driver
@@ -22,6 +24,7 @@ from drivers.reading import Identity, Level, Reading, known
 
 _DEVICE_S = 8.0  # one device's whole check, with a dead line
 _ALL_S = 9.0
+_PRINT_S = 20.0  # a slip of 1.5 kB at 9600 baud, behind a check that is under way
 _DULL = ("unsupported", "not_asked")
 
 Action = Callable[[Mapping[str, Any]], Any]
@@ -30,10 +33,11 @@ Action = Callable[[Mapping[str, Any]], Any]
 class Deeds:
     """The agent's verbs over its running workers."""
 
-    NAMES: ClassVar[frozenset[str]] = frozenset({"check", "identify", "statistics", "resync"})
+    NAMES: ClassVar[frozenset[str]] = frozenset({"check", "identify", "statistics", "resync", "print_slip"})
 
-    def __init__(self, core: Core, workers: Sequence[PortWorker], config: Config) -> None:
+    def __init__(self, core: Core, workers: Sequence[PortWorker], config: Config, help_desk: HelpDesk) -> None:
         self._core = core
+        self._help = help_desk
         self._workers = {worker.device.name: worker for worker in workers}
         self._config = config
 
@@ -44,14 +48,16 @@ class Deeds:
             "identify": self.identify,
             "statistics": self.statistics,
             "resync": self.resync,
+            "print_slip": self.print_slip,
         }
 
     def control(self, request: Mapping[str, Any]) -> Any:
         """A request over the control socket: {"cmd": name, "args": {…}}."""
-        action = {**self.actions(), "check": self.check}.get(str(request.get("cmd")))
+        actions = {**self.actions(), "check": self.check, "help": self.help}
+        action = actions.get(str(request.get("cmd")))
         args = request.get("args", {})
         if action is None or not isinstance(args, dict):
-            raise ValueError(f"no such request; there are {', '.join(sorted(self.NAMES))}")
+            raise ValueError(f"no such request; there are {', '.join(sorted(actions))}")
         return action(args)
 
     def check(self, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,6 +109,19 @@ class Deeds:
         """Publish everything that is retained again."""
         self._core.resync()
         return {"published": len(self._core.faults()) + 3}
+
+    def print_slip(self, _args: Mapping[str, Any]) -> dict[str, Any]:
+        """Print the help slip. ValueError without a printer, DriverError when it cannot print or a sale is on."""
+        device = printer_of(self._config.device)
+        if device is None:
+            raise ValueError("this terminal has no receipt printer")
+        parts, case = self._help.printable(columns_of(device))
+        self._workers[device.name].ask(lambda driver: print_parts(driver, parts), _PRINT_S)
+        return {"device": device.name, "case": case}
+
+    def help(self, _args: Mapping[str, Any]) -> dict[str, Any]:
+        """A status of now and its help code; for those on this machine."""
+        return self._help.fresh()
 
     def _ask_each(self, args: Mapping[str, Any], verb: Callable[[Driver], dict[str, Any]]) -> dict[str, Any]:
         out: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
         lines.append(f"STALE: written {age(old_s)} ago.")
     if status["faults"]:
         lines += ["", fault_table(status["faults"], time.time())]
+    lines += _help(status)
     devices = []
     for name, device in status["devices"].items():
         readings = status["readings"].get(name, {})
@@ -92,6 +94,27 @@ def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
         lines.append(f"support  {status['support']}")
     lines += [f"problem  {problem}" for problem in status.get("problems", ())]
     return "\n".join(lines)
+
+
+def _help(status: dict[str, Any]) -> list[str]:
+    """What to do now, in the terminal's language; with the QR code where no slip can be printed."""
+    told = status.get("guidance")
+    if not told:
+        return []
+    lines = ["", told["sentence"], *(f"  {number}. {step}" for number, step in enumerate(told["steps"], 1))]
+    lines += [f"  - {line}" for line in (told["stop_using"], *told["never"], told["sell_on"]) if line]
+    if status.get("help_code") and not _prints(status):
+        from agent.slip import drawn  # noqa: PLC0415 - few looks need it
+
+        lines += ["", *drawn(status["help_code"], colour=sys.stdout.isatty())]
+    return lines
+
+
+def _prints(status: dict[str, Any]) -> bool:
+    """Whether a slip could come out: there is a printer, and what is wrong with it is a warning at most."""
+    there = any(device["unit"] == "printer" for device in status["devices"].values())
+    broken = any(f["fault"].startswith("printer/") and f["severity"] != "warning" for f in status["faults"])
+    return there and not broken
 
 
 def shown(value: object) -> str:

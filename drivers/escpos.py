@@ -50,7 +50,10 @@ _ONE_BIT: Final = ("drawer", "feed_button")
 
 
 class EscposDriver(Driver):
-    """One receipt printer. Options: `profile` (maker), `asb` (let the printer report changes by itself)."""
+    """One receipt printer. Options: `profile` (maker), `asb` (let the printer report changes by itself).
+
+    The option `columns`, characters on a line where the profile's do not fit the paper, is for whoever composes slips.
+    """
 
     family: ClassVar[str] = "escpos"
     unit: ClassVar[str] = "printer"
@@ -323,6 +326,6 @@ FAMILY: Final = Family(
     driver=EscposDriver,
     baud=9600,
     other_bauds=(115200, 38400, 19200, 57600),
-    options=("profile", "asb"),
+    options=("profile", "asb", "columns"),
     probe_order=10,  # DLE EOT has no printable character
 )

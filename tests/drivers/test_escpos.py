@@ -620,7 +620,7 @@ def test_what_the_driver_tells_of_the_line():
 
 
 def test_options():
-    assert FAMILY.options == ("profile", "asb")
+    assert FAMILY.options == ("profile", "asb", "columns")
     assert FAMILY.unit == "printer"
     with pytest.raises(ValueError, match="profile"):
         FakePrinter().driver(profile="nonsense")

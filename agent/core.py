@@ -459,13 +459,14 @@ class Core:
 
     def write_status(self) -> None:
         """Replace status.json as one piece; a full disk loses the old one to nobody."""
-        self._status_at = self._clock.monotonic()
         part = self._status_path.with_suffix(".part")
-        try:
-            part.write_bytes(wire.dumps(self.status()))
-            part.replace(self._status_path)
-        except OSError:
-            part.unlink(missing_ok=True)
+        with self._lock:  # two threads that wrote the same part would mix their texts
+            self._status_at = self._clock.monotonic()
+            try:
+                part.write_bytes(wire.dumps(self.status()))
+                part.replace(self._status_path)
+            except OSError:
+                part.unlink(missing_ok=True)
 
 
 def _fault_text(fault: Fault) -> str:

@@ -16,6 +16,13 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     watch.add_argument("--json", action="store_true", help="one JSON object a message")
     watch.add_argument("--seconds", type=float, default=0, metavar="S", help="end after so long; 0 for never")
     watch.set_defaults(run=_watch)
+    scan = what.add_parser("scan", help="read the help code of a terminal's slip or screen")
+    scan.add_argument("text", nargs="?", metavar="TEXT", help="what the QR code says; default standard input")
+    scan.add_argument("--file", metavar="F", help="read the text from this file")
+    scan.add_argument("--key", metavar="PUBKEY", help="the terminal's report_key, 64 hex digits")
+    scan.add_argument("--keys", metavar="FILE", help="a line for each terminal: estate/terminal KEY")
+    scan.add_argument("--json", action="store_true")
+    scan.set_defaults(run=_scan)
     audit = what.add_parser("audit", help="prove that every message of a terminal arrived or has a receipt")
     audit.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
     audit.add_argument("--estate", default="+", help="only this estate")
@@ -41,3 +48,9 @@ def _audit(args: argparse.Namespace) -> int:
     from center.audit import run_audit  # noqa: PLC0415 - as above
 
     return run_audit(args)
+
+
+def _scan(args: argparse.Namespace) -> int:
+    from center.scan import run_scan  # noqa: PLC0415
+
+    return run_scan(args)

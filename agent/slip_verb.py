@@ -52,7 +52,10 @@ def run_slip(args: argparse.Namespace) -> int:
         outcome = (_by_daemon if is_running(Path(config.paths.run_dir)) else _here)(config, wants_paper=wants_paper)
         if args.png:
             _save_png(outcome.code, args.png)
-    except (ControlError, SaleError, OSError) as error:
+    except SaleError as error:
+        print(f"posdiag: {error}", file=sys.stderr)
+        return EXIT_FAULTS
+    except (ControlError, OSError, ValueError) as error:
         return fail(error)
     if args.json:
         print(json.dumps(_as_json(outcome), ensure_ascii=False, indent=2))
@@ -185,6 +188,7 @@ def _case(outcome: Outcome) -> str:
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
     told = slip.guide(outcome.status)
+    content = [block for block in slip.blocks(outcome.status, outcome.code) if block.style != "code"]
     return {
         "printed": bool(outcome.device),
         "device": outcome.device,
@@ -195,5 +199,5 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "steps": [step.text for step in told.steps] if told else [],
         "support": outcome.status["support"],
         "help_code": outcome.code,
-        "text": slip.as_text(slip.blocks(outcome.status, outcome.code)),
+        "text": slip.as_text(content),
     }

@@ -6,6 +6,7 @@ attempts among which one failed, and failures without a good read in between cou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,9 +18,9 @@ _ATTEMPTS_NEEDED: Final = 300  # below that a rate of 2 % is known to no better 
 _LATEST_DAYS: Final = 3
 _MOST_DAYS: Final = 7
 _ENOUGH_ATTEMPTS: Final = 60
-_ENOUGH_FAILING: Final = 6
 _SURE: Final = 3.0  # standard deviations: once in 700 looks by chance, and twice the usual rate besides
-_EASILY_NOISE: Final = 0.02  # of customers a good reader fails one in fifty: stripes are worn, people are hasty
+_LIKELY: Final = 1.64  # one in twenty
+_NOISE: Final = 0.02  # of customers a good reader fails one in fifty: stripes are worn, people are hasty
 
 
 @dataclass(slots=True)
@@ -113,19 +114,21 @@ class ReadErrors(Trend):
         attempts, failing = (sum(each) for each in zip(*counts, strict=True))
         if attempts < _ENOUGH_ATTEMPTS:
             return Estimate(why=f"{attempts:.0f} of {_ENOUGH_ATTEMPTS} attempts in {span} days")
-        days = sum(1 for each in counts if each[1])
-        low = share_low(failing, attempts, _SURE)
         return Estimate(
             value=100 * failing / attempts,
-            low=100 * share_low(failing, attempts, 1.64),
-            high=100 * share_high(failing, attempts, 1.64),
-            why=f"{failing:.0f} of {attempts:.0f} attempts on {days} days; usual {100 * self.usual:.1f} percent",
-            outlook=self._outlook(failing / attempts, low, failing, days),
+            low=100 * share_low(failing, attempts, _LIKELY),
+            high=100 * share_high(failing, attempts, _LIKELY),
+            why=f"{failing:.0f} of {attempts:.0f} attempts on {len(counts)} days; usual {100 * self.usual:.1f} percent",
+            outlook=self._outlook(counts, attempts, failing),
             basis="measured",
         )
 
-    def _outlook(self, share: float, low: float, failing: float, days: int) -> Outlook:
-        usual = max(self.usual, _EASILY_NOISE)
-        if low > 2 * usual and failing >= _ENOUGH_FAILING and days >= 2:
-            return "act"
-        return "ok" if share < 1.5 * usual else "watch"
+    def _outlook(self, counts: Sequence[tuple[float, float]], attempts: float, failing: float) -> Outlook:
+        """Dirt stays: without its worst day the stretch must be above the usual as well."""
+        usual = max(self.usual, _NOISE)
+        if failing / attempts < 1.5 * usual:
+            return "ok"
+        worst = max(counts, key=lambda day: day[1])
+        others = attempts - worst[0]
+        lasts = others > 0 and share_low(failing - worst[1], others, _LIKELY) > usual
+        return "act" if lasts and share_low(failing, attempts, _SURE) > 2 * usual else "watch"

@@ -134,7 +134,26 @@ def test_closed_days_with_the_terminal_off_are_days_without_sales():
         shop.days(5)
         shop.day += 2
     daily = trends._trends["printer"]["paper"].daily()
+    assert daily.known()
     assert sorted(round(daily.mean(weekday)) for weekday in range(7)) == [0, 0, 1000, 1000, 1000, 1000, 1000]
+
+
+def test_a_holiday_teaches_nothing_of_weekdays():
+    trends = terminal()
+    shop = Printing(trends)
+    shop.days(15)
+    shop.day += 10
+    shop.days(1)
+    assert trends._trends["printer"]["paper"].daily().week() == pytest.approx(1000)
+
+
+def test_where_a_sensor_tells_near_end_no_forecast_does():
+    trends = terminal()
+    shop = Printing(trends)
+    outlooks = set()
+    shop.each_hour = lambda wall: outlooks.update(each.outlook for each in trends.estimates(wall)["printer"].values())
+    shop.days(40)
+    assert outlooks == {"ok"}
 
 
 def test_printing_that_nobody_saw_is_no_closed_day():
@@ -315,6 +334,16 @@ def test_one_bad_card_that_fails_as_often_is_none():
     assert said(trends, "reader", "read_errors_percent", wall).value < 6  # each day's card is one attempt of 70
 
 
+def test_one_bad_day_is_no_dirt():
+    trends = terminal()
+    till = Till(trends)
+    till.days(30, 0.02)
+    for share in (0.6, 0.02, 0.02):
+        told = said(trends, "reader", "read_errors_percent", till.days(1, share))
+        assert told.outlook != "act"
+        assert told.low > 8
+
+
 def test_dirt_does_not_become_the_usual():
     trends = terminal()
     till = Till(trends)
@@ -412,6 +441,19 @@ def test_a_disk_that_fills_within_hours_is_said_before_a_week_has_passed():
     assert told.value == pytest.approx((4e9 - 6e7 * 23 - 4e8) / 6e7 / 24, abs=0.2)
 
 
+def test_hours_that_fill_the_disk_and_clear_it_again_are_no_flood():
+    trends = terminal()
+    wall = daily(trends, "system", 1, lambda d, h: disk(4e9 - 6e7 * h + (2e8 if h >= 19 else 0)))
+    assert said(trends, "system", "disk_days_left", wall).value is None
+
+
+def test_it_is_the_least_space_of_a_day_that_counts():
+    trends = terminal()
+    wall = daily(trends, "system", 20, lambda d, h: disk(3e9 - (6e7 * d if h == 3 else 0)))
+    told = said(trends, "system", "disk_days_left", wall)
+    assert told.value == pytest.approx((3e9 - 6e7 * 19 - 4e8) / 6e7, abs=0.5)
+
+
 def radio(level, name="rsrp_dbm"):
     dice = random.Random(5)
     return lambda day, hour: {name: round(level(day) - (8 if 17 <= hour < 21 else 0) + dice.gauss(0, 2))}
@@ -465,6 +507,7 @@ def test_what_was_never_measured_is_absent_and_unknown_readings_teach_nothing():
 def test_a_clock_that_was_never_set_teaches_nothing():
     trends = terminal()
     tell(trends, "modem", 1000.0, rsrp_dbm=-90)
+    assert trends.state()["now"] is None
     assert not trends.due(1000.0)
     assert trends.readings(1000.0) == {}
 
@@ -472,7 +515,7 @@ def test_a_clock_that_was_never_set_teaches_nothing():
 def test_a_clock_set_back_does_not_end_the_trends():
     trends = terminal()
     daily(trends, "system", 20, lambda d, h: disk(2e9 - 6e7 * d))
-    tell(trends, "system", START + 3000 * DAY, **disk(8e8))
+    daily(trends, "system", 8, lambda d, h: disk(5e8), first=3000)
     wall = daily(trends, "system", 20, lambda d, h: disk(2e9 - 3e7 * d), first=21)
     told = said(trends, "system", "disk_days_left", wall)
     assert told.value == pytest.approx((2e9 - 3e7 * 40 - 4e8) / 3e7, abs=8)
@@ -611,12 +654,12 @@ def test_after_a_restart_a_fault_is_a_forecast_only_if_a_forecast_raised_it():
     table = conditions(config(), UNITS)
     rules = Rules(table)
     rules.observe("trend.system", {"disk_days_left_outlook": known("act")}, 0, START)
-    rules.observe("network", {"link": known("down")}, 0, START)
+    rules.observe("printer", {"cover": known("open")}, 0, START)
     again = Rules(table)
     # What is kept was explained, and a measured fault with an inferred cause is kept as inferred.
     again.restore({key: replace(fault, basis="inferred") for key, fault in rules.raised().items()})
     kept = {key: (fault.basis, fault.severity) for key, fault in again.raised().items()}
-    assert kept == {"system/disk_full": ("inferred", "warning"), "network/link_down": ("measured", "major")}
+    assert kept == {"system/disk_full": ("inferred", "warning"), "printer/cover_open": ("measured", "major")}
 
 
 # --- the arithmetic

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from agent.condition import Condition, among
-from agent.trends import SOURCE
+from agent.trends_estimate import SOURCE
 
 _OF_UNIT: Final[Mapping[str, Mapping[str, str]]] = {
     "printer": {

@@ -14,22 +14,22 @@ from typing import Any, Final
 
 from agent.clock import PLAUSIBLE_SINCE
 from agent.config import Config
-from agent.trends_estimate import Estimate, Moment, Trend
+from agent.trends_estimate import SOURCE, Estimate, Moment, Trend
 from agent.trends_host import Decline, Disk, Pace, Signal
 from agent.trends_printer import CUTS, LINES, Paper, Wear
 from agent.trends_reads import ReadErrors
 from drivers.reading import Cause, Reading, Readings
 
-SOURCE: Final = "trend."
 _STALE_DAYS: Final = 3  # a long weekend is no reason to know less
 _MONTH: Final = Pace(every=1, least=10, most=28, act_days=14, ok_days=30)
 _SEASON: Final = Pace(every=7, least=8, most=20, act_days=45, ok_days=75)  # a technician has to bring the battery
 
-# What makers rate: heads 100 to 150 km of paper, cutters 0.5 to 2 million cuts, batteries 300 to 800 full charges.
+# What makers rate: heads 100 km (Epson TM-P60II, technical reference, Reliability) to 150 km of paper, cutters 0.5
+# (the same) to 2 million cuts, batteries 300 to 800 full charges. A desktop printer's own figure belongs in [trends].
 _HEAD_MM: Final = (100e6, 150e6)
 _CUTS: Final = (0.5e6, 2e6)
 _CYCLES: Final = (300.0, 800.0)
-_LINE_MM: Final = (3.75, 4.24)  # the counter's line is 30 dots, of 203 or 180 to the inch
+_LINE_MM: Final = (3.75, 4.24)  # the counter's line is 30 dots (GS g 2), of 203 or 180 to the inch
 
 
 class Trends:
@@ -52,7 +52,9 @@ class Trends:
         health = Decline(name="battery_days_left", reading="battery_health_percent", limit=worn, pace=_SEASON)
         self._add("power", "health", health)
         self._add("power", "cycles", _wear("cycles", "cycle_count", _CYCLES, 0, "full charges of 300 to 800"))
-        self._add("system", "disk", Disk(name="disk_days_left", reading="disk_free_bytes", pace=_MONTH))
+        self._add(
+            "system", "disk", Disk(name="disk_days_left", reading="disk_free_bytes", pace=_MONTH, unit=(1 << 20, "MiB"))
+        )
 
     def _add_device(self, config: Config, name: str, unit: str) -> None:
         rated = config.trends

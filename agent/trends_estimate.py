@@ -13,6 +13,9 @@ from drivers.reading import Cause, Reading, Readings, known, unknown
 
 Outlook = Literal["ok", "watch", "act"]
 
+SOURCE: Final = "trend."
+"""What stands before the name of a device or probe in the source of its forecasts."""
+
 HORIZON_DAYS: Final = 730.0
 """Nothing is foretold further; a forecast of that many days means "not before"."""
 

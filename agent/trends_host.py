@@ -33,14 +33,18 @@ class Pace:
 
 @dataclass(slots=True)
 class Decline(Trend):
-    """A number that falls towards a limit. `points` are [day, value]; `lowest` is the least of the present stretch."""
+    """A number that falls towards a limit. `points` are [day, value]; `lowest` is the least of the present stretch.
 
-    FIXED: ClassVar[frozenset[str]] = frozenset({"name", "reading", "limit", "pace"})
+    `unit` is what the reason counts in: how many of the reading's own make one, and its name.
+    """
+
+    FIXED: ClassVar[frozenset[str]] = frozenset({"name", "reading", "limit", "pace", "unit"})
 
     name: str = ""
     reading: str = ""
     limit: float = 0.0
     pace: Pace = Pace(1, 10, 28, 14, 30)
+    unit: tuple[float, str] = (1.0, "percent")
     points: list[list[float]] = field(default_factory=list)
     lowest: float = -1.0
     latest: float = -1.0
@@ -87,7 +91,8 @@ class Decline(Trend):
         elif value > pace.ok_days:
             outlook = "ok"
         span = self.points[-1][0] - self.points[0][0]
-        why = f"{self.points[0][1]:.0f} to {self.points[-1][1]:.0f} in {span:.0f} days"
+        each, unit = self.unit
+        why = f"from {self.points[0][1] / each:.0f} to {self.points[-1][1] / each:.0f} {unit} in {span:.0f} days"
         return Estimate(value=value, low=low, high=high, why=why, outlook=outlook)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from agent.condition import Condition, Test, above, among, below
 from agent.config import Config, NetworkConfig, PowerConfig, SystemConfig
 from agent.device_conditions import device_conditions
+from agent.security import OUTCOMES
 from agent.trend_conditions import trend_conditions
 
 
@@ -128,12 +129,10 @@ def network(config: NetworkConfig) -> Iterable[Condition]:
     """The ladder. A failed ladder is walked again within seconds, so two failures in a row come soon."""
     for rung, (key, why) in _RUNGS.items():
         bad = among("down", "none", "failed")
-        # An address takes a few seconds after the link is there; a name or a connection may be lost once.
-        delay = 5.0 if rung == "address" else 0.0
-        polls = 1 if rung == "link" else 2
-        yield Condition(
-            fault=key, source="network", reading=rung, raises=bad, polls=polls, on_delay_s=delay, evidence=why
-        )
+        # A modem that changes its cell redials within seconds, and an address takes a few after the link is there; a name
+        # or a connection may be lost once.
+        delay = 5.0 if rung in {"link", "address"} else 0.0
+        yield Condition(fault=key, source="network", reading=rung, raises=bad, polls=2, on_delay_s=delay, evidence=why)
     yield Condition(
         fault="network/captive_portal",
         source="network",
@@ -254,6 +253,75 @@ def system(config: SystemConfig) -> Iterable[Condition]:
     )
 
 
+# --- security: what the security probe, the network ladder and the updater say; all told only when it changes ---------
+
+
+def security(config: Config) -> Iterable[Condition]:
+    """Parts, place, case, passwords, certificates and updates. What stands between two words stands on."""
+    # A case that is closed again stays a fault until it was inspected; the probe says `closed` from then on.
+    yield Condition(
+        fault="security/case_opened",
+        source="security",
+        reading="case",
+        raises=among("open", "opened"),
+        clears=among("closed"),
+        stale_s=0,
+    )
+    for device in config.device:
+        yield Condition(
+            fault="security/device_swapped",
+            source="security",
+            device=device.name,
+            reading=f"{device.name}.part",
+            raises=among("other"),
+            clears=among("same"),
+            evidence=(f"{device.name}.changed",),
+            stale_s=0,
+        )
+    # The probe has watched for hours before it says so.
+    yield Condition(
+        fault="security/relocated",
+        source="security",
+        reading="place",
+        raises=among("elsewhere"),
+        clears=among("home"),
+        evidence=("place_score", "place_parts"),
+        stale_s=0,
+    )
+    yield Condition(
+        fault="security/default_password",
+        source="security",
+        reading="password",
+        raises=among("weak"),
+        evidence=("password_why",),
+        stale_s=0,
+    )
+    # Two minutes, so that a wrong clock is known for what it is before a certificate seems to end by it.
+    for source, reading, evidence in (
+        ("security", "certificate", ("certificate_days", "certificate_of")),
+        ("network", "tls_certificate", ("tls_certificate_days",)),
+    ):
+        yield Condition(
+            fault="security/certificate_expiring",
+            source=source,
+            reading=reading,
+            raises=among("expiring"),
+            clears=among("ok"),
+            on_delay_s=120,
+            evidence=evidence,
+            stale_s=0,
+        )
+    yield Condition(
+        fault="firmware/update_failed",
+        source="firmware",
+        reading="update",
+        raises=among(*(name for name, what in OUTCOMES.items() if what == "failed")),
+        clears=among(*(name for name, what in OUTCOMES.items() if what == "done")),
+        evidence=("update_device",),
+        stale_s=0,
+    )
+
+
 def agent() -> Iterable[Condition]:
     """The agent's own state, told by it under the source `agent` only when it changes, hence never stale."""
     rows: tuple[tuple[str, str, Test, Test | None], ...] = (
@@ -265,7 +333,13 @@ def agent() -> Iterable[Condition]:
     )
     for key, reading, raises, clears in rows:
         yield Condition(
-            fault=key, source="agent", reading=reading, raises=raises, clears=clears, evidence=("why",), stale_s=0
+            fault=key,
+            source="agent",
+            reading=reading,
+            raises=raises,
+            clears=clears,
+            evidence=(f"{reading}_why",),
+            stale_s=0,
         )
 
 
@@ -277,6 +351,7 @@ def conditions(config: Config, units: dict[str, str]) -> tuple[Condition, ...]:
         *(c.stale_after(max(60.0, 3 * config.power.poll_s)) for c in power(config.power)),
         *(c.stale_after(net_s) for c in network(config.network)),
         *(c.stale_after(max(60.0, 3 * config.system.poll_s)) for c in system(config.system)),
+        *security(config),
         *agent(),
         *trend_conditions(units),
     )

@@ -41,6 +41,8 @@ class Condition:
     A condition with `remembers` compares with the remembered value instead, and takes the new one over after
     `adopt_s`. `stale_s` 0 is for what is told only when it changes: it holds until something else is told, so it is
     never stale and its delay ends by itself. What only a `forecast` says is inferred, and a warning whatever its kind.
+    A fault that `latches` outlives a restart, after which its device may have forgotten: then a reading clears it only
+    once another has said the contrary, or after it was released.
     """
 
     fault: str
@@ -60,6 +62,17 @@ class Condition:
     evidence: tuple[str, ...] = ()
     flap: Flap = Flap()
     forecast: bool = False
+    latches: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The device or probe that the fault is about."""
+        return self.device or self.source
+
+    @property
+    def memory(self) -> str:
+        """The name under which the remembered value is kept."""
+        return f"{self.source}.{self.reading}"
 
     def stale_after(self, seconds: float) -> Condition:
         """The same for a source that speaks so seldom; one that is never stale stays so."""

@@ -68,7 +68,7 @@ def reader(at: str) -> Iterable[Condition]:
     yield Condition(fault="reader/shutter_error", source=at, reading="shutter", raises=among("error"))
     yield Condition(fault="reader/sensor_error", source=at, reading="sensor", raises=among("error"))
     yield Condition(fault="reader/self_test_failed", source=at, reading="self_test", raises=among("failed"))
-    yield Condition(fault="reader/tamper", source=at, reading="tamper", raises=among("yes"))
+    yield Condition(fault="reader/tamper", source=at, reading="tamper", raises=among("yes"), latches=True)
     # A clean head fails below one read in ten; a third of all is dirt. Few attempts make the reading unknown.
     yield Condition(
         fault="reader/read_errors",
@@ -94,7 +94,8 @@ def keypad(at: str) -> Iterable[Condition]:
     )
     yield Condition(fault="keypad/keys_missing", source=at, reading="keys", raises=among("missing"))
     yield Condition(fault="keypad/battery_low", source=at, reading="battery", raises=among("low"))
-    yield Condition(fault="keypad/tamper", source=at, reading="tamper", raises=among("yes"))
+    # A pad may tell a removal only once, so after a restart its "no" means nothing.
+    yield Condition(fault="keypad/tamper", source=at, reading="tamper", raises=among("yes"), latches=True)
 
 
 _RADIO = ("registration", "operator", "access", "cell", "rsrp_dbm", "rssi_dbm", "sinr_db")

@@ -17,7 +17,7 @@ from agent.vocabulary import UNITS
 from drivers.reading import Reading, known
 
 _MAX_DATAGRAM = 8192
-_MAX_WORD = 32
+_MAX_WORD = 40  # the longest result name of UnifiedPOS has 37 letters
 _MAX_VALUES = 32
 
 

@@ -33,6 +33,7 @@ class _Watch:
     seen: int = 0
     window: deque[bool] = field(default_factory=deque)
     stale: bool = False
+    latched: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -162,14 +163,14 @@ class Rules:
         orphans = []
         for key, fault in faults.items():
             state = self._faults.get(key)
-            watches = [w for w in state.watches if _device(w.condition) == fault.device] if state is not None else []
+            watches = [w for w in state.watches if w.condition.subject == fault.device] if state is not None else []
             if state is None or not watches:
                 orphans.append(fault)
                 continue
             # The reading that decided stands in the evidence; a sibling that this device cannot know would never clear.
             watches = [w for w in watches if w.condition.reading in fault.evidence] or watches[:1]
             for watch in watches:
-                watch.raised = True
+                watch.raised, watch.latched = True, watch.condition.latches
                 if watch.condition.remembers:
                     self._sources[watch.condition.source].always.add(watch.condition.reading)
             state.fault = replace(fault, state="raised")
@@ -183,7 +184,15 @@ class Rules:
         for watch in state.watches if state is not None else ():
             reading = self._sources[watch.condition.source].last.get(watch.condition.reading)
             if watch.condition.remembers and reading is not None and reading.value is not None:
-                self.baselines[_memory(watch.condition)] = str(reading.value)
+                self.baselines[watch.condition.memory] = str(reading.value)
+
+    def release(self, key: str) -> None:
+        """Let a fault that latches be cleared by its next reading again."""
+        state = self._faults.get(key)
+        for watch in state.watches if state is not None else ():
+            if watch.latched:
+                watch.latched = False
+                self._sources[watch.condition.source].always.add(watch.condition.reading)
 
     # --- one reading ---
 
@@ -201,6 +210,8 @@ class Rules:
             return
         else:
             wants_raise, wants_clear = self._wants(watch, reading.value, wall)
+            watch.latched = watch.latched and not wants_raise
+            wants_clear = wants_clear and not watch.latched
         wants = wants_clear if watch.raised else wants_raise
         if not wants:
             watch.pending = False
@@ -225,13 +236,11 @@ class Rules:
             return raises, clears
         if raises or clears:
             watch.window.append(raises)
-        bad = sum(watch.window)
-        full = len(watch.window) == share.polls
+        bad, full = sum(watch.window), len(watch.window) == share.polls
         return bad >= share.raise_at, full and bad <= share.clear_at
 
     def _differs(self, watch: _Watch, value: Value, wall: float) -> tuple[bool, bool]:
-        condition, text = watch.condition, str(value)
-        memory = _memory(condition)
+        condition, text, memory = watch.condition, str(value), watch.condition.memory
         known = self.baselines.setdefault(memory, text)
         fault = watch.fault.fault
         old_enough = condition.adopt_s and fault is not None and wall - fault.first_at >= condition.adopt_s
@@ -274,9 +283,8 @@ class Rules:
             source = condition.source if watch.raised else heir.source
             self._refresh(state, wall, out, self._evidence(self._sources[source], condition if watch.raised else heir))
         if heir is not None:
-            mine = state.fault is not None and state.fault.device == _device(condition)
-            if mine and state.fault is not None and not watch.raised and _device(heir) != _device(condition):
-                state.fault = replace(state.fault, device=_device(heir))
+            if state.fault is not None and not watch.raised and state.fault.device == condition.subject != heir.subject:
+                state.fault = replace(state.fault, device=heir.subject)
                 self._refresh(state, wall, out, self._evidence(self._sources[heir.source], heir))
             return
         evidence = self._evidence(place, condition)
@@ -287,7 +295,7 @@ class Rules:
                 state="raised",
                 severity="warning" if condition.forecast else VOCABULARY[state.key].severity,
                 basis="inferred" if condition.forecast else "measured",
-                device=_device(condition),
+                device=condition.subject,
                 first_at=wall - watch.held_s - (now - watch.since),
                 last_at=wall,
                 count=state.count,
@@ -388,13 +396,5 @@ class Rules:
         if decider is not None and decider.raw:
             found["raw"] = decider.raw
         if condition.remembers:
-            found["remembered"] = self.baselines.get(_memory(condition), "")
+            found["remembered"] = self.baselines.get(condition.memory, "")
         return found
-
-
-def _device(condition: Condition) -> str:
-    return condition.device or condition.source
-
-
-def _memory(condition: Condition) -> str:
-    return f"{condition.source}.{condition.reading}"

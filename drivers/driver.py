@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from drivers.errors import Unsupported
 from drivers.exchange import Channel
-from drivers.reading import Identity, Level, Reading, ReadingSpec, Value
+from drivers.reading import Identity, Level, Reading, Readings, ReadingSpec, Value
 
 
 class Driver(ABC):
@@ -53,6 +53,10 @@ class Driver(ABC):
         """Bytes that came between questions: the readings that changed by them, {} for none. Never raises."""
         del data
         return {}
+
+    def recall(self, readings: Readings) -> None:
+        """Take what was last known of the device, for facts that it tells only once. Called before the first poll."""
+        del readings
 
     def specific(self) -> dict[str, Value]:
         """The family's own finer facts from the last answer, for `evidence.specific`; never card data."""

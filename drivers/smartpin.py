@@ -12,7 +12,7 @@ from drivers.driver import Driver
 from drivers.errors import BadReply, DriverError, LinkLost, NoReply, Refused, Unsupported, Yielded
 from drivers.exchange import Channel
 from drivers.family import Family
-from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Value, known, unknown
+from drivers.reading import Cause, Identity, Level, Reading, Readings, ReadingSpec, Value, known, unknown
 
 T = TypeVar("T")
 
@@ -85,6 +85,11 @@ class SmartPin(Driver):
         self._last_keys = keys
         return {"keys": keys, "tamper": self._tamper()}
 
+    def recall(self, readings: Readings) -> None:
+        """A pad that was torn off stays so until both users have fixed it, though its log is empty by now."""
+        tamper = readings.get("tamper")
+        self._watch.torn = tamper is not None and tamper.value == "yes"
+
     def specific(self) -> dict[str, Value]:
         return self._watch.told()
 
@@ -133,7 +138,8 @@ class _Watch:
     def __init__(self) -> None:
         self.lost = 0
         """Answers that never came whole: what they held is gone from the pad."""
-        self._torn = False
+        self.torn = False
+        """Whether the pad counts as torn off; what was known before may be put here."""
         self._keeps = False
         self._repeats = 0
         self._count = 0
@@ -154,7 +160,7 @@ class _Watch:
         self._repeats = self._repeats + 1 if log.illegal and not torn_again else 0
         self._keeps = self._keeps or self._repeats >= _KEEPS_AFTER
         if torn_again:
-            self._torn = True
+            self.torn = True
             self._count += len(set(log.illegal).difference(before.illegal))
             self._last = max(record.at for record in log.illegal)
             # Records tell minutes: in one log, a fixing of the same minute may have come before.
@@ -162,10 +168,10 @@ class _Watch:
         else:
             self._fixed |= {record.user for record in fixings if record.at >= self._last}
         if self._keeps and not log.illegal:
-            self._torn = False
+            self.torn = False
         if self._fixed >= {1, 2}:
-            self._torn = False
-        return self._torn
+            self.torn = False
+        return self.torn
 
     def told(self) -> dict[str, Value]:
         """The facts behind `tamper`."""

@@ -1,8 +1,9 @@
 """The network ladder: link, address, gateway, names, acquirer, TLS, captive portal; the first that fails is the fault.
 
 Readings: link up|down · address ok|none · gateway, dns, acquirer, tls ok|failed, each with _why (a word) and, where it
-took time, _ms · portal yes|no · latency_ms and loss_percent over the latest
-questions · changes (of link and address, in five minutes) · interface. A rung above a failed one was not asked.
+took time, _ms · tls_certificate ok|expiring and tls_certificate_days · portal yes|no · latency_ms and loss_percent over
+the latest questions · changes (of link and address, in five minutes) · interface. A rung above a failed one was not
+asked.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from agent.certificate import BadCertificate, from_der
 from agent.config import NetworkConfig, PathsConfig
 from agent.probes import dns, reach
 from agent.probes.route import Route, address_reading, find_route, link_reading, neighbour_known
@@ -44,7 +46,12 @@ class NetworkProbe:
         paths: PathsConfig,
         clock: Callable[[], float] = time.monotonic,
         resolv_conf: str = "/etc/resolv.conf",
+        *,
+        certificate_days: float = 14.0,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        self._certificate_days = certificate_days
+        self._wall = wall
         self.interval_s = min(_LOOK_S, config.poll_s)
         self._config = config
         self._paths = paths
@@ -202,15 +209,27 @@ class NetworkProbe:
     def _tls(self, link: socket.socket, host: str, trip_s: float, deadline: float, out: dict[str, Reading]) -> None:
         began = time.monotonic()
         limit = max(0.1, min(deadline - began, max(_RUNG_S, 4 * trip_s)))
-        done, why = reach.handshake(link, host, self._config.acquirer_ca, limit)
+        seen: list[bytes] = []
+        done, why = reach.handshake(link, host, self._config.acquirer_ca, limit, seen)
         took = (time.monotonic() - began) * 1000
         self._tls_in = _TLS_EVERY if self._config.bearer == "modem" else 0
         if done:
-            out |= {"tls": known("ok"), "tls_ms": known(round(took, 1))}
+            out |= {"tls": known("ok"), "tls_ms": known(round(took, 1)), **self._certificate(seen[0])}
         elif why == "timeout" and limit < 3 * trip_s + 1:  # two round trips and the reckoning had no time
             out["tls"] = unknown(Cause.NO_REPLY)
         else:
             out |= {"tls": known("failed"), "tls_why": known(why)}
+
+    def _certificate(self, der: bytes) -> dict[str, Reading]:
+        try:
+            validity = from_der(der)
+        except BadCertificate:
+            return {}  # OpenSSL took it; that we cannot read its dates is no fact about it
+        now = self._wall()
+        return {
+            "tls_certificate": known("expiring" if validity.ends_soon(now, self._certificate_days) else "ok"),
+            "tls_certificate_days": known(round(validity.days_left(now), 1)),
+        }
 
     def _portal(self, servers: list[tuple[str, int]], deadline: float, out: dict[str, Reading]) -> None:
         where, _, path = self._config.portal_check.removeprefix("http://").partition("/")

@@ -21,6 +21,7 @@ T = TypeVar("T")
 _REOPEN_S = 1.0  # a cable put back is noticed within a second; looking for a path costs one stat
 _STATISTICS_S = 3600.0  # printers store their counters every few minutes at best and count slowly
 _SALE_S = 0.1
+_ABSENT_S = 5.0  # nobody exchanges a device on a serial line faster
 _NOISY_POLL_S = 30.0  # noise can turn a question into another command, so a noisy line is asked ever less often
 
 
@@ -60,6 +61,8 @@ class PortWorker(threading.Thread):
         self.last_answer_at: float | None = None
         """Monotonic time of the last good answer."""
         self.took_ms: float | None = None
+        self.recalled: dict[str, Reading] = {}
+        """What was last known of the device, for a driver that is opened anew; set before the start, if at all."""
         self._sink = sink
         self._sale = sale
         self._stopping = threading.Event()
@@ -83,6 +86,10 @@ class PortWorker(threading.Thread):
         if job.error is not None:
             raise job.error
         return job.answer  # type: ignore[return-value]
+
+    def identify_again(self) -> None:
+        """Have the device say who it is with one of the next polls."""
+        self._identified = False
 
     def stop(self) -> None:
         """Ask the thread to end; it does so at once, or after the exchange in progress (under a second)."""
@@ -136,6 +143,7 @@ class PortWorker(threading.Thread):
         )
         if driver.channel.on_unasked is None:
             driver.channel.on_unasked = lambda data: self._heard(driver, data)
+        driver.recall(self.recalled)
         self._driver = driver
         self._watch = OpenWatch(self.device.port)
         self._identified = False
@@ -167,6 +175,7 @@ class PortWorker(threading.Thread):
         self.last_answer_at = time.monotonic()
         self._next_poll = min(self._next_poll, self.last_answer_at + self._every_s)  # a noisy line's rest is over
         self.detail = ""
+        self.recalled |= {name: reading for name, reading in readings.items() if reading.value is not None}
         self._sink.observe(self.device.name, {**readings, "port": _PORT_OK, "reply": _REPLY_OK})
 
     def _identify(self, driver: Driver) -> None:
@@ -236,6 +245,8 @@ class PortWorker(threading.Thread):
         if isinstance(error, Yielded):
             return
         self.detail = str(error)
+        if isinstance(error, NoReply) and time.monotonic() - (self.last_answer_at or 0.0) > _ABSENT_S:
+            self._identified = False  # what answers next may be another device
         if isinstance(error, BadReply):
             self._every_s = max(self.device.poll_s, min(2 * self._every_s, _NOISY_POLL_S))
         port, reply = meaning(error)

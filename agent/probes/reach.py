@@ -85,9 +85,12 @@ def ping(host: str, timeout_s: float) -> bool | None:
         return False
 
 
-def handshake(link: socket.socket, host: str, ca_file: str, timeout_s: float) -> tuple[bool, str]:
+def handshake(
+    link: socket.socket, host: str, ca_file: str, timeout_s: float, seen: list[bytes] | None = None
+) -> tuple[bool, str]:
     """A TLS handshake that is verified in full and closed at once: (done, word for why not).
 
+    Puts the server's certificate, in DER, into `seen`.
     Words: expired, not_yet_valid, wrong_host, untrusted, timeout, closed, authorities (they cannot be read), or what
     OpenSSL calls it. Takes the connection over and closes it.
     """
@@ -100,7 +103,9 @@ def handshake(link: socket.socket, host: str, ca_file: str, timeout_s: float) ->
             return False, "authorities"
         link.settimeout(max(0.01, timeout_s))
         try:
-            with context.wrap_socket(link, server_hostname=host):
+            with context.wrap_socket(link, server_hostname=host) as secured:
+                if seen is not None:
+                    seen.append(secured.getpeercert(binary_form=True) or b"")
                 return True, ""
         except ssl.SSLCertVerificationError as error:
             return False, _CERTIFICATE.get(error.verify_code, "untrusted")

@@ -90,6 +90,30 @@ def neighbour_known(proc: str, address: str) -> bool:
     return False
 
 
+def gateway_address(proc: str, route: Route) -> str:
+    """The hardware address of the route's gateway, "" while the kernel has not heard from it."""
+    for line in (text(f"{proc}/net/arp") or "").splitlines()[1:]:
+        words = line.split()
+        if len(words) > 5 and words[0] == route.gateway and words[5] == route.interface:
+            try:
+                return words[3] if int(words[2], 16) & _COMPLETE else ""
+            except ValueError:
+                return ""
+    return ""
+
+
+def network_of(route: Route) -> str:
+    """The network that the gateway is in, as address/mask; "" for none."""
+    try:
+        gateway = struct.unpack(">I", socket.inet_aton(route.gateway))[0]
+    except OSError:
+        return ""
+    for net, mask in route.networks:
+        if gateway & mask == net:
+            return f"{socket.inet_ntoa(struct.pack('>I', net))}/{mask.bit_count()}"
+    return ""
+
+
 def _usual(sys: str, bearer: str) -> str:
     names = entries(f"{sys}/class/net")
     return next((name for prefix in _PREFIX[bearer] for name in names if name.startswith(prefix)), "")

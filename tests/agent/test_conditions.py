@@ -22,12 +22,6 @@ TABLE = tuple(c for c in conditions(CONFIG, UNITS) if not c.forecast)  # forecas
 NOT_BY_POLLING = {
     "keypad/key_dead": "only the interactive key test can tell",
     "printer/head_worn": "a trend over counters",
-    "firmware/update_failed": "a result of an update",
-    "security/case_opened": "no device here has a case switch of the terminal",
-    "security/relocated": "a baseline of places",
-    "security/device_swapped": "a baseline of serial numbers",
-    "security/default_password": "a check of the agent's own surfaces",
-    "security/certificate_expiring": "a date",
 }
 
 ROWS = [  # source, reading, a value that raises, one that clears, fault
@@ -110,6 +104,18 @@ ROWS = [  # source, reading, a value that raises, one that clears, fault
     ("system", "clock_offset_s", -900.0, -0.1, "system/clock_wrong"),
     ("system", "payment_app", "down", "up", "system/payment_app_down"),
     ("system", "screen", "off", "on", "system/screen_off"),
+    ("security", "case", "open", "closed", "security/case_opened"),
+    ("security", "case", "opened", "closed", "security/case_opened"),
+    ("security", "printer.part", "other", "same", "security/device_swapped"),
+    ("security", "reader.part", "other", "same", "security/device_swapped"),
+    ("security", "keypad.part", "other", "same", "security/device_swapped"),
+    ("security", "modem.part", "other", "same", "security/device_swapped"),
+    ("security", "place", "elsewhere", "home", "security/relocated"),
+    ("security", "password", "weak", "ok", "security/default_password"),
+    ("security", "certificate", "expiring", "ok", "security/certificate_expiring"),
+    ("network", "tls_certificate", "expiring", "ok", "security/certificate_expiring"),
+    ("firmware", "update", "failed_dev_needs_firmware", "complete", "firmware/update_failed"),
+    ("firmware", "update", "complete_dev_not_restored", "complete", "firmware/update_failed"),
     ("agent", "probes", "failing", "ok", "agent/probe_failed"),
     ("agent", "store_percent", 90, 10, "agent/store_nearly_full"),
     ("agent", "store", "reset", "ok", "agent/store_reset"),
@@ -204,6 +210,51 @@ def test_a_definite_state_raises_by_its_first_reading(row):
 def test_what_is_normal_for_a_while_raises_nothing(source, reading, value, seconds):
     said, _ = run(source, reading, value, seconds, 1.0, Rules(TABLE), 0)
     assert said == []
+
+
+def test_a_running_update_neither_raises_nor_clears_a_failed_one():
+    rules = Rules(TABLE)
+    assert run("firmware", "update", "progress", 9, 1.0, rules, 0)[0] == []
+    run("firmware", "update", "failed_dev_ok", 1, 1.0, rules, 9)
+    run("firmware", "update", "progress", 9, 1.0, rules, 10)
+    assert rules.raised()["firmware/update_failed"].evidence["update"] == "failed_dev_ok"
+
+
+@pytest.mark.parametrize("unit", ["reader", "keypad"])
+def test_tampering_outlives_a_restart_after_which_the_device_has_forgotten(unit):
+    key = f"{unit}/tamper"
+    before = Rules(TABLE)
+    run(unit, "tamper", "yes", 1, 1.0, before, 0)
+    kept = before.raised()
+
+    def restarted():
+        rules = Rules(TABLE)
+        assert rules.restore(kept) == []
+        return rules
+
+    rules = restarted()
+    assert run(unit, "tamper", "no", 50, 1.0, rules, 10)[0] == []
+    assert key in rules.raised()
+    assert run(unit, "tamper", "yes", 2, 1.0, rules, 100)[0] == []
+    assert run(unit, "tamper", "no", 1, 1.0, rules, 110)[0] == [f"fault.cleared {key}"], (
+        "the device itself took it back"
+    )
+
+    rules = restarted()
+    run(unit, "tamper", "no", 5, 1.0, rules, 10)
+    rules.release(key)
+    assert key in rules.raised(), "a release is no reading"
+    assert run(unit, "tamper", "no", 1, 1.0, rules, 20)[0] == [f"fault.cleared {key}"]
+
+
+def test_a_release_does_not_clear_what_the_device_still_says():
+    before = Rules(TABLE)
+    run("keypad", "tamper", "yes", 1, 1.0, before, 0)
+    rules = Rules(TABLE)
+    rules.restore(before.raised())
+    rules.release("keypad/tamper")
+    assert run("keypad", "tamper", "yes", 5, 1.0, rules, 10)[0] == []
+    assert "keypad/tamper" in rules.raised()
 
 
 def test_an_empty_roll_does_not_take_back_its_warning():

@@ -46,6 +46,7 @@ from agent.rules import Rules
 from agent.sale import SaleLock
 from agent.store import Store, StoreBusy
 from agent.telemetry import Telemetry
+from agent.trends import Trends
 from agent.uplink import Incoming, Uplink
 from agent.watchman import Watchman
 from drivers.reading import Cause, Identity, Reading, Value, known, unknown
@@ -123,6 +124,8 @@ class App:
         self._system = SystemProbe(config.system, config.network, config.paths)
         self._firmware = FirmwareProbe()
         self._reads = ReadCounters()
+        self.trends = Trends(config, units)
+        self.trends.restore(_json(self.store.get("trends")) or {})
         host: list[Probe] = [PowerProbe(config.power, config.paths), self._system, self._boots, self._firmware]
         host.append(self.watchman.probe)
         if config.power.nut:
@@ -306,6 +309,8 @@ class App:
 
     def _remember(self, *, clean: bool = False) -> None:
         kept = {"boots": json.dumps(self._boots.remember(clean=clean))}
+        if clean:
+            kept["trends"] = json.dumps(self.trends.state())
         if self._baselines != self._baselines_kept:
             self._baselines_kept = dict(self._baselines)
             kept["baselines"] = json.dumps(self._baselines)
@@ -318,6 +323,7 @@ class App:
     def observe(self, source: str, readings: Mapping[str, Reading]) -> None:
         """Hand readings on, and give other probes what they need of them."""
         self.core.observe(source, readings)
+        self.trends.observe(source, readings, self.clock.wall())
         self.watchman.heard(source, readings)
         if source == "power":
             self._boots.sample_power(readings["mains"], readings.get("battery_percent", _NONE), readings["supply"])
@@ -343,9 +349,12 @@ class App:
     def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
         """A device's counters."""
         self.core.counted(device, statistics)
+        counters = {name: known(value) for name, value in statistics.items()}
+        self.trends.observe(device, counters, self.clock.wall())
 
     def _told(self, source: str, readings: Mapping[str, Reading]) -> None:
         """What the payment application tells over report.sock."""
+        self.trends.observe(source, readings, self.clock.wall())
         unit = source.partition(".")[2]
         if unit == "reader" and {"good", "failed"} <= readings.keys():
             device = next((w.device.name for w in self.workers if w.unit == "reader"), None)

@@ -22,6 +22,8 @@ from agent.telemetry import Telemetry
 from drivers.reading import Identity, Reading, Value
 
 DIGEST_S = 60.0  # the contract: at connect and on change, at most one a minute
+SETTLE_S = 2.0  # devices and metrics make themselves known one by one within the first second or two
+FRESH_S = 5.0  # readings in status.json are at most this old; faults and the verdict are written at once
 STATUS_S = 30.0  # how old status.json may be before its reader may think that the agent hangs
 
 
@@ -103,7 +105,8 @@ class Core:
         self._digest_due: float | None = None
         self._digest_at = float("-inf")
         self._inventory_hash = ""
-        self._inventory_due = False
+        self._inventory_due: float | None = None
+        self._status_stale = False
         self.report_key = ""
         """The public key of this terminal's help codes, in hex."""
         self.case: dict[str, Any] = {}
@@ -129,8 +132,13 @@ class Core:
                 latest = self._latest[source] = {}
             if not latest.keys() >= readings.keys():
                 self._learn(source, readings)
+            if not self._status_stale and any(latest.get(name) != reading for name, reading in readings.items()):
+                self._status_stale = True
             latest.update(readings)
+            idle = self._telemetry.due_at() is None
             self._telemetry.offer(source, readings, now)
+            if idle and self._telemetry.due_at() is not None:
+                self._wake()  # a batch has begun, and only now is it known when it leaves
             self._apply(self._rules.observe(source, readings, now, self._clock.wall()))
             if first:
                 self._judge()
@@ -142,8 +150,12 @@ class Core:
         new = {f"{source}.{name}": units.get(name) or _unit(name) for name in readings}
         self._metrics |= new
         self._telemetry.learn(new)
-        self._inventory_due = True
-        self._wake()
+        self._want_inventory()
+
+    def _want_inventory(self) -> None:
+        if self._inventory_due is None:
+            self._inventory_due = self._clock.monotonic() + SETTLE_S
+            self._wake()
 
     def tick(self) -> float:
         """What is due by time alone. Returns the seconds until the next thing is."""
@@ -152,11 +164,15 @@ class Core:
             self._apply(self._rules.tick(now, self._clock.wall()))
             if self._digest_due is not None and now >= self._digest_due:
                 self._publish_digest(now)
-            if self._inventory_due:
+            if self._inventory_due is not None and now >= self._inventory_due:
                 self.publish_inventory()
-            if now - self._status_at >= STATUS_S:
+            status_due = self._status_at + (FRESH_S if self._status_stale else STATUS_S)
+            if now >= status_due:
                 self.write_status()
-            due = [STATUS_S - (now - self._status_at)]
+                status_due = now + FRESH_S
+            due = [status_due - now]
+            if self._inventory_due is not None:
+                due.append(self._inventory_due - now)
             rules_due = self._rules.next_due()
             if rules_due is not None:
                 due.append(rules_due - now)
@@ -168,7 +184,7 @@ class Core:
         """A device said who it is."""
         with self._lock:
             self.devices[device].identity = identity
-            self.publish_inventory()
+            self._want_inventory()
 
     def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
         """A device's counters: telemetry under the device's name."""
@@ -341,7 +357,7 @@ class Core:
     def publish_inventory(self, *, always: bool = False) -> None:
         """Send the inventory when its hash has changed, or when asked to."""
         with self._lock:
-            self._inventory_due = False
+            self._inventory_due = None
             devices = tuple(_device_entry(device) for device in self.devices.values())
             metrics = self._metrics
             agent = {"version": VERSION, "boot": str(self._boot), "report_key": self.report_key}
@@ -462,6 +478,7 @@ class Core:
         part = self._status_path.with_suffix(".part")
         with self._lock:  # two threads that wrote the same part would mix their texts
             self._status_at = self._clock.monotonic()
+            self._status_stale = False
             try:
                 part.write_bytes(wire.dumps(self.status()))
                 part.replace(self._status_path)

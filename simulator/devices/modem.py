@@ -16,7 +16,14 @@ from simulator.devices.modem_keys import MODEM_KEYS
 from simulator.devices.modem_line import CommandLine
 from simulator.devices.texts import text_key
 
-_CME_WORDS: Final = {3: "operation not allowed", 10: "SIM not inserted", 13: "SIM failure", 50: "Incorrect parameters"}
+_CME_WORDS: Final = {
+    3: "operation not allowed",
+    10: "SIM not inserted",
+    11: "SIM PIN required",
+    12: "SIM PUK required",
+    13: "SIM failure",
+    50: "Incorrect parameters",
+}
 _BOOT_S: Final = 0.5
 PLMN: Final = ("001", "01")
 TAC: Final = "1A2D"
@@ -230,6 +237,8 @@ class Modem(Device):
 
     def _cimi(self, _value: str) -> None:
         self._need_sim()
+        if self.state["sim"] in {"pin", "puk"}:  # the subscriber's number stands behind the PIN, the card's does not
+            raise Failed(11 if self.state["sim"] == "pin" else 12)
         self._say(_IMSI)
 
     def _ccid(self, _value: str) -> None:

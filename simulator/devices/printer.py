@@ -119,6 +119,7 @@ class Printer(Device):
         if any((packet[index] ^ self._last_packet[index]) & mask for index, mask in watched):
             self._send_packet()
         self._last_packet = packet
+        self._packet_in_chunk = False  # what waits in the buffer was sent long before this packet
         self._work()
         self._flow_control()
 

@@ -193,7 +193,7 @@ def build_report(
     said = wire.to_json(wire.Verdict(can_sell=answer.can_sell, cause=answer.cause, act=answer.act, since=since))
     return {
         "verdict": said,
-        "sentence": sentence(said),
+        "sentence": sentence(said, config.terminal.language),
         "faults": [_fault(fault) for _, fault in sorted(explained.items())],
         "devices": {
             name: {

@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent import config_file
+from agent import config_file, wire
 from agent.cli import EXIT_FAULTS, EXIT_OK, fail
 from agent.core import STATUS_S
+from agent.guidance import Language, verdict_sentence
 from agent.show import age, table
 from agent.wire import WireError, epoch
 
@@ -56,28 +57,19 @@ def is_running(run_dir: Path) -> bool:
     return True
 
 
-def sentence(verdict: dict[str, Any]) -> str:
-    """The verdict as one sentence."""
-    sell = {
-        "yes": "This terminal can sell",
-        "degraded": "This terminal can sell, with something missing",
-        "no": "This terminal cannot take payments",
-        "unknown": "Not known yet whether this terminal can sell",
-    }[verdict["can_sell"]]
-    if verdict["cause"] is None:
-        return f"{sell}."
-    who = "nobody needs to act" if verdict["act"] == "none" else f"{verdict['act']} must act"
-    return f"{sell}: {verdict['cause']}; {who}."
+def sentence(verdict: dict[str, Any], language: Language) -> str:
+    """The verdict as one sentence to be read aloud."""
+    return verdict_sentence(wire.Verdict(**verdict), language)
 
 
 def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
     """The status as text for people."""
-    lines = [sentence(status["verdict"])]
+    lines = [sentence(status["verdict"], status["language"])]
     if old_s > _STALE_S or not alive:
         lines.append(f"STALE: written {age(old_s)} ago.")
+    lines += _help(status)
     if status["faults"]:
         lines += ["", fault_table(status["faults"], time.time())]
-    lines += _help(status)
     devices = []
     for name, device in status["devices"].items():
         readings = status["readings"].get(name, {})
@@ -101,7 +93,7 @@ def _help(status: dict[str, Any]) -> list[str]:
     told = status.get("guidance")
     if not told:
         return []
-    lines = ["", told["sentence"], *(f"  {number}. {step}" for number, step in enumerate(told["steps"], 1))]
+    lines = [f"  {number}. {step}" for number, step in enumerate(told["steps"], 1)]
     lines += [f"  - {line}" for line in (told["stop_using"], *told["never"], told["sell_on"]) if line]
     if status.get("help_code") and not _prints(status):
         from agent.slip import drawn  # noqa: PLC0415 - few looks need it

@@ -156,8 +156,8 @@ class App:
     def start(self) -> None:
         """What was raised before goes on first; then readings may come, and only then is anything sent."""
         faults = _kept_faults(self.store)
-        self.watchman.recall(faults)
         self.core.restore(faults)
+        self.watchman.restored(faults)
         self._tell_boot()
         self._report.start()
         self._control.start()

@@ -44,9 +44,10 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     _add_check(verbs)
     _add_status(verbs)
     _add_slip(verbs)
+    _add_work_order(verbs)
     _add_discover(verbs)
     _add_config(verbs)
-    if not words or words[0] not in {"run", "check", "status", "slip", "discover", "config"}:
+    if not words or words[0] not in {"run", "check", "status", "slip", "work-order", "discover", "config"}:
         _add_others(verbs)
     return parser
 
@@ -138,6 +139,21 @@ def _slip(args: argparse.Namespace) -> int:
     from agent.slip_verb import run_slip  # noqa: PLC0415
 
     return run_slip(args)
+
+
+def _add_work_order(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    verb = verbs.add_parser("work-order", help="announce a visit at this terminal, or say that it was inspected")  # type: ignore[attr-defined]
+    verb.add_argument("what", choices=("open", "close", "inspected"))
+    verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
+    verb.add_argument("--hours", type=float, default=4.0, help="how long it is open (4)")
+    verb.add_argument("--json", action="store_true")
+    verb.set_defaults(run=_work_order)
+
+
+def _work_order(args: argparse.Namespace) -> int:
+    from agent.visit import run_visit  # noqa: PLC0415
+
+    return run_visit(args)
 
 
 def _add_discover(verbs: Verbs) -> None:  # type: ignore[valid-type]

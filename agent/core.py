@@ -215,6 +215,11 @@ class Core:
             self._maintenance = reason
             self._publisher.refresh_state()
 
+    def believe(self, key: str) -> None:
+        """What a device says of this fault counts again, as it remembers what it said before the restart."""
+        with self._lock:
+            self._rules.release(key)
+
     def visit(self) -> None:
         """A visit is announced: another SIM card is meant, and a device that forgot its tampering is believed."""
         with self._lock:

@@ -94,7 +94,7 @@ def keypad(at: str) -> Iterable[Condition]:
     )
     yield Condition(fault="keypad/keys_missing", source=at, reading="keys", raises=among("missing"))
     yield Condition(fault="keypad/battery_low", source=at, reading="battery", raises=among("low"))
-    # A pad may tell a removal only once, so after a restart its "no" means nothing.
+    # After a restart a "no" may come from a device that has forgotten, or from another one.
     yield Condition(fault="keypad/tamper", source=at, reading="tamper", raises=among("yes"), latches=True)
 
 

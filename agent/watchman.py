@@ -49,12 +49,13 @@ class Watchman:
         families = {name: worker.device.family for name, worker in self._workers.items()}
         self.probe = SecurityProbe(config, self.guard, families, config_file=config_file, wall=clock.wall)
 
-    def recall(self, faults: Mapping[str, Fault]) -> None:
-        """Before the workers start: a device that tells tampering only once is reminded of what it told."""
+    def restored(self, faults: Mapping[str, Fault]) -> None:
+        """Before the workers start: a driver whose device tells tampering only once is reminded of what it told."""
         for name, worker in self._workers.items():
             fault = faults.get(f"{worker.unit}/tamper")
-            if fault is not None and fault.device == name:
+            if fault is not None and fault.device == name and "tamper" in worker.family.driver.RECALLS:
                 worker.recalled["tamper"] = known("yes")
+                self._core.believe(fault.key)
 
     def heard(self, source: str, readings: Mapping[str, Reading]) -> None:
         """Readings of any source."""

@@ -26,6 +26,8 @@ class Driver(ABC):
     """Everything that this family can know, by reading name without the device's name in front."""
     pushes: ClassVar[bool] = False
     """Whether it reports changes unasked, so that the worker listens between polls."""
+    RECALLS: ClassVar[frozenset[str]] = frozenset()
+    """The readings that the device may tell only once, and that `recall` therefore takes over."""
     wants_check: bool = False
     """Set by `receive` when what came calls for a poll at once: it told of a change that needs confirming."""
 
@@ -55,7 +57,7 @@ class Driver(ABC):
         return {}
 
     def recall(self, readings: Readings) -> None:
-        """Take what was last known of the device, for facts that it tells only once. Called before the first poll."""
+        """Take what was last known of the device, for those of `RECALLS`. Called before the first poll."""
         del readings
 
     def specific(self) -> dict[str, Value]:

@@ -43,6 +43,8 @@ class SmartPin(Driver):
         "tamper": ReadingSpec(("no", "yes"), about="torn off without both users' passwords, and not fixed again since"),
     }
 
+    RECALLS: ClassVar[frozenset[str]] = frozenset({"tamper"})
+
     def __init__(self, channel: Channel, options: Mapping[str, Value] | None = None) -> None:
         super().__init__(channel, options)
         wanted = str(self.options.get("keys", "any"))

@@ -304,6 +304,20 @@ def test_tls_says_what_is_wrong(kernel, place, authority, context, why):
     assert found["tls_why"] == why
 
 
+@pytest.mark.parametrize(("begins_h", "ends_h", "word"), [(-1, 11, "ok"), (-11, 1, "expiring")])
+def test_the_certificate_of_the_acquirer_tells_when_it_ends(kernel, place, authority, begins_h, ends_h, word):
+    probe = world(kernel, place, authority, context=authority.server(begins_h=begins_h, ends_h=ends_h))
+    found = walk(probe)
+    assert (found["tls"], found["tls_certificate"]) == ("ok", word)
+    assert found["tls_certificate_days"] == pytest.approx(ends_h / 24, abs=0.1)
+
+
+def test_without_a_handshake_nothing_is_said_of_the_certificate(kernel, place, authority):
+    found = walk(world(kernel, place, authority, context=authority.server(begins_h=-3, ends_h=-1)))
+    assert found["tls"] == "failed"
+    assert "tls_certificate" not in found
+
+
 def test_an_unknown_authority_is_not_trusted(kernel, place, authority, tmp_path):
     found = walk(world(kernel, place, authority, context=Authority(tmp_path).server()))
     assert (found["tls"], found["tls_why"]) == ("failed", "untrusted")

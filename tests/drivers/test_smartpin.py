@@ -145,6 +145,18 @@ def test_both_users_fixing_the_pad_again_ends_it():
     assert pad.driver.specific()["illegal_removals"] == 2
 
 
+def test_a_pad_opened_anew_is_torn_off_until_both_users_have_fixed_it():
+    pad = Pad()
+    pad.driver.recall({"tamper": known("yes"), "keys": known("loaded")})
+    assert [pad.tamper().value for _ in range(3)] == ["yes"] * 3
+    pad.logs = [FIXED]
+    assert pad.tamper() == known("no")
+    for told in ({}, {"tamper": known("no")}, {"tamper": unknown(Cause.NOT_ASKED)}):
+        other = Pad()
+        other.driver.recall(told)
+        assert other.tamper() == known("no")
+
+
 def test_a_fixing_before_the_removal_ends_nothing():
     pad = Pad()
     pad.logs = [FIXED]

@@ -179,7 +179,7 @@ class App:
             self.core.event("boot", {"reason": boot.reason, "boot": boot.number})
         self.core.event("agent.started", {"config": self.config.terminal.id, "version": self.core.version})
         self._tell_store()
-        self._remember()
+        self._remember(at_once=True)  # else a power loss in the first minute would be judged by the boot before
 
     def run(self) -> None:
         """Look after everything until `stop` is called."""
@@ -307,7 +307,7 @@ class App:
         if batch is not None:
             self.outbox.put("telemetry", batch)
 
-    def _remember(self, *, clean: bool = False) -> None:
+    def _remember(self, *, clean: bool = False, at_once: bool = False) -> None:
         kept = {"boots": json.dumps(self._boots.remember(clean=clean))}
         if clean:
             kept["trends"] = json.dumps(self.trends.state())
@@ -316,7 +316,7 @@ class App:
             kept["baselines"] = json.dumps(self._baselines)
         if clean:
             self.watchman.keep(now=False)
-        self.store.keep("kv", kept, now=clean)
+        self.store.keep("kv", kept, now=clean or at_once)
 
     # --- from the devices and probes; any thread
 

@@ -7,7 +7,7 @@ opened case, stand until somebody says at the terminal that it was inspected, wh
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
@@ -36,7 +36,7 @@ class Guard:
         self._wall = wall
         self._mobile = mobile
         self._lock = threading.RLock()
-        self._salt = str(kept.get("salt") or secrets.token_hex(8))
+        self._salt = str(kept.get("salt") or os.urandom(8).hex())
         self._parts = Parts(terminal, _table(kept, "parts"))
         self._place = Place(self._salt, _table(kept, "place"))
         order = _table(kept, "order")

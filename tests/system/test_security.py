@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -180,3 +182,37 @@ def test_the_center_announces_a_visit_with_the_case_and_a_refused_setting_is_a_f
         agent.until(raised("agent/config_rejected"))
         observer.publish(f"{agent.base}/config", b"", retain=True)
         agent.until(cleared("agent/config_rejected"))
+
+
+def test_a_boot_that_ends_within_its_first_seconds_is_not_taken_for_the_clean_one_before(
+    broker: Rumqttd, observer: Observer, folder: Path
+):
+    def reasons() -> dict[int, str]:
+        return {told["boot"]: told["reason"] for told in events(observer, agent, "boot")}
+
+    with Sim(folder, broker.port) as sim:
+        for number in (1, 2, 3):
+            sim.set(system_boot="clean")  # another boot; how the last one ended is for the daemon to find out
+            with Agent(sim.config) as agent:
+                agent.until(lambda status, number=number: status.get("boot") == number, 10)
+                if number == 2:
+                    agent.kill()
+                else:
+                    wait_until(lambda number=number: len(reasons()) == number, 20)
+    assert reasons() == {1: "unknown", 2: "clean", 3: "unknown"}
+
+
+def test_a_store_that_was_lost_is_told_for_a_day(broker: Rumqttd, folder: Path):
+    key = "agent/store_reset"
+    with Sim(folder, broker.port) as sim:
+        store = folder / "state" / "posdiag.db"
+        store.write_bytes(b"not a database at all" * 500)
+        with Agent(sim.config) as agent:
+            agent.until(raised(key))
+        with Agent(sim.config) as agent:
+            agent.until(lambda status: status["connected"])
+            assert key in agent.faults()
+        with closing(sqlite3.connect(store)) as db, db:
+            db.execute("UPDATE kept SET value = value - 86401 WHERE space = 'kv' AND key = 'store_reset_at'")
+        with Agent(sim.config) as agent:
+            agent.until(lambda status: status["connected"] and cleared(key)(status))

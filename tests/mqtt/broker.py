@@ -289,7 +289,7 @@ class Observer:
         payload = zlib.decompress(message.payload) if content_type.endswith("+deflate") else message.payload
         try:
             body = json.loads(payload) if payload else None
-        except ValueError:
+        except (ValueError, RecursionError):
             body = payload
         expiry_s = getattr(message.properties, "MessageExpiryInterval", None)
         self.heard.append(Heard(message.topic, body, message.retain, content_type, expiry_s))

@@ -47,7 +47,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     _add_work_order(verbs)
     _add_discover(verbs)
     _add_config(verbs)
-    if not words or words[0] not in {"run", "check", "status", "slip", "work-order", "discover", "config"}:
+    _add_pki(verbs)
+    if not words or words[0] not in {"run", "check", "status", "slip", "work-order", "discover", "config", "pki"}:
         _add_others(verbs)
     return parser
 
@@ -206,6 +207,12 @@ def _config(args: argparse.Namespace) -> int:
     else:
         print(f"{args.file}: good; {len(config.device)} devices, broker {config.mqtt.url}")
     return EXIT_OK
+
+
+def _add_pki(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    from agent.pki_verb import add_commands  # noqa: PLC0415
+
+    add_commands(verbs)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
 from agent.core import Core
 from agent.help_desk import HelpDesk
-from agent.printing import columns_of, print_parts, printer_of
 from agent.probes.port import PortWorker
 from agent.readiness import readiness
 from drivers.driver import Driver
@@ -112,6 +111,8 @@ class Deeds:
 
     def print_slip(self, _args: Mapping[str, Any]) -> dict[str, Any]:
         """Print the help slip. ValueError without a printer, DriverError when it cannot print or a sale is on."""
+        from agent.printing import columns_of, print_parts, printer_of  # noqa: PLC0415 - few terminals ever print one
+
         device = printer_of(self._config.device)
         if device is None:
             raise ValueError("this terminal has no receipt printer")

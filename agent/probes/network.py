@@ -177,6 +177,8 @@ class NetworkProbe:
         if found.answer is None or not found.answer.addresses:
             why = found.answer.why if found.answer is not None else "timeout"
             out |= {"dns": known("failed"), "dns_why": known(why)}
+            while self._samples and self._samples[-1] is None:
+                self._samples.pop()  # it had stopped answering by then, which is not a line that loses
             return (), False
         self._samples.extend([None] * found.lost)
         self._samples.append(found.ms)

@@ -67,7 +67,7 @@ CASES = [
         {"network/acquirer_unreachable": "network/dns_failed", "network/dns_failed": "modem/weak_signal"},
     ),
     (CABLE, ["modem/weak_signal", "network/tls_failed"], {"network/tls_failed": None}),
-    (CABLE, ["network/dns_failed", "network/lossy"], {"network/lossy": "network/dns_failed"}),
+    (CABLE, ["network/dns_failed", "network/lossy"], {"network/lossy": None, "network/dns_failed": "network/lossy"}),
     (
         MODEM,
         ["system/clock_wrong", "security/certificate_expiring"],

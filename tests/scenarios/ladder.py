@@ -78,6 +78,7 @@ class Ladder:
                 took += 2.0
         else:
             out |= {"dns": known("failed"), "dns_why": known("timeout")}
+            self._stopped()
         tls = out.get("tls")
         if tls is not None and tls.value == "ok":
             out["portal"] = known("no")
@@ -115,6 +116,11 @@ class Ladder:
                     self._samples += [None] * n + [so.latency_ms]
                     return True, n * 2.0 + so.latency_ms / 1000
         return False, attempts * 2.0
+
+    def _stopped(self) -> None:
+        """A resolver that has stopped answering is not a line that loses."""
+        while self._samples and self._samples[-1] is None:
+            self._samples.pop()
 
     def _quality(self) -> dict[str, Reading]:
         answered = [each for each in list(self._samples)[-10:] if each is not None]

@@ -6,6 +6,7 @@ Files in state_dir: `report.key`, the Ed25519 seed as 64 hex digits, mode 0600, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,8 @@ def signer(state_dir: Path) -> tuple[Callable[[bytes], bytes], str]:
     key = Ed25519PrivateKey.from_private_bytes(seed)
     public = key.public_key().public_bytes_raw().hex()
     if _kept(state_dir / PUBLIC_FILE) != bytes.fromhex(public):
-        _write(state_dir / PUBLIC_FILE, public, 0o644)
+        with contextlib.suppress(OSError):  # a disk that became read-only still signs
+            _write(state_dir / PUBLIC_FILE, public, 0o644)
     return key.sign, public
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 
 import pytest
 import zxingcpp
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from PIL import Image
 
+from tests.mqtt.broker import Observer, Rumqttd
 from tests.system.stage import Agent, Sim, ask_socket, posdiag
 from tests.wait import wait_until
 
@@ -183,3 +187,28 @@ def test_requests_over_the_control_socket(shop: Shop, agent: Agent):
     assert told["code"].startswith("POSDIAG1-")
     assert "print_slip" in ask_socket(path, {"cmd": "nothing"})["error"]
     assert ask_socket(path, {"cmd": "print_slip"})["ok"]["device"] == "printer"
+
+
+def test_a_command_prints_it_and_the_inventory_tells_the_key(folder: Path, broker: Rumqttd, observer: Observer):
+    with Sim(folder, broker.port, "--seed", "84") as sim, Agent(sim.config) as agent:
+        agent.until_healthy()
+        wait_until((sim.folder / "state" / "report.pub").exists, 30)
+        key = (sim.folder / "state" / "report.pub").read_text()
+        wait_until(lambda: observer.of("inventory") and observer.of("inventory")[-1]["agent"]["report_key"] == key)
+        assert "print_slip" in observer.of("inventory")[-1]["commands"]
+
+        now = int(time.time())
+        for tier, jti in ((0, "print-too-low"), (1, "print-allowed")):
+            body = {"iss": "desk-1", "aud": "demo/sim-84", "jti": jti, "nbf": now - 5, "exp": now + 60}
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.ResponseTopic = f"{agent.base}/result/{jti}"
+            properties.CorrelationData = jti.encode()
+            payload = json.dumps({**body, "cmd": "print_slip", "args": {}, "tier": tier}).encode()
+            observer.publish(f"{agent.base}/command", payload, properties)
+        last = wait_until(
+            lambda: len(observer.of("result/print-allowed")) == 3 and observer.of("result/print-allowed"), 30
+        )
+        assert [step["state"] for step in last] == ["accepted", "running", "succeeded"]
+        assert last[-1]["output"] == {"device": "printer", "case": ""}
+        assert [step["state"] for step in observer.of("result/print-too-low")] == ["rejected"]
+        assert "TERMINAL HELP SLIP" in posdiag("sim", "slip", str(sim.folder)).stdout

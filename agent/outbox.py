@@ -55,6 +55,7 @@ class Outbox:
         self._told_reset: tuple[str, str] | None = None
         self._refresh()
         self._tell_reset()
+        self._tell_unsaved()
 
     def _refresh(self) -> None:
         """Look at the file again when the store has opened it anew."""
@@ -76,6 +77,14 @@ class Outbox:
         if moved is not None and moved != self._told_reset:
             self._told_reset = moved
             self.put("event", {"event": "store.reset", "data": {"moved_to": moved[0], "why": moved[1]}})
+
+    def _tell_unsaved(self) -> None:
+        """Receipts for rows that an earlier start kept in memory only; some of them may have been delivered."""
+        while self._store.unsaved:
+            cls, boot, first, last = self._store.unsaved.pop(0)
+            self._store.keep("seq", {cls: f"{boot}:{last}"}, now=False)
+            gap = {"class": cls, "boot": boot, "first": first, "last": last, "n": last - first + 1, "why": "memory"}
+            self.put("event", {"event": "store.gap", "data": gap})
 
     def _account(self, change: int) -> None:
         """Count bytes that a transaction added or freed; a file opened anew by it is counted from the start."""
@@ -151,18 +160,27 @@ class Outbox:
         return row
 
     def _save(self, rows: Sequence[Row], *, durable: bool) -> None:
-        self._remember_seq(rows)
+        """Write rows, those that wait in memory and receipts for what memory dropped, all or nothing."""
         waiting = [*self._memory, *rows]
+        before = dict(self._seq), self._next_id
+        told = [self._row("event", body, "") for body in self._receipts.events()]
+        self._remember_seq([*waiting, *told])
         try:
-            self._store.write(lambda db: insert(db, waiting), durable=durable or bool(self._memory))
+            self._store.write(lambda db: insert(db, [*waiting, *told]), durable=durable or bool(self._memory))
         except StoreUnwritable:
+            self._seq, self._next_id = before
+            self._hold_seq_back()
             self._memory = waiting
             self._trim_memory()
             return
+        receipts, self._receipts = self._receipts, Receipts()
+        self._count(receipts)
         self._memory = []
-        self._account(sum(row.cost for row in waiting))
-        if self._receipts.entries:
-            self._write_receipts()
+        self._account(sum(row.cost for row in (*waiting, *told)))
+
+    def _hold_seq_back(self) -> None:
+        """Numbers of rows that are in memory only must not come to disk before them: nobody would miss the rows."""
+        self._store.hold_back("seq", {cls: f"{self._boot}:{seq}" for cls, seq in self._seq.items() if seq})
 
     def _trim_memory(self) -> None:
         """Keep the memory's share: oldest telemetry goes first, then results, then events."""
@@ -177,12 +195,6 @@ class Outbox:
                     excess -= row.cost
                     self._receipts.add(row.cls, row.boot, row.seq, "disk")
         self._memory = [row for row in self._memory if row.id not in dropped]
-
-    def _write_receipts(self) -> None:
-        """Tell what memory had to drop, now that the disk takes data again."""
-        receipts, self._receipts = self._receipts, Receipts()
-        self._count(receipts)
-        self._save([self._row("event", body, "") for body in receipts.events()], durable=True)
 
     def _count(self, receipts: Receipts) -> None:
         for why, number in receipts.dropped.items():
@@ -271,6 +283,7 @@ class Outbox:
         """Try a disk that refused once more, and let go what is too old. Cheap; call every few seconds."""
         with self._store.lock:
             self._tell_reset()
+            self._tell_unsaved()
             if (self._memory or self._store.problems()) and self._store.recover():
                 self._save([], durable=True)
                 self._delete_settled()
@@ -286,6 +299,7 @@ class Outbox:
             change = self._store.write(lambda db: self._enforce(db, receipts), durable=True)
         except StoreUnwritable:
             self._seq, self._next_id = before
+            self._hold_seq_back()
             return
         self._count(receipts)
         self._account(change)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from agent.clock import PLAUSIBLE_SINCE, Clock
+from agent.marks import Marks, later
 from agent.wire import timestamp
 
 Connection = sqlite3.Connection
@@ -29,6 +30,7 @@ CACHE_KIB: Final = 256  # memory is dearer here than reads
 WAL_PAGES: Final = 128  # half a MiB between checkpoints
 RETRY_S: Final = 5.0  # how often a disk that refused is tried again
 COMMANDS_KEPT_S: Final = 3600  # commands live 300 s at most; the rest is for clocks that differ
+MARKED: Final = ("boot", "conn")  # counters of `kv` that, as all of `seq`, must never go back
 CORPSES_KEPT: Final = 2  # files moved aside; more would fill the disk that broke them
 
 _TABLES: Final = """
@@ -65,7 +67,8 @@ class _Corrupt(Exception):
 class Store:
     """One open file, one connection, one lock. Opening never fails for a bad file or disk, only for a second daemon.
 
-    `moved_aside` is (new name, why) of a corrupt or foreign file, or None. `generation` grows whenever the file
+    `moved_aside` is (new name, why) of a corrupt or foreign file, or None. `unsaved` holds (class, boot, first, last)
+    of rows that were numbered before this start and never came to the disk. `generation` grows whenever the file
     behind the connection may hold something else than before. Raises `StoreBusy` when another process has the file.
     """
 
@@ -73,6 +76,7 @@ class Store:
         self.path = state_dir / FILE
         self.lock = threading.RLock()
         self.moved_aside: tuple[str, str] | None = None
+        self.unsaved: list[tuple[str, int, int, int]] = []
         self.generation = 0
         self._max_pages = max_bytes // PAGE_BYTES
         self._clock = clock
@@ -82,6 +86,8 @@ class Store:
         self._retry_at = 0.0
         self._kept: dict[Space, dict[str, str]] = {"kv": {}, "fault": {}, "command": {}, "seq": {}}
         self._dirty: set[tuple[Space, str]] = set()
+        self._marks = Marks(state_dir)
+        self._marked_before = self._marks.read()
         self._ensure_open()
 
     # --- the file ----------------------------------------------------------------------------------------------------
@@ -147,9 +153,34 @@ class Store:
 
     def _load(self, db: Connection) -> None:
         """Take what the file knows; what memory knows and has not yet written is newer and stays."""
-        for space, key, value in db.execute("SELECT space, key, value FROM kept").fetchall():
+        saved = {(space, key): value for space, key, value in db.execute("SELECT space, key, value FROM kept")}
+        for (space, key), value in saved.items():
             if space in self._kept and (space, key) not in self._dirty:
                 self._kept[space][key] = value
+        marked, self._marked_before = self._marked_before, {}
+        for name, mark in marked.items():
+            self._take_mark(name, mark, saved)
+
+    def _take_mark(self, name: str, mark: str, saved: Mapping[tuple[Space, str], str]) -> None:
+        """Go on from a number of an earlier start that is above what the file knows."""
+        space: Space = "seq" if name.startswith("seq.") else "kv"
+        key = name.partition(".")[2]
+        known = saved.get((space, key))
+        if not later(mark, known):
+            return
+        if space == "seq" and (known is not None or self.moved_aside is None):
+            boot, last = (int(part) for part in mark.split(":"))
+            known_boot, known_last = (int(part) for part in (known or "0:0").split(":"))
+            self.unsaved.append((key, boot, 1 + (known_last if boot == known_boot else 0), last))
+        if (space, key) not in self._dirty:
+            self._kept[space][key] = mark
+            if space == "kv":  # a number of `seq` goes to disk only together with what it counts, or its receipt
+                self._dirty.add((space, key))
+
+    def _mark(self) -> None:
+        """Note the numbers in use where even a full disk can."""
+        counters = {f"kv.{key}": text for key in MARKED if (text := self.get(key))}
+        self._marks.write(counters | {f"seq.{cls}": text for cls, text in self._kept["seq"].items()})
 
     def _move_aside(self, why: str) -> None:
         """Give the bad file another name and start afresh; what memory holds is written to the new file."""
@@ -211,6 +242,7 @@ class Store:
         """
         with self.lock:
             if self._trouble and self._clock.monotonic() < self._retry_at:
+                self._mark()
                 raise StoreUnwritable(self._trouble)
             for _ in range(2):
                 db = self._ensure_open()
@@ -226,6 +258,7 @@ class Store:
                         continue
                     self._refused(error)
                     break
+            self._mark()
             raise StoreUnwritable(self._trouble)
 
     def _transact(self, db: Connection, work: Callable[[Connection], T], *, durable: bool) -> T:
@@ -301,6 +334,12 @@ class Store:
             if now:
                 self.recover()
 
+    def hold_back(self, space: Space, values: Mapping[str, str]) -> None:
+        """Set texts in memory, and take back that they shall go to disk: what they stand for has not gone there."""
+        with self.lock:
+            self._kept[space].update(values)
+            self._dirty -= {(space, key) for key in values}
+
     def kept(self, space: Space) -> dict[str, str]:
         """All texts of a space."""
         with self.lock:
@@ -321,6 +360,7 @@ class Store:
             unknown = 0 if self.generation else self._since_2026()
             value = 1 + int(self.get(counter) or self.get("counter_base") or unknown)
             self.keep("kv", {counter: str(value)})
+            self._mark()
             return value
 
     def note_command(self, command_id: str, expires_at: float, state: str) -> bool:

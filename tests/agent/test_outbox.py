@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -256,6 +257,52 @@ def test_a_full_disk_loses_nothing_and_writing_resumes(
     reopened = Outbox(again, clock, 1, StoreConfig())
     assert [row.seq for row in reopened.after(0, 100)] == list(range(2, 41))
     assert reopened.put("event", {}) == 41
+    again.close()
+
+
+def test_an_agent_that_died_on_a_full_disk_uses_no_number_twice(
+    tmp_path: Path, store: Store, outbox: Outbox, clock: ManualClock
+) -> None:
+    assert store.bump("conn") == 1
+    outbox.put("event", event(1))
+    with full_disk(store.path):
+        assert [outbox.put("event", event(n, 500)) for n in range(2, 20)] == list(range(2, 20))
+        assert [store.bump("conn") for _ in range(3)] == [2, 3, 4]
+        assert outbox.problems()
+        shutil.copytree(tmp_path, tmp_path / "after_death")
+        again = Store(tmp_path / "after_death", LIMIT, clock)
+        assert again.bump("conn") == 5
+        reopened = Outbox(again, clock, 1, StoreConfig(max_bytes=LIMIT))
+        rows = reopened.after(0, 99)
+        assert (names(rows), gaps(rows)) == (
+            [("event", 1), ("event", 20)],
+            [{"class": "event", "boot": 1, "first": 2, "last": 19, "n": 18, "why": "memory"}],
+        )
+    again.close()  # the receipt was in memory, too
+    for _ in range(2):
+        again = Store(tmp_path / "after_death", LIMIT, clock)
+        rows = Outbox(again, clock, 1, StoreConfig(max_bytes=LIMIT)).after(0, 99)
+        assert [(gap["first"], gap["last"], gap["n"]) for gap in gaps(rows)] == [(2, 20, 19)], "told, and told once"
+        again.close()
+
+
+def test_what_waits_in_memory_leaves_no_silent_hole_when_somebody_else_writes_first(
+    tmp_path: Path, store: Store, outbox: Outbox, clock: ManualClock
+) -> None:
+    outbox.put("telemetry", {})
+    with full_disk(store.path):
+        for n in range(10):
+            outbox.put("telemetry", {"pad": "x" * 500})
+            outbox.put("event", event(n, 500))
+        assert outbox.problems()
+    clock.advance(6)
+    assert store.bump("conn") == 1  # the disk takes data again, and the agent dies before the rows are written
+    assert store.problems() == []
+    store.close()
+    again = Store(tmp_path, LIMIT, clock)
+    rows = Outbox(again, clock, 1, StoreConfig(max_bytes=LIMIT)).after(0, 99)
+    told = {(gap["class"], gap["first"], gap["last"], gap["n"]) for gap in gaps(rows)}
+    assert {(cls, last) for cls, _, last, _ in told} == {("event", 10), ("telemetry", 11)}, told
     again.close()
 
 

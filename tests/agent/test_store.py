@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import marks
 from agent.clock import ManualClock
 from agent.store import FILE, Store, StoreBusy, StoreUnwritable
 
@@ -91,11 +92,32 @@ def test_somebody_elses_database_is_not_written_to(tmp_path: Path, clock: Manual
     kept.close()
 
 
+def test_counters_go_on_after_the_loss_of_the_file_alone(tmp_path: Path, clock: ManualClock) -> None:
+    store = Store(tmp_path, LIMIT, clock)
+    assert [store.bump("boot"), store.bump("conn"), store.bump("conn")] == [1, 1, 2]
+    store.close()
+    (tmp_path / FILE).write_bytes(b"garbage " * 1000)
+    clock.wall_s = 0.0  # 1970: the time is no help
+    store = Store(tmp_path, LIMIT, clock)
+    assert store.moved_aside is not None
+    assert [store.bump("boot"), store.bump("conn")] == [2, 3]
+    store.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"kv.conn":"x"}', b'{"kv.conn":7}   ', b"\xff" * 600])
+def test_marks_that_cannot_be_read_are_none(tmp_path: Path, clock: ManualClock, content: bytes) -> None:
+    (tmp_path / marks.FILE).write_bytes(content)
+    store = Store(tmp_path, LIMIT, clock)
+    assert store.bump("conn") == (8 if b"7" in content else 1)
+    store.close()
+
+
 def test_counters_never_come_twice_after_a_loss(tmp_path: Path, clock: ManualClock) -> None:
     store = Store(tmp_path, LIMIT, clock)
     before = [store.bump("boot") for _ in range(5)][-1]
     store.close()
     (tmp_path / FILE).write_bytes(b"garbage " * 1000)
+    (tmp_path / marks.FILE).write_bytes(b"garbage")
     store = Store(tmp_path, LIMIT, clock)
     first = store.bump("boot")
     assert first > before + 1_000_000

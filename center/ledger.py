@@ -56,11 +56,15 @@ class Account:
     joined_boot: int | None = None
     resets: list[tuple[int, int]] = field(default_factory=list)
     """(boot, event number) of each `store.reset`: what waited then is gone, and nobody can say what it was."""
+    forgot: bool = False
+    """Whether it told that it lost what it remembered; then it may tell again what it had told."""
+    repeated: list[str] = field(default_factory=list)
     duplicates: int = 0
     uncompared: int = 0
     ignored: int = 0
-    """State messages of an older connection, mostly wills that came after the terminal was back."""
+    """State messages of an older connection: wills that came after the terminal was back."""
     status: str = "unknown"
+    boot: int = 0
     conn: int = 0
     raised: set[str] = field(default_factory=set)
     digest: frozenset[str] | None = None
@@ -148,6 +152,7 @@ class Ledger:
         data = message.data
         if message.event == "store.reset":
             account.resets.append((message.boot, message.seq))
+            account.forgot = True
         elif message.event == "store.gap":
             self._gap(account, data)
         elif message.event in {"fault.raised", "fault.cleared"}:
@@ -156,7 +161,8 @@ class Ledger:
             number = f"boot {message.boot} event {message.seq}"
             before = account.remember(said, number.encode())
             if before is not None:
-                account.violated(f"{number} says {said} again, after {before.decode()}")
+                account.repeated.append(f"{number} says {said} again, after {before.decode()}")
+                del account.repeated[FINDINGS:]
 
     @staticmethod
     def _gap(account: Account, data: Mapping[str, Any]) -> None:
@@ -170,16 +176,19 @@ class Ledger:
         ):
             account.violated(f"a store.gap that names no rows: {dict(data)}")
             return
+        account.forgot |= data.get("why") == "memory"
         account.stream(boot, cls).receipt(Receipt(first, last, n, str(data.get("why"))))
 
     def _state(self, account: Account, message: wire.StateMessage, now: float) -> None:
         self._joined(account, message.boot)
-        if message.conn < account.conn:
+        if (message.boot, message.conn) < (account.boot, account.conn):
+            if message.reason != "connection_lost":
+                account.violated(f"connection {message.conn} of boot {message.boot} after {account.conn}")
             account.ignored += 1
             return
         if message.conn > account.conn and account.differs_since is not None:
             account.differs_since = now  # a new connection has its own time to tell everything
-        account.conn, account.status = message.conn, message.status
+        account.boot, account.conn, account.status = message.boot, message.conn, message.status
 
     @staticmethod
     def _fault(account: Account, key: str, payload: bytes) -> None:
@@ -233,7 +242,7 @@ def _hash(values: object) -> bytes:
 def _told(account: Account, now: float) -> dict[str, Any]:
     streams = [_stream(account, boot, cls) for boot, cls in sorted(account.streams)]
     differs_s = None if account.differs_since is None else round(now - account.differs_since, 1)
-    problems = list(account.findings)
+    problems = account.findings + ([] if account.forgot else account.repeated)
     if differs_s is not None and differs_s > DIGEST_S and account.status != "offline":
         assert account.digest is not None  # noqa: S101 - else nothing differs
         problems.append(
@@ -253,7 +262,7 @@ def _told(account: Account, now: float) -> dict[str, Any]:
         "faults": sorted(account.raised),
         "digest": None if account.digest is None else sorted(account.digest),
         "digest_differs_s": differs_s,
-        "violations": max(account.violations, len(problems)),
+        "violations": account.violations + len(problems) - len(account.findings),
         "findings": problems,
         "streams": streams,
     }
@@ -291,10 +300,15 @@ def _lost_with_a_file(account: Account, boot: int, cls: str) -> list[Receipt]:
     return found
 
 
+_PLAIN: Final = (
+    *("joined_boot", "forgot", "repeated", "duplicates", "uncompared", "ignored"),
+    *("status", "boot", "conn", "violations", "findings"),
+)
+
+
 def _saved(account: Account) -> dict[str, Any]:
-    plain = ("joined_boot", "duplicates", "uncompared", "ignored", "status", "conn", "violations", "findings")
     return {
-        **{name: getattr(account, name) for name in plain},
+        **{name: getattr(account, name) for name in _PLAIN},
         "resets": account.resets,
         "raised": sorted(account.raised),
         "digest": None if account.digest is None else sorted(account.digest),

@@ -108,6 +108,8 @@ def test_one_raising_of_a_fault_is_said_once() -> None:
     assert told(ledger)["violations"] == 0
     event(ledger, 4, "fault.raised", data={**first, "evidence": {"n": 2}})
     assert "again, after boot 3 event 1" in told(ledger)["findings"][0]
+    gap(ledger, 5, first=9, last=9, n=1, why="memory")
+    assert told(ledger)["violations"] == 0, "a terminal that lost its memory, and says so, may repeat itself"
 
 
 def test_a_store_that_was_reset_explains_what_was_before_it() -> None:
@@ -147,7 +149,7 @@ def fault(ledger: Ledger, key: str, state: str, now: float) -> None:
 
 
 def state(ledger: Ledger, status: str, conn: int, now: float = 0.0) -> None:
-    take(ledger, "state", {"status": status, "conn": conn, "reason": "x"}, now=now)
+    take(ledger, "state", {"status": status, "conn": conn, "reason": "connection_lost"}, now=now)
 
 
 def test_the_digest_must_agree_with_the_fault_topics_after_its_minute() -> None:
@@ -183,6 +185,10 @@ def test_a_will_of_an_older_connection_is_ignored() -> None:
     assert (told(ledger)["status"], told(ledger)["ignored_states"], told(ledger)["conn"]) == ("online", 1, 2)
     state(ledger, "offline", 2)
     assert told(ledger)["status"] == "offline"
+    take(ledger, "state", {"status": "online", "conn": 1, "reason": "running", "boot": 4})
+    assert (told(ledger)["status"], told(ledger)["violations"]) == ("online", 0), "a new boot is newer in any case"
+    take(ledger, "state", {"status": "online", "conn": 2, "reason": "running"})
+    assert told(ledger)["findings"] == ["connection 2 of boot 3 after 1"], "only a will may come late"
 
 
 def test_an_account_goes_on_where_it_was() -> None:

@@ -23,9 +23,11 @@ from agent.guidance import act_of
 from agent.model import Fault
 from agent.probes.port import meaning
 from agent.rules import Rules
+from agent.sale import SaleLock
 from agent.show import table
 from agent.status import facts_line, fault_table, is_running, sentence
 from drivers import catalog
+from drivers.driver import Driver
 from drivers.errors import DriverError, Unsupported
 from drivers.reading import Cause, Identity, Level, Reading, known, unknown
 
@@ -87,9 +89,10 @@ def check_here(config: Config, args: argparse.Namespace) -> dict[str, Any]:
     questions: dict[str, Callable[[], dict[str, Reading]]] = {}
     identities: dict[str, Identity] = {}
     texts: dict[str, str] = {}
+    sale = sale_watch(config)
     for device in config.device:
         if args.device in {None, device.name}:
-            questions[device.name] = _device_question(device, level, identities, texts)
+            questions[device.name] = _device_question(device, level, identities, texts, sale)
     if args.device is None:
         for probe in _probes(config):
             questions[probe.name] = probe.run
@@ -113,33 +116,49 @@ def gather(questions: Mapping[str, Callable[[], dict[str, Reading]]], limit_s: f
     }
 
 
+def sale_watch(config: Config) -> Callable[[], bool]:
+    """Tells whether a sale is going on; where no application has ever been told of a lock there is none to see."""
+    path = Path(config.paths.run_dir) / "busy.lock"
+    return SaleLock(path).held if path.exists() else lambda: False
+
+
 def _device_question(
-    device: DeviceConfig, level: Level, identities: dict[str, Identity], texts: dict[str, str]
+    device: DeviceConfig,
+    level: Level,
+    identities: dict[str, Identity],
+    texts: dict[str, str],
+    sale: Callable[[], bool],
 ) -> Callable[[], dict[str, Reading]]:
     def ask() -> dict[str, Reading]:
         try:
             driver = catalog.open_driver(
-                device.family, device.port, device.options, baud=device.baud, flow=device.line_flow, share=True
+                device.family,
+                device.port,
+                device.options,
+                baud=device.baud,
+                flow=device.line_flow,
+                yield_now=sale,
+                share=True,
             )
+            try:
+                readings, texts[device.name] = _health(driver, level)
+                with contextlib.suppress(DriverError):  # its health is known; in trouble it may not say who it is
+                    identities[device.name] = driver.identify()
+            finally:
+                driver.channel.link.close()
         except DriverError as error:
             texts[device.name] = str(error)
             return failed_readings(device.family, error)
-        try:
-            readings = {**driver.check_health(level), "port": known("ok"), "reply": known("ok")}
-            texts[device.name] = f"{level.name.capitalize()} CheckHealth: OK"
-            with contextlib.suppress(DriverError):  # its health is known; a device in trouble may not say who it is
-                identities[device.name] = driver.identify()
-        except Unsupported as error:
-            texts[device.name] = str(error)
-            return {**driver.check_health(Level.INTERNAL), "port": known("ok"), "reply": known("ok")}
-        except DriverError as error:
-            texts[device.name] = str(error)
-            return failed_readings(device.family, error)
-        finally:
-            driver.channel.link.close()
-        return readings
+        return {**readings, "port": known("ok"), "reply": known("ok")}
 
     return ask
+
+
+def _health(driver: Driver, level: Level) -> tuple[dict[str, Reading], str]:
+    try:
+        return driver.check_health(level), f"{level.name.capitalize()} CheckHealth: OK"
+    except Unsupported as error:
+        return driver.check_health(Level.INTERNAL), str(error)
 
 
 def failed_readings(family: str, error: DriverError) -> dict[str, Reading]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -89,7 +90,10 @@ class Sim(Process):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         url = f"mqtt://127.0.0.1:{mqtt_port}"
-        super().__init__(folder / "sim.log", "sim", "run", "--dir", str(folder), "--mqtt", url, "--json", *more)
+        seed = str(zlib.crc32(bytes(folder)))  # makes the terminal's id, and several share a broker
+        super().__init__(
+            folder / "sim.log", "sim", "run", "--dir", str(folder), "--mqtt", url, "--seed", seed, "--json", *more
+        )
         self.about = wait_until(self._described, 20)
 
     def _described(self) -> dict[str, Any] | None:

@@ -42,10 +42,9 @@ class Scene:
         return [event["event"] for event in events if event["event"] != "fault.changed"]
 
 
-def scenes(broker: Rumqttd, observer: Observer, make: Callable[[str], Any], *family: str) -> Iterator[Scene]:
+def scenes(broker: Rumqttd, observer: Observer, make: Callable[[str], Any]) -> Iterator[Scene]:
     with ExitStack() as stack:
-        folder = make("pos")
-        sim = stack.enter_context(Sim(folder, broker.port, *family, "--seed", str(abs(hash(folder)) % 10**9)))
+        sim = stack.enter_context(Sim(make("pos"), broker.port))
         agent = stack.enter_context(Agent(sim.config))
         agent.until_healthy()
         yield Scene(sim, agent, observer)

@@ -1,4 +1,4 @@
-"""Plays a scenario by the agent's own rules, causes and verdict on a clock that is moved by hand: minutes in milliseconds.
+"""Plays a scenario by the agent's own rules, causes and verdict on a clock moved by hand: minutes in milliseconds.
 
 The scenario's steps make a world; each device is a simulated one behind its real driver (`tests.scenarios.wires`), each
 probe the real one on the simulator's trees or a model (`tests.scenarios.ladder`). What they read, in time, goes to the
@@ -10,18 +10,19 @@ from __future__ import annotations
 import heapq
 import os
 import tempfile
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from agent.clock import ManualClock
 from agent.conditions import conditions
-from agent.config import Config
-from agent.config_file import load_trusted
-from agent.core import Core, DeviceInfo, fault_from_text
+from agent.config import TelemetryConfig
+from agent.core import Core
+from agent.faults import from_text
+from agent.guard import Guard
+from agent.inventory import DeviceInfo
 from agent.probes.boots import BootsProbe
 from agent.probes.firmware import FirmwareProbe
 from agent.probes.power import PowerProbe
@@ -31,87 +32,14 @@ from agent.rules import Rules
 from agent.telemetry import Telemetry
 from drivers import catalog
 from drivers.reading import Identity, Reading, known, unknown
-from simulator import configuration, scenario, sysfs
-from simulator.devices import DEVICES
-from simulator.station import _PLACE_KEYS, checked
+from simulator import scenario, sysfs
 from simulator.terminal import DEFAULT_FAMILIES
-from simulator.world import KEYS, consequences
-from tests.scenarios.ladder import Clocks, Ladder, World, walks
-from tests.scenarios.wires import Change, Place, Seen, Worker
+from simulator.world import consequences
+from tests.scenarios.ladder import Clocks, Ladder, walks
+from tests.scenarios.timeline import WALL_S, Timeline, config_for
+from tests.scenarios.wires import Place, Seen, Worker
 
-WALL_S = 1_795_000_000.0  # a day in November 2026
 _OF_SYSTEM = frozenset({"temperature_c", "payment_app", "screen"})  # the rest is of the machine that runs the test
-
-
-@lru_cache
-def config_for(families: tuple[tuple[str, str], ...]) -> Config:
-    """The configuration that the simulator writes for such a terminal."""
-
-    class Described:
-        terminal_id, mqtt = "sim-0", "mqtt://127.0.0.1:1883"
-
-        def __init__(self) -> None:
-            self.families = dict(families)
-
-        def baud(self, unit: str) -> int:
-            return DEVICES[self.families[unit]].baud
-
-        def describe(self) -> Mapping[str, str]:
-            ports = {
-                name: f"127.0.0.1:{n}"
-                for n, name in enumerate(("gateway", "dns", "acquirer", "portal_check", "ntp"), 1)
-            }
-            places = {
-                name: f"/nonexistent/{name}" for name in ("run", "state", "sys", "proc", "acquirer_ca", *self.families)
-            }
-            return {"estate": "demo", **ports, **places}
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "agent.toml"
-        file.write_text(configuration.text(Described()))  # type: ignore[arg-type]
-        return load_trusted(file)
-
-
-class Timeline:
-    """The world from step to step. `worlds` is [(second, every key)]; raises what an illegal key would."""
-
-    def __init__(self, steps: Sequence[scenario.Step], families: Mapping[str, str]) -> None:
-        self.kinds = {unit: DEVICES[family] for unit, family in families.items()}
-        keys = dict(KEYS)
-        for unit, kind in self.kinds.items():
-            keys |= {f"{unit}.{name}": key for name, key in {**kind.keys, **_PLACE_KEYS}.items()}
-        world = {name: key.default for name, key in keys.items()}
-        self.worlds: list[tuple[float, World]] = [(-1.0, dict(world))]
-        self.boots: list[float] = []
-        self.agendas: dict[str, list[Change]] = {unit: [] for unit in families}
-        for step in steps:
-            values = {name: checked(keys, name, value) for name, value in step.set.items()}
-            if not values:
-                continue
-            world |= values
-            self.worlds.append((step.at_s, dict(world)))
-            if "system.boot" in values:
-                self.boots.append(step.at_s)
-            powered = consequences(world, tuple(families)).powered
-            for unit, agenda in self.agendas.items():
-                mine = [
-                    (name.partition(".")[2], value) for name, value in values.items() if name.startswith(f"{unit}.")
-                ]
-                agenda.append(Change(step.at_s, mine, unit in powered))
-        self._since = [since for since, _world in self.worlds]
-        self._sells = any(world["system.sale"] == "yes" for _since, world in self.worlds)
-
-    def at(self, at_s: float) -> World:
-        """The world at that second."""
-        return self.worlds[bisect_right(self._since, at_s) - 1][1]
-
-    def world_time(self, at_s: float) -> float:
-        """What a clock outside the terminal shows."""
-        return WALL_S + at_s - float(self.at(at_s)["system.clock_offset_s"])
-
-    def sale(self, at_s: float) -> bool:
-        """Whether the payment application holds its lock."""
-        return self._sells and self.at(at_s)["system.sale"] == "yes"
 
 
 @dataclass(slots=True)
@@ -196,6 +124,7 @@ class Engine:
         self._baselines: dict[str, str] = {}
         self._counters = ReadCounters()
         self._firmware = FirmwareProbe()
+        self._guard = Guard("sim-0", "", lambda _event, _data: None, self._clock.wall)
         self._new_core()
 
     def play(self) -> Played:
@@ -238,7 +167,7 @@ class Engine:
             self._clock.advance(self._began + at_s - self._clock.monotonic())
             if reboots and reboots[0] == at_s:
                 reboots.pop(0)
-                self._reboot(at_s)
+                self._new_core(2)  # down and up at once: a new agent over what the old one had kept
             if self._tick_at <= at_s:
                 self._tick_at = at_s + self.core.tick()
             while looks and looks[0] <= at_s:
@@ -269,18 +198,14 @@ class Engine:
             self._config,
             self._clock,
             rules,
-            Telemetry(self._config.telemetry),
+            Telemetry(TelemetryConfig(batch_s=60, heartbeat_s=900, health_s=3600)),
             self._record,
             self._record,
             boot=boot,
             devices=devices,
         )
-        self.core.restore({key: fault_from_text(text) for key, text in self._record.kept.items()})
+        self.core.restore({key: from_text(text) for key, text in self._record.kept.items()})
         self._tick_at = self._clock.monotonic() - self._began + self.core.tick()
-
-    def _reboot(self, at_s: float) -> None:
-        """The terminal goes down and comes up at once: a new agent over what the old one had kept."""
-        self._new_core(2)
 
     def _take(self, row: Row) -> None:
         _at_s, _order, source, readings, identity = row
@@ -288,6 +213,8 @@ class Engine:
             self.core.identified(source, identity)
             self._firmware.devices = self.core.device_entries()
             self.core.observe("firmware", self._firmware.run())
+            self._guard.identified(source, self._families[source], identity)
+            self.core.observe("security", self._guard.parts(dict.fromkeys(self._families, "")))
         elif readings:
             self.core.observe(source, readings)
 
@@ -407,6 +334,4 @@ def _every(period_s: float, since: float, until: float) -> Iterator[float]:
 
 
 def _epoch(text: str) -> float:
-    from datetime import datetime  # noqa: PLC0415
-
     return datetime.fromisoformat(text).timestamp()

@@ -38,19 +38,10 @@ def test_the_same_files_hold_in_real_time(names, broker, tmp_path_factory):
     with ExitStack() as stack:
         observer = stack.enter_context(Observer(broker.port))
         stage = {}
-        for number, name in enumerate(names):
-            families = [
-                word for unit, family in read(file(name)).families.items() for word in ("--family", f"{unit}={family}")
-            ]
-            sim = stack.enter_context(
-                Sim(
-                    tmp_path_factory.mktemp("pos"),
-                    broker.port,
-                    "--seed",
-                    str(100 * TOGETHER.index(names) + number),
-                    *families,
-                )
-            )
+        for name in names:
+            families = [f"{unit}={family}" for unit, family in read(file(name)).families.items()]
+            words = [word for each in families for word in ("--family", each)]
+            sim = stack.enter_context(Sim(tmp_path_factory.mktemp("pos"), broker.port, *words))
             stage[name] = sim, stack.enter_context(Agent(sim.config))
         for _sim, agent in stage.values():
             agent.until_healthy(40)

@@ -16,7 +16,8 @@ from agent.rules import Rules
 from agent.vocabulary import VOCABULARY
 from drivers.reading import known
 from simulator.scenario import Scenario, Step, read
-from tests.scenarios.engine import Engine, config_for
+from tests.scenarios.engine import Engine
+from tests.scenarios.timeline import config_for
 
 FILES = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.toml"))}
 KINDS = {"single", "compound", "cascading", "transient", "adversarial", "flapping", "restart"}
@@ -107,15 +108,21 @@ TOLD = {
     "agent/probe_failed": ("agent", "probes", "failing"),
     "agent/store_nearly_full": ("agent", "store_percent", 90.0),
     "agent/store_reset": ("agent", "store", "reset"),
+    "firmware/update_failed": ("firmware", "update", "failed_dev_needs_firmware"),
     "firmware/unknown_combination": ("firmware", "printer", "unknown_combination"),
+    "security/case_opened": ("security", "case", "open"),
+    "security/certificate_expiring": ("security", "certificate", "expiring"),
+    "security/default_password": ("security", "password", "weak"),
+    "security/relocated": ("security", "place", "elsewhere"),
+    "printer/head_worn": ("trend.printer", "head_wear_percent_outlook", "act"),
     "network/broker_unreachable": ("network", "broker", "failed"),
     "system/cpu_overload": ("system", "cpu_percent", 99.0),
     "system/disk_full": ("system", "disk_free_percent", 2.0),
     "system/disk_readonly": ("system", "disk", "readonly"),
     "system/memory_low": ("system", "memory_available_percent", 4.0),
 }
-"""What no key of the simulated terminal can bring about, because it is the agent's own state or that of the machine
-that runs it: the reading that tells it, as its probe would."""
+"""What no key of the simulated terminal can bring about, because it is the agent's own state, that of the machine that
+runs it, or months of wear: the reading that tells it, as its probe would."""
 
 
 @pytest.mark.parametrize("fault", TOLD)
@@ -130,16 +137,7 @@ def test_what_only_the_machine_itself_can_bring_about_is_raised_from_its_reading
     assert set(rules.raised()) == {fault}
 
 
-WAITING = {
-    "keypad/key_dead": "a person at a real keypad: the interactive test of each key",
-    "printer/head_worn": "counters of a real head; its trend is tested over simulated months",
-    "firmware/update_failed": "a real updater that reports its outcome; tested from the report on",
-    "security/case_opened": "a terminal with a case switch",
-    "security/certificate_expiring": "the clock of a real estate; tested on certificates made for it",
-    "security/default_password": "the terminal's own files; tested on files made for it",
-    "security/device_swapped": "a second device of the same family; tested on two identities",
-    "security/relocated": "a terminal that moves; tested on learned places",
-}
+WAITING = {"keypad/key_dead": "a person at a real keypad: the interactive test of each key"}
 """Kinds that no scenario raises, and what they wait for."""
 
 

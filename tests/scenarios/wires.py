@@ -22,6 +22,7 @@ from tests.matrix.wire import Wire
 START_S = 1000.0  # the wire's clock when the scenario begins
 _REOPEN_S = 1.0
 _NOISY_POLL_S = 30.0
+_QUESTIONS = 2  # who it is; the agent asks again where something is new, and then believes it
 
 State = Mapping[str, str]
 
@@ -142,7 +143,7 @@ class Worker:
         self._place = place
         self._sale = sale
         self._driver: Driver | None = None
-        self._identified = False
+        self._to_identify = _QUESTIONS
         self._next_poll = START_S + random.Random(f"{seed}:{device.name}").uniform(0, device.poll_s)
         self._every_s = device.poll_s
 
@@ -169,7 +170,7 @@ class Worker:
             self._next_poll = clock.now + self._every_s
             readings = driver.check_health()
             yield self._good(readings)
-            if not self._identified:
+            if self._to_identify:
                 yield from self._identify(driver)
         left = self._next_poll - clock.now
         data = self._place.read(left) if left > 0 else b""
@@ -186,7 +187,7 @@ class Worker:
             self._place, clock=self._place.clock, yield_now=lambda: self._sale(self._place.clock.now - START_S)
         )
         self._driver = catalog.family(self._device.family).driver(channel, self._device.options)
-        self._identified = False
+        self._to_identify = _QUESTIONS
 
     def _identify(self, driver: Driver) -> Iterator[Seen]:
         try:
@@ -196,7 +197,7 @@ class Worker:
         except DriverError:
             return
         if "not_asked" not in identity.extra:
-            self._identified = True
+            self._to_identify -= 1
             yield Seen(self._now(), {}, identity)
 
     def _good(self, readings: Mapping[str, Reading]) -> Seen:

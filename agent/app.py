@@ -20,16 +20,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent import wire
+from agent.cards import CleanPublisher, clean, clean_identity, clean_json, clean_readings, guard_output
 from agent.clock import Clock
-from agent.commands import Commands, Desk
+from agent.commands import Commands, Desk, Refusal
 from agent.conditions import conditions
 from agent.config import Config
 from agent.config_file import load_trusted
 from agent.control import ControlServer
-from agent.core import Core, DeviceInfo, fault_from_text
+from agent.core import Core
 from agent.deeds import Deeds
+from agent.faults import from_text
 from agent.health import Processor, health_message, probe_table
 from agent.help_desk import HelpDesk
+from agent.inventory import DeviceInfo
 from agent.model import Fault
 from agent.outbox import Outbox
 from agent.probes.boots import BootsProbe
@@ -50,6 +53,7 @@ from agent.trends import Trends
 from agent.uplink import Incoming, Uplink
 from agent.watchman import Watchman
 from drivers.reading import Cause, Identity, Reading, Value, known, unknown
+from drivers.redact import redact_text
 
 log = logging.getLogger("posdiag")
 
@@ -68,7 +72,8 @@ class App:
     """Everything of one running daemon."""
 
     def __init__(self, config: Config, config_file: Path | None = None) -> None:
-        self.config = config
+        support = replace(config.support, channel=redact_text(config.support.channel))
+        self.config = config = replace(config, support=support)
         self.clock = Clock()
         self.run_dir = Path(config.paths.run_dir)
         self._stopping = False
@@ -99,7 +104,7 @@ class App:
             Rules(conditions(config, units), self._baselines),
             Telemetry(config.telemetry),
             self.outbox,
-            self.uplink,
+            CleanPublisher(self.uplink),
             boot=self._boots.boot.number,
             devices=[_device_info(worker) for worker in self.workers],
             commands=tuple(sorted(Deeds.NAMES)) if config.mqtt.commands else (),
@@ -137,7 +142,7 @@ class App:
                 protocol5=config.mqtt.protocol == "5",
                 wall=self.clock.wall,
                 put_result=self._put_result,
-                seen=lambda command_id, expires: not self.store.note_command(command_id, expires, "accepted"),
+                seen=self._seen,
                 actions=self.deeds.actions(),
             )
         )
@@ -252,7 +257,7 @@ class App:
             },
         )
         self._tell_store()
-        self.watchman.look()
+        self.watchman.look(connected=self.uplink.connected)
         self._remember()
 
     def _tell_store(self) -> None:
@@ -300,7 +305,7 @@ class App:
             probes=probe_table(self.workers, self.runners, self.clock.wall()),
             problems=self._problems(),
         )
-        self.uplink.publish_retained("health", payload, "health")
+        self.uplink.publish_retained("health", clean_json(payload), "health")
 
     def _flush_telemetry(self) -> None:
         batch = self.core.take_telemetry()
@@ -322,6 +327,7 @@ class App:
 
     def observe(self, source: str, readings: Mapping[str, Reading]) -> None:
         """Hand readings on, and give other probes what they need of them."""
+        readings = clean_readings(readings)
         self.core.observe(source, readings)
         self.trends.observe(source, readings, self.clock.wall())
         self.watchman.heard(source, readings)
@@ -341,6 +347,7 @@ class App:
 
     def identified(self, device: str, identity: Identity) -> None:
         """A device said who it is: into the inventory, and judged against the firmware notes."""
+        identity = clean_identity(identity)
         self.core.identified(device, identity)
         self._firmware.devices = self.core.device_entries()
         self.runners[0].again("firmware")
@@ -348,12 +355,14 @@ class App:
 
     def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
         """A device's counters."""
+        statistics = clean(statistics)
         self.core.counted(device, statistics)
         counters = {name: known(value) for name, value in statistics.items()}
         self.trends.observe(device, counters, self.clock.wall())
 
     def _told(self, source: str, readings: Mapping[str, Reading]) -> None:
         """What the payment application tells over report.sock."""
+        readings = clean_readings(readings)
         self.trends.observe(source, readings, self.clock.wall())
         unit = source.partition(".")[2]
         if unit == "reader" and {"good", "failed"} <= readings.keys():
@@ -368,13 +377,16 @@ class App:
 
     def _asked(self, request: dict[str, Any]) -> Any:
         """A request over the control socket."""
-        answer = self.watchman.control(request)
-        return self.deeds.control(request) if answer is None else answer
+        try:
+            answer = self.watchman.control(request)
+            return clean(self.deeds.control(request) if answer is None else answer)
+        except Exception as error:  # noqa: BLE001 - whoever asked is told, without card data
+            raise ValueError(redact_text(str(error) or type(error).__name__)) from None
 
     # --- to and from the broker; the uplink's thread
 
     def _state_payload(self, conn: int, status: str, reason: str) -> bytes:
-        return self.core.state_payload(conn, status, reason)
+        return clean_json(self.core.state_payload(conn, status, reason))
 
     def _incoming(self, message: Incoming) -> None:
         if message.suffix in {"command", "all/command"}:
@@ -383,8 +395,9 @@ class App:
             else:
                 self._commands.refused["off"] = self._commands.refused.get("off", 0) + 1
         elif message.suffix == "case":
-            self.deeds.take_case(message.payload)
-            self.watchman.take_case(message.payload)
+            payload = clean_json(message.payload)
+            self.deeds.take_case(payload)
+            self.watchman.take_case(payload)
         elif message.suffix == "config":
             self.deeds.refuse_config(message.payload)
             word, why = ("rejected", "settings come from the file") if message.payload else ("ok", "none")
@@ -392,8 +405,14 @@ class App:
         elif message.suffix.startswith("center/"):
             self.deeds.take_center(message.suffix.split("/")[1], message.payload)
 
+    def _seen(self, command_id: str, expires: int) -> bool:
+        if redact_text(command_id) != command_id:  # it would be stored, and be part of a topic
+            raise Refusal("card_data", "the command's id looks like card data")
+        return not self.store.note_command(command_id, expires, "accepted")
+
     def _put_result(self, command_id: str, body: dict[str, Any]) -> None:
-        self.outbox.put("result", body, suffix=f"result/{command_id}")
+        if redact_text(command_id) == command_id:
+            self.outbox.put("result", body, suffix=f"result/{command_id}")
 
     # --- status.json
 
@@ -407,13 +426,15 @@ class App:
 
     def _more_status(self) -> dict[str, Any]:
         link = self.uplink.status()
-        return {
+        more = {
             "connected": link["connected"],
             "link": {"url": self.config.mqtt.url, "error": link["last_error"], "since": link["since"]},
             "store": self.outbox.depth(),
             "problems": self._problems(),
             **self.help.extra(),
         }
+        safe: dict[str, Any] = clean(more)
+        return safe
 
 
 _NONE = unknown(Cause.NOT_ASKED)
@@ -466,7 +487,7 @@ def _kept_faults(store: Store) -> dict[str, Fault]:
         with contextlib.suppress(
             ValueError, TypeError, KeyError
         ):  # of an older version: it is raised anew if it stands
-            faults[key] = fault_from_text(text)
+            faults[key] = from_text(text)
     return faults
 
 
@@ -477,7 +498,7 @@ def _device_info(worker: PortWorker) -> DeviceInfo:
         name=device.name,
         unit=worker.unit,
         family=device.family,
-        port=device.port,
+        port=redact_text(device.port),
         sharing=device.share,
         readings={name: spec.unit for name, spec in specs.items()},
     )
@@ -490,10 +511,11 @@ def main() -> int:
     parser.add_argument("--log-level", default="info")
     args = parser.parse_args()
     logging.basicConfig(level=args.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    guard_output()
     try:
         app = App(load_trusted(args.config), Path(args.config))
     except CannotRun as error:
-        print(f"posdiag: {error}", file=sys.stderr)
+        print(f"posdiag: {redact_text(str(error))}", file=sys.stderr)
         return 2
     reasons: list[str] = []
 

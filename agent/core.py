@@ -6,25 +6,23 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from agent import VERSION, wire
+from agent import VERSION, faults, wire
 from agent.causes import Answer, Topology, explain, verdict
 from agent.clock import Clock
 from agent.config import Config
-from agent.guidance import act_of
+from agent.inventory import DeviceInfo, Inventory
 from agent.model import Fault, Transition
 from agent.poi import poi_status
 from agent.rules import Rules
+from agent.status_file import StatusFile
 from agent.telemetry import Telemetry
 from drivers.reading import Identity, Reading, Value
 
 DIGEST_S = 60.0  # the contract: at connect and on change, at most one a minute
 SETTLE_S = 2.0  # devices and metrics make themselves known one by one within the first second or two
-FRESH_S = 5.0  # readings in status.json are at most this old; faults and the verdict are written at once
-STATUS_S = 30.0  # how old status.json may be before its reader may think that the agent hangs
 
 
 class Queue(Protocol):
@@ -50,19 +48,6 @@ class Publisher(Protocol):
 
     def resend(self) -> None:
         """Give all present values to the broker again, the state too."""
-
-
-@dataclass(slots=True)
-class DeviceInfo:
-    """What is known of one configured device."""
-
-    name: str
-    unit: str
-    family: str
-    port: str
-    sharing: str
-    readings: Mapping[str, str]
-    identity: Identity | None = None
 
 
 class Core:
@@ -93,28 +78,18 @@ class Core:
         self._publisher = publisher
         self._boot = boot
         self.devices = {device.name: device for device in devices}
-        self._commands = commands
+        self._inventory = Inventory(self.devices, commands, config.terminal.language, boot)
         self._wake = wake
         self._lock = threading.RLock()
         self._latest: dict[str, dict[str, Reading]] = {}
-        self._metrics: dict[str, str] = {}
         self._explained: dict[str, Fault] = {}
         self._answer = verdict({}, blind=self._blind())
         self._answer_since = clock.wall()
         self._maintenance = ""
         self._digest_due: float | None = None
         self._digest_at = float("-inf")
-        self._inventory_hash = ""
         self._inventory_due: float | None = None
-        self._status_stale = False
-        self.report_key = ""
-        """The public key of this terminal's help codes, in hex."""
-        self.case: dict[str, Any] = {}
-        self.centers: dict[str, str] = {}
-        self._status_path = Path(config.paths.run_dir) / "status.json"
-        self._status_at = float("-inf")
-        self._extra_status: Callable[[], dict[str, Any]] = dict
-        self._units = {device.unit: device.name for device in self.devices.values()}
+        self._status = StatusFile(config)
         self._topology = Topology(
             powered_by={self.devices[d.name].unit: d.powered_by for d in config.device if d.name in self.devices},
             bearer=config.network.bearer,
@@ -132,24 +107,20 @@ class Core:
                 latest = self._latest[source] = {}
             if not latest.keys() >= readings.keys():
                 self._learn(source, readings)
-            if not self._status_stale and any(latest.get(name) != reading for name, reading in readings.items()):
-                self._status_stale = True
+            if not self._status.stale and any(latest.get(name) != reading for name, reading in readings.items()):
+                self._status.stale = True
             latest.update(readings)
             idle = self._telemetry.due_at() is None
             self._telemetry.offer(source, readings, now)
             if idle and self._telemetry.due_at() is not None:
                 self._wake()  # a batch has begun, and only now is it known when it leaves
             self._apply(self._rules.observe(source, readings, now, self._clock.wall()))
-            if first:
+            if first or (self._answer.can_sell == "unknown" and not self._blind()):
                 self._judge()
 
     def _learn(self, source: str, readings: Iterable[str]) -> None:
         """New metrics: their units go to the telemetry now and to the center with the next inventory."""
-        device = self.devices.get(source)
-        units = device.readings if device is not None else {}
-        new = {f"{source}.{name}": units.get(name) or _unit(name) for name in readings}
-        self._metrics |= new
-        self._telemetry.learn(new)
+        self._telemetry.learn(self._inventory.learn(source, readings))
         self._want_inventory()
 
     def _want_inventory(self) -> None:
@@ -166,11 +137,9 @@ class Core:
                 self._publish_digest(now)
             if self._inventory_due is not None and now >= self._inventory_due:
                 self.publish_inventory()
-            status_due = self._status_at + (FRESH_S if self._status_stale else STATUS_S)
-            if now >= status_due:
+            if now >= self._status.due():
                 self.write_status()
-                status_due = now + FRESH_S
-            due = [status_due - now]
+            due = [self._status.due() - now]
             if self._inventory_due is not None:
                 due.append(self._inventory_due - now)
             rules_due = self._rules.next_due()
@@ -194,6 +163,12 @@ class Core:
                 {name: Reading(value=value) for name, value in statistics.items()},
                 self._clock.monotonic(),
             )
+
+    def spare(self, *, batch: float, values: float) -> None:
+        """Telemetry that many times more seldom than configured, see `Telemetry.spare`."""
+        with self._lock:
+            self._telemetry.spare(batch=batch, values=values)
+        self._wake()
 
     def telemetry_due(self) -> float | None:
         """When the batch should leave, monotonic seconds."""
@@ -247,17 +222,17 @@ class Core:
         relabelled = [
             fault
             for key, fault in explained.items()
-            if key not in keys and (before := self._explained.get(key)) is not None and _relabelled(before, fault)
+            if key not in keys and (before := self._explained.get(key)) is not None and faults.relabelled(before, fault)
         ]
         messages: list[tuple[str, dict[str, Any]]] = [
-            (t.event, wire.to_json(self._body(fault))) for t, fault in zip(transitions, told, strict=True)
+            (t.event, faults.body(fault)) for t, fault in zip(transitions, told, strict=True)
         ]
         if relabelled:
             labels = [{"fault": f.key, "cause": f.cause, "symptoms": f.symptoms} for f in relabelled]
             messages.append(("fault.relabelled", {"faults": labels}))
         changed = {fault.key: fault for fault in (*told, *relabelled)}.values()
         kept: dict[str, str | None] = {key: None for key in self._explained if key not in explained}
-        kept |= {fault.key: _fault_text(fault) for fault in changed if fault.key in explained}
+        kept |= {fault.key: faults.to_text(fault) for fault in changed if fault.key in explained}
         self._outbox.put_all([("event", {"event": event, "data": data}, "") for event, data in messages], faults=kept)
         self._explained = explained
         for fault in explained.values() if force else changed:
@@ -265,28 +240,8 @@ class Core:
         self._want_digest()
         self._judge()
 
-    def _body(self, fault: Fault) -> wire.FaultBody:
-        return wire.FaultBody(**self._body_fields(fault))
-
-    def _body_fields(self, fault: Fault) -> dict[str, Any]:
-        return {
-            "fault": fault.key,
-            "state": fault.state,
-            "severity": fault.severity,
-            "cause": fault.cause,
-            "symptoms": fault.symptoms,
-            "first_at": wire.timestamp(fault.first_at),
-            "last_at": wire.timestamp(fault.last_at),
-            "count": fault.count,
-            "device": fault.device,
-            "evidence": fault.evidence,
-            "advice": fault.key.replace("/", "."),
-            "act": act_of(fault.key),
-            "basis": fault.basis,
-        }
-
     def _publish_fault(self, fault: Fault) -> None:
-        message = wire.FaultMessage(**self.header(), **self._body_fields(fault))
+        message = wire.FaultMessage(**self.header(), **faults.body_fields(fault))
         kind: Literal["fault", "fault.cleared"] = "fault.cleared" if fault.state == "cleared" else "fault"
         self._publisher.publish_retained(f"fault/{fault.key}", wire.encode(message), kind)
 
@@ -363,30 +318,15 @@ class Core:
         """Send the inventory when its hash has changed, or when asked to."""
         with self._lock:
             self._inventory_due = None
-            devices = tuple(_device_entry(device) for device in self.devices.values())
-            metrics = self._metrics
-            agent = {"version": VERSION, "boot": str(self._boot), "report_key": self.report_key}
-            solid = json.dumps([[wire.to_json(d) for d in devices], metrics, {**agent, "boot": ""}], sort_keys=True)
-            digest = hashlib.sha256(solid.encode()).hexdigest()[:16]
-            if digest == self._inventory_hash and not always:
-                return
-            self._inventory_hash = digest
-            message = wire.InventoryMessage(
-                **self.header(),
-                hash=digest,
-                agent=agent,
-                devices=devices,
-                metrics=metrics,
-                commands=self._commands,
-                language=self._config.terminal.language,
-            )
-            self._publisher.publish_retained("inventory", wire.encode(message), "inventory")
+            payload = self._inventory.message(self.header(), always=always)
+            if payload is not None:
+                self._publisher.publish_retained("inventory", payload, "inventory")
 
     def set_report_key(self, key: str) -> None:
-        """The key was made or found; the inventory tells it."""
+        """The key was made or found; the next inventory tells it."""
         with self._lock:
-            self.report_key = key
-            self.publish_inventory()
+            self._inventory.report_key = key
+            self._want_inventory()
 
     def resync(self) -> None:
         """Publish everything that is retained again, and every reading with the next batch."""
@@ -399,7 +339,7 @@ class Core:
     def device_entries(self) -> dict[str, wire.DeviceEntry]:
         """The inventory's rows of devices that have said who they are."""
         with self._lock:
-            return {name: _device_entry(info) for name, info in self.devices.items() if info.identity is not None}
+            return self._inventory.entries()
 
     def probe_readings(self) -> dict[str, dict[str, Reading]]:
         """The latest readings of everything that is no device."""
@@ -408,14 +348,18 @@ class Core:
 
     # --- what the center says
 
+    def case(self) -> dict[str, Any]:
+        """What the center says of the merchant's case; {} for none."""
+        return self._status.case
+
     def set_case(self, case: dict[str, Any]) -> None:
         with self._lock:
-            self.case = case
+            self._status.case = case
             self.write_status()
 
     def set_center(self, center: str, status: str) -> None:
         with self._lock:
-            self.centers[center] = status
+            self._status.centers[center] = status
             self.write_status()
 
     def report_config(self, rejected: Mapping[str, str]) -> None:
@@ -439,7 +383,7 @@ class Core:
 
     def on_status(self, extra: Callable[[], dict[str, Any]]) -> None:
         """Let the application add what only it knows (link, store, probes) to status.json."""
-        self._extra_status = extra
+        self._status.extra = extra
 
     def faults(self) -> dict[str, Fault]:
         with self._lock:
@@ -448,91 +392,13 @@ class Core:
     def status(self) -> dict[str, Any]:
         """What the till's screen and `posdiag status` show."""
         with self._lock:
-            return {
-                "v": 1,
-                "terminal": self._config.terminal.id,
-                "estate": self._config.terminal.estate,
-                "language": self._config.terminal.language,
-                **self.header(),
-                "verdict": wire.to_json(self.wire_verdict()),
-                "faults": [wire.to_json(self._body(f)) for _, f in sorted(self._explained.items())],
-                "devices": {name: self._device_status(name) for name in self.devices},
-                "readings": {
-                    source: {name: _shown(reading) for name, reading in readings.items()}
-                    for source, readings in self._latest.items()
-                },
-                "case": self.case,
-                "center": self.centers,
-                "support": self._config.support.channel,
-                **self._extra_status(),
-            }
-
-    def _device_status(self, name: str) -> dict[str, str]:
-        device = self.devices[name]
-        identity = device.identity
-        return {
-            "unit": device.unit,
-            "family": device.family,
-            "port": device.port,
-            "model": identity.model if identity else "",
-            "firmware": identity.firmware if identity else "",
-        }
+            return self._status.compose(self.header(), self.wire_verdict(), self._explained, self.devices, self._latest)
 
     def write_status(self) -> None:
-        """Replace status.json as one piece; a full disk loses the old one to nobody."""
-        part = self._status_path.with_suffix(".part")
-        with self._lock:  # two threads that wrote the same part would mix their texts
-            self._status_at = self._clock.monotonic()
-            self._status_stale = False
-            try:
-                part.write_bytes(wire.dumps(self.status()))
-                part.replace(self._status_path)
-            except OSError:
-                part.unlink(missing_ok=True)
-
-
-def _fault_text(fault: Fault) -> str:
-    return json.dumps(asdict(fault), ensure_ascii=False)
-
-
-def fault_from_text(text: str) -> Fault:
-    """The inverse of what the store keeps. Raises ValueError or TypeError for what an older version wrote otherwise."""
-    values = json.loads(text)
-    return Fault(**{**values, "symptoms": tuple(values["symptoms"])})
-
-
-def _relabelled(before: Fault, now: Fault) -> bool:
-    return before.cause != now.cause or before.symptoms != now.symptoms
+        """Replace status.json."""
+        with self._lock:
+            self._status.write(self.status(), self._clock.monotonic())
 
 
 def _same_verdict(one: Answer, other: Answer) -> bool:
     return (one.can_sell, one.cause, one.act) == (other.can_sell, other.cause, other.act)
-
-
-_SUFFIXES = ("dbm", "db", "percent", "mv", "ms", "bytes", "kib", "c", "s")
-
-
-def _unit(name: str) -> str:
-    """Units stand at the end of names; "" for a number without one and for words."""
-    last = name.rpartition("_")[2] if "_" in name else ""
-    return last if last in _SUFFIXES else ""
-
-
-def _shown(reading: Reading) -> Value | dict[str, str]:
-    return reading.value if reading.value is not None else {"error": reading.unknown or ""}
-
-
-def _device_entry(device: DeviceInfo) -> wire.DeviceEntry:
-    identity = device.identity or Identity()
-    return wire.DeviceEntry(
-        name=device.name,
-        unit=device.unit,
-        family=device.family,
-        manufacturer=identity.manufacturer,
-        model=identity.model,
-        serial=identity.serial,
-        firmware=identity.firmware,
-        port=device.port,
-        sharing=device.sharing,
-        readings=device.readings,
-    )

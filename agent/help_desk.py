@@ -46,8 +46,9 @@ class HelpDesk:
         self._stopping = threading.Event()
         self._code = ""
         self._code_of: tuple[str, ...] = ()
-        core.report_key = _public_key(Path(config.paths.state_dir))
-        self._ask_key = not core.report_key
+        key = _public_key(Path(config.paths.state_dir))
+        core.set_report_key(key)
+        self._ask_key = not key
 
     def stop(self) -> None:
         """End the thread that waits to make a code, if there is one; at once unless its child is running."""
@@ -66,7 +67,7 @@ class HelpDesk:
             self._begin()
         number = self._cases.number(verdict.cause)
         return {
-            "case": {**self._core.case, **({"local": number} if number else {})},
+            "case": {**self._core.case(), **({"local": number} if number else {})},
             "guidance": self._guidance(),
             "help_code": self._code if faults and picture == self._code_of else "",
         }

@@ -12,9 +12,9 @@ from typing import Any
 
 from agent import config_file, wire
 from agent.cli import EXIT_FAULTS, EXIT_OK, fail
-from agent.core import STATUS_S
 from agent.guidance import Language, verdict_sentence
 from agent.show import age, table
+from agent.status_file import STATUS_S
 from agent.wire import WireError, epoch
 
 _STALE_S = 3 * STATUS_S

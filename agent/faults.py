@@ -1,0 +1,51 @@
+"""A fault as it travels and as it is kept. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from agent import wire
+from agent.guidance import act_of
+from agent.model import Fault
+
+
+def body_fields(fault: Fault) -> dict[str, Any]:
+    """The fields of a fault's body, as they stand in its own message and in events."""
+    return {
+        "fault": fault.key,
+        "state": fault.state,
+        "severity": fault.severity,
+        "cause": fault.cause,
+        "symptoms": fault.symptoms,
+        "first_at": wire.timestamp(fault.first_at),
+        "last_at": wire.timestamp(fault.last_at),
+        "count": fault.count,
+        "device": fault.device,
+        "evidence": fault.evidence,
+        "advice": fault.key.replace("/", "."),
+        "act": act_of(fault.key),
+        "basis": fault.basis,
+    }
+
+
+def body(fault: Fault) -> dict[str, Any]:
+    """The body as JSON values."""
+    return wire.to_json(wire.FaultBody(**body_fields(fault)))
+
+
+def to_text(fault: Fault) -> str:
+    """What the store keeps of a raised fault."""
+    return json.dumps(asdict(fault), ensure_ascii=False)
+
+
+def from_text(text: str) -> Fault:
+    """The inverse of `to_text`. Raises ValueError or TypeError for what an older version wrote otherwise."""
+    values = json.loads(text)
+    return Fault(**{**values, "symptoms": tuple(values["symptoms"])})
+
+
+def relabelled(before: Fault, now: Fault) -> bool:
+    """Whether its explanation changed."""
+    return before.cause != now.cause or before.symptoms != now.symptoms

@@ -126,8 +126,8 @@ class Place:
 
     # --- the agent ---------------------------------------------------------------------------------------------------
 
-    def start(self, *options: str, config: Path | None = None) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as out:
+    def start(self, *options: str, config: Path | None = None, log: Path | None = None) -> subprocess.Popen[bytes]:
+        with (log or self.log).open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.daemon", "--config", str(config or self.config), *options],
                 cwd=HERE,
@@ -137,11 +137,12 @@ class Place:
             )
         return self._process
 
-    def kill(self) -> None:
-        """SIGKILL, and look at what is promised."""
-        if self._process is not None:
-            self._process.kill()
-            self.dead()
+    def kill(self) -> int:
+        """SIGKILL if it still lives, and look at what is promised. How it ended, as `Popen.returncode`."""
+        if self._process is None:
+            return 0
+        self._process.kill()
+        return self.dead()
 
     def dead(self, limit_s: float = 10.0) -> int:
         """Wait for its end, and look at what is promised. The exit status."""
@@ -187,8 +188,13 @@ class Place:
             self.bed.sim.apply({name: bad if broken else good})
             self._broken[key] = broken
 
+    def chat(self) -> None:
+        """Something for the telemetry."""
+        self.bed.sim.set(modem_signal_dbm=self.bed.chance.randrange(-90, -60, 4))
+
     def disturb(self) -> None:
         """Break or mend the next thing in turn: something to tell."""
+        self.chat()
         keys = list(LEVERS)
         key = keys[self._since_lever % len(keys)]
         self._since_lever += 1

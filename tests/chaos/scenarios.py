@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,12 +33,16 @@ def killed_at_each_write(place: Place, times: int) -> None:
 
 
 def killed_at_random(place: Place, times: int) -> None:
-    """SIGKILL at any moment; every fifth time the terminal boots anew."""
+    """SIGKILL at any moment of the start, or of the life after it; every fifth time the terminal boots anew."""
     chance = place.bed.chance
     for turn in range(times):
+        before = place.conn()
         place.start()
+        place.chat()
         if turn % 3 == 0:
             place.disturb()
+        if turn % 2:
+            wait_until(lambda now=before: place.conn() > now, 20)
         pause(chance.uniform(0.05, LONGEST_S))
         place.kill()
         if turn % 5 == 4:
@@ -51,12 +56,14 @@ def killed_inside_a_write(place: Place, times: int) -> None:
     place.start()
     wait_until(place.conn)
     place.kill()
-    for turn in range(times):
-        size = (place.state_dir / FILE).stat().st_size if turn % 4 == 0 else chance.randint(8_192, 200_000)
-        place.start("--die-writing", str(size + chance.randint(1, 4_000)))
+    torn = 0
+    for _ in range(times):
+        grown = max(each.stat().st_size for each in place.state_dir.iterdir())  # the store's log goes on where it was
+        place.start("--die-writing", str(grown + chance.randint(1, 80_000)), log=Path(os.devnull))
         place.disturb()
-        pause(chance.uniform(0.3, LONGEST_S))
-        place.kill()
+        pause(chance.uniform(1, 2 * LONGEST_S))
+        torn += place.kill() == -signal.SIGXFSZ
+    assert torn, "nobody died as planned"
     recovered(place)
 
 
@@ -134,10 +141,15 @@ def line_cut(place: Place, times: int) -> None:
     running(place)
     for turn in range(times):
         before = place.conn()
-        bed.line.cut_after_bytes = bed.chance.randint(1, 3_000)
+        bed.line.cut_after_bytes = bed.chance.randint(1, 1_500)
         if turn % 3 == 0:
             place.disturb()
-        wait_until(lambda: bed.line.cut_after_bytes is None, 20)
+
+        def cut() -> bool:
+            place.chat()
+            return bed.line.cut_after_bytes is None
+
+        wait_until(cut, 30, every_s=0.5)
         wait_until(lambda now=before: place.conn() > now, 20)
     before = place.conn()
     bed.line.cut()

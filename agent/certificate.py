@@ -17,6 +17,8 @@ _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 _BEFORE_VALIDITY = 3  # serialNumber, signature, issuer
 _SHARE = 6  # what is renewed in time has more than a sixth of its life left, be it a day or a year
 
+_ABSENCES = 3  # who was away that long may be away so long again, and once more before somebody notices
+
 
 class BadCertificate(ValueError):
     """The bytes are no X.509 certificate."""
@@ -33,9 +35,15 @@ class Validity:
         """Negative once it has expired."""
         return (self.not_after - wall) / 86_400
 
-    def ends_soon(self, wall: float, warn_days: float) -> bool:
-        """Whether fewer than `warn_days` are left; of a short-lived one, less than a sixth of its life."""
-        return self.not_after - wall < min(warn_days * 86_400, (self.not_after - self.not_before) / _SHARE)
+    def ends_soon(self, wall: float, warn_days: float, offline_s: float = 0.0) -> bool:
+        """Whether fewer than `warn_days` are left; of a short-lived one, less than a sixth of its life.
+
+        Earlier for a terminal that has been without its broker for `offline_s` at a time: three times that before, but
+        not in the first half of the life.
+        """
+        life = self.not_after - self.not_before
+        margin = max(min(warn_days * 86_400, life / _SHARE), min(_ABSENCES * offline_s, life / 2))
+        return self.not_after - wall < margin
 
 
 def from_pem(text: bytes) -> list[Validity]:

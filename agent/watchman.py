@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent import wire
+from agent.absence import Absence
 from agent.clock import Clock
 from agent.config import Config
 from agent.core import Core
@@ -19,6 +20,7 @@ from drivers.reading import Identity, Reading, known
 
 _KEEP_S: Final = 600.0  # what is learned of the place may be lost for so long; everything else is kept at once
 _KEPT: Final = "security"
+_KEPT_ABSENCE: Final = "absence"
 
 Observe = Callable[[str, Mapping[str, Reading]], None]
 
@@ -47,7 +49,15 @@ class Watchman:
         self._keep_at = clock.monotonic() + _KEEP_S
         self.guard = Guard(config.terminal.id, store.get(_KEPT), self._event, clock.wall, mobile=config.security.mobile)
         families = {name: worker.device.family for name, worker in self._workers.items()}
-        self.probe = SecurityProbe(config, self.guard, families, config_file=config_file, wall=clock.wall)
+        self._absence = Absence(store.get(_KEPT_ABSENCE))
+        self.probe = SecurityProbe(
+            config,
+            self.guard,
+            families,
+            config_file=config_file,
+            wall=clock.wall,
+            offline_s=lambda: self._absence.longest_s,
+        )
 
     def restored(self, faults: Mapping[str, Fault]) -> None:
         """Before the workers start: a driver whose device tells tampering only once is reminded of what it told."""
@@ -80,8 +90,13 @@ class Watchman:
             for worker in self._workers.values():
                 worker.identify_again()  # while the new firmware is still expected
 
-    def look(self) -> None:
-        """Now and then, from one thread: what an open work order lets happen, and what is learned is kept."""
+    def look(self, *, connected: bool) -> None:
+        """Now and then, from one thread: what an open work order lets happen, and what is learned is kept.
+
+        `connected` to the broker.
+        """
+        if self._clock.quality() in {"synced", "network"}:
+            self._absence.look(connected=connected, wall=self._clock.wall())
         if self.guard.expecting:
             self._core.visit()
         now = self._clock.monotonic()
@@ -91,7 +106,7 @@ class Watchman:
     def keep(self, *, now: bool) -> None:
         """Store what the guard knows; on disk at return when `now`."""
         self._keep_at = self._clock.monotonic() + _KEEP_S
-        self._store.keep("kv", {_KEPT: self.guard.state()}, now=now)
+        self._store.keep("kv", {_KEPT: self.guard.state(), _KEPT_ABSENCE: self._absence.state()}, now=now)
 
     def _event(self, event: str, data: dict[str, Any]) -> None:
         self.keep(now=True)

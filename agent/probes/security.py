@@ -41,6 +41,7 @@ class SecurityProbe:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         localtime: str = "/etc/localtime",
+        offline_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.interval_s = 2.0 if config.security.case_switch else 10.0
         self._config = config
@@ -50,6 +51,7 @@ class SecurityProbe:
         self._clock = clock
         self._wall = wall
         self._localtime = Path(localtime)
+        self._offline_s = offline_s
         self._place_at: float | None = None
         self._files_at: float | None = None
         self._route = Route()
@@ -125,10 +127,11 @@ class SecurityProbe:
         mqtt, network = self._config.mqtt, self._config.network
         found = []
         unreadable = False
-        for name, path, choose in (
-            ("mqtt.cert_file", mqtt.cert_file, min),
-            ("mqtt.ca_file", mqtt.ca_file, max),
-            ("network.acquirer_ca", network.acquirer_ca, max),
+        offline_s = self._offline_s()
+        for name, path, choose, away_s in (
+            ("mqtt.cert_file", mqtt.cert_file, min, offline_s),
+            ("mqtt.ca_file", mqtt.ca_file, max, offline_s),
+            ("network.acquirer_ca", network.acquirer_ca, max, 0.0),
         ):
             data = _content(path)
             if data is None:
@@ -139,7 +142,7 @@ class SecurityProbe:
             except BadCertificate:
                 unreadable = True
                 continue
-            found.append((not validity.ends_soon(wall, limit), validity.days_left(wall), name))
+            found.append((not validity.ends_soon(wall, limit, away_s), validity.days_left(wall), name))
         if not found:
             cause = Cause.FAILED if unreadable else Cause.UNSUPPORTED
             return dict.fromkeys(("certificate", "certificate_days", "certificate_of"), unknown(cause))

@@ -124,6 +124,11 @@ class BrokerClient:
         """Whether the socket still stands."""
         return self._client.socket() is not None
 
+    @property
+    def alert(self) -> ssl.SSLError | None:
+        """What the broker's TLS said when it ended the connection."""
+        return self._context.alert if self._context is not None else None
+
     def step(self, timeout_s: float, wake_fd: int) -> None:
         """Wait for the socket or for `wake_fd`, then read, write and mind the keep-alive."""
         sock: Any = self._client.socket()

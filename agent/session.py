@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -98,13 +99,41 @@ def parse_url(url: str) -> tuple[str, int, bool]:
     return host.strip("[]"), int(port), scheme == "mqtts"
 
 
+class _NotingSocket(ssl.SSLSocket):
+    """Keeps the alert that ended it; paho tells no more than that the connection is lost."""
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            if isinstance(self.context, ResumingContext):
+                self.context.alert = error
+            raise
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        try:
+            return super().send(data, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:  # it has closed already; what it said before that still waits to be read
+            with suppress(OSError):
+                self.recv(1)
+            raise
+
+
 class ResumingContext(ssl.SSLContext):
     """A TLS context that offers the last session again: a resumed handshake costs a fraction of a full one."""
 
     last: ssl.SSLSession | None = None
+    alert: ssl.SSLError | None = None
+    """What the other side said when it ended the connection after the handshake, where TLS 1.3 refuses certificates."""
+    sslsocket_class = _NotingSocket
     _begun: ssl.SSLSocket | None = None
 
     def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        self.alert = None
         kwargs.setdefault("session", self.last)
         self._begun = super().wrap_socket(sock, *args, **kwargs)
         return self._begun
@@ -148,11 +177,27 @@ def password(config: MqttConfig) -> str | None:
     return Path(config.password_file).read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
 
 
+_OURS: Final = {
+    "CERTIFICATE_REQUIRED": "it demands one, and none was shown",
+    "HANDSHAKE_FAILURE": "it demands one, or nothing else fits either",  # how TLS 1.2 says that there was none
+    "BAD_CERTIFICATE": "it is damaged or wrongly signed",
+    "UNSUPPORTED_CERTIFICATE": "it is not made for clients",
+    "CERTIFICATE_REVOKED": "it was revoked",
+    "CERTIFICATE_EXPIRED": "it has expired",
+    "CERTIFICATE_UNKNOWN": "it is not acceptable",
+    "UNKNOWN_CA": "it does not know the authority that signed it",
+    "ACCESS_DENIED": "it is good, but not for here",
+}
+"""The alerts of RFC 8446, 6.2, that are about the certificate which we show."""
+
+
 def explain(error: BaseException, host: str, port: int) -> str:
     """One line for people: why no connection came about."""
     where = f"{host}:{port}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {where} is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and (alert := (error.reason or "").partition("_ALERT_")[2]) in _OURS:
+        return f"{where} refuses our certificate: {_OURS[alert]}"
     if isinstance(error, ssl.SSLError):
         return f"TLS with {where} failed: {error.reason or error}"
     if isinstance(error, socket.gaierror):

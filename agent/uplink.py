@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, Final
 from agent import session
 from agent.clock import Clock
 from agent.config import MqttConfig
+from agent.credentials import Credentials
 from agent.mqtt import BrokerClient, Connack, Received
 from agent.outbox import Outbox
 from agent.sender import Message, Retained, Sender
@@ -73,8 +75,7 @@ class Uplink:
         self._backoff = session.Backoff(self._timing)
         self._host, self._port, self._tls = session.parse_url(config.url)
         self._where = f"{self._host}:{self._port}"
-        self._context: session.ResumingContext | None = None
-        self._context_files: tuple[float, ...] = ()
+        self._credentials = Credentials(config, clock.monotonic) if self._tls else None
         self._traffic = session.Traffic()
         self._retained = Retained(clock)
         self._live: deque[bytes] = deque(maxlen=LIVE_QUEUE)
@@ -220,13 +221,16 @@ class Uplink:
                 self._topics.terminal,
                 self._timing,
                 self._traffic,
-                self._tls_context(),
+                self._credentials.context() if self._credentials else None,
                 will_topic=self._topics.of("state"),
                 will=self._next_will,
             )
             client.connect(self._host, self._port)
         except (OSError, ValueError) as error:
-            self._failed(session.explain(error, self._host, self._port))
+            why = session.explain(error, self._host, self._port)
+            self._failed(why)
+            if isinstance(error, ssl.SSLError | ConnectionResetError):
+                self._doubt_certificate(error, why)
             return False
         try:
             return self._serve(client)
@@ -236,15 +240,6 @@ class Uplink:
                 self._refused += sender.refused
                 sender.close()
             client.abort()
-
-    def _tls_context(self) -> session.ResumingContext | None:
-        """One context for all connections, so that sessions resume; a new one when a certificate was renewed."""
-        if not self._tls:
-            return None
-        files = session.files_state(self._config)
-        if self._context is None or files != self._context_files:
-            self._context, self._context_files = session.tls_context(self._config), files
-        return self._context
 
     def _next_will(self) -> bytes:
         self._conn = self._store.bump("conn")
@@ -259,7 +254,7 @@ class Uplink:
         """Run the connection until it ends. Returns whether the broker refused who we are."""
         connack_by = self._clock.monotonic() + self._timing.connect_s
         going = True
-        while going and client.is_open:
+        while going and client.is_open and not self._renews():
             client.step(self._idle_s(), self._wake_fd)
             while client.inbox:
                 self._hand_on(client.inbox.popleft())
@@ -271,15 +266,36 @@ class Uplink:
                 going = self._welcome(client, client.connack)
             else:
                 going = False
-        if not self._stopping.is_set():
+        renews = going and client.is_open
+        if not self._stopping.is_set() and not renews:
             self._failed(self._why_ended(client))
+            if self._sender is None:
+                self._doubt_certificate(client.alert, self.last_error)
         return client.connack is not None and client.connack.credentials
+
+    def _renews(self) -> bool:
+        """Whether to connect anew, now, because a renewed certificate has come."""
+        if self._sender is None or self._credentials is None or not self._credentials.due():
+            return False
+        log.info("a renewed certificate waits: connecting anew with it")
+        self._hurry.set()
+        return True
+
+    def _doubt_certificate(self, error: Exception | None, why: str) -> None:
+        """The broker was reached and did not accept us: if that was a renewed certificate, back to the old one, now."""
+        about_theirs = isinstance(error, ssl.SSLCertVerificationError)
+        if self._credentials and not about_theirs and self._credentials.failed(why):
+            self._hurry.set()
 
     def _why_ended(self, client: BrokerClient) -> str:
         if client.connack is None:
+            if client.alert is not None:
+                return session.explain(client.alert, self._host, self._port)
             if client.is_open:
                 return f"{self._where} takes connections but does not answer as a broker"
-            return f"{self._where} closed the connection before answering"
+            closed = f"{self._where} closed the connection before answering"
+            bare = self._tls and not self._config.cert_file
+            return closed + "; it may demand a certificate, and none is configured" * bare
         if not client.connack.accepted:
             return f"{self._where} refuses us: {client.connack.why}"
         if client.ended:
@@ -298,6 +314,8 @@ class Uplink:
     def _welcome(self, client: BrokerClient, connack: Connack) -> bool:
         """The broker accepted us: subscribe, then present values, then whatever waits. As `_work`."""
         self._connects += 1
+        if self._credentials:
+            self._credentials.accepted()
         self._hurry.clear()
         self._since = self._clock.wall()
         self.last_error = ""

@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def fail(why: object) -> int:
     """Say why it could not run, on stderr, and return 2."""
-    print(f"posdiag: {why}", file=sys.stderr)
+    from drivers.redact import redact_text  # noqa: PLC0415 - most verbs do not fail
+
+    print(f"posdiag: {redact_text(str(why))}", file=sys.stderr)  # which is often kept in a journal
     return EXIT_CANNOT
 
 

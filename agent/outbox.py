@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from agent.cards import clean_json
 from agent.clock import Clock
 from agent.config import StoreConfig
 from agent.rows import CLASSES, ROW_BYTES, Receipts, Row, delete, expire, insert, make_room
@@ -151,7 +152,7 @@ class Outbox:
             "up_ms": self._clock.up_ms(),
             "clock": self._clock.quality(),
         }
-        payload = dumps({**header, **body, "boot": self._boot, "seq": seq})
+        payload = clean_json(dumps({**header, **body, "boot": self._boot, "seq": seq}))
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise ValueError(f"{cls} of {len(payload)} bytes, more than {MAX_PAYLOAD_BYTES}")
         row = Row(self._next_id, cls, self._boot, seq, suffix or cls, payload, self._stamp())

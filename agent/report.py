@@ -19,6 +19,7 @@ from drivers.reading import Reading, known
 _MAX_DATAGRAM = 8192
 _MAX_WORD = 40  # the longest result name of UnifiedPOS has 37 letters
 _MAX_VALUES = 32
+_MAX_DIGITS = 8
 
 
 def parse(line: bytes) -> dict[str, dict[str, Reading]]:
@@ -35,15 +36,19 @@ def parse(line: bytes) -> dict[str, dict[str, Reading]]:
 
 
 def _value(name: object, value: object) -> Reading:
-    if not isinstance(name, str) or not name.isidentifier() or len(name) > _MAX_WORD:
+    if not isinstance(name, str) or not name.isidentifier() or len(name) > _MAX_WORD or _digits(name) > _MAX_DIGITS:
         raise ValueError("a name that is no word")
     if isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 1e12):  # longer could be a card
         return known(value)
     if isinstance(value, str) and len(value) <= _MAX_WORD and value.replace("_", "a").replace("-", "a").isalnum():
-        if sum(c.isdigit() for c in value) > 8:
+        if _digits(value) > _MAX_DIGITS:
             raise ValueError("a word with too many digits")
         return known(value)
     raise ValueError("a value that is neither a number nor a short word")
+
+
+def _digits(word: str) -> int:
+    return sum(letter.isdigit() for letter in word)
 
 
 class ReportListener(threading.Thread):

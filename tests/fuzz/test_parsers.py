@@ -21,7 +21,7 @@ from agent.report import parse
 from drivers.codecs import at_quectel, at_replies, at_simcom, escpos_profiles, escpos_status, evdev, smartpin, szzt
 from drivers.codecs.malformed import Malformed
 from drivers.reading import Reading
-from drivers.recorder import redact
+from drivers.redact import redact
 from firmware_notes import load_golden
 from tests.fuzz.mutator import Mutator
 

@@ -214,6 +214,7 @@ class Place:
 
         The digest may lag by a minute; the audit holds it against the topics.
         """
+        self._alive()
         account = self.bed.account(self.terminal)
         if not account or account["status"] != "online":
             return f"it is {account.get('status', 'unheard')}"

@@ -1,0 +1,1 @@
+"""Figures of the daemon on this machine; `python -m tests.bench` prints them beside their goals."""

@@ -1,0 +1,161 @@
+"""The verbs that people type: check, status, discover, demo; their exit codes, their first lines, their time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mqtt.broker import Rumqttd
+from tests.system.stage import POSDIAG, Agent, Sim, posdiag
+from tests.wait import wait_until
+
+CAN_SELL = "This terminal can take payments."
+UNITS = {"printer", "reader", "modem", "keypad"}
+
+
+@pytest.fixture
+def sim(broker: Rumqttd, folder: Path) -> Iterator[Sim]:
+    with Sim(folder, broker.port) as running:
+        yield running
+
+
+def test_check_without_a_daemon(sim: Sim) -> None:
+    good = posdiag("check", "--config", str(sim.config))
+    assert (good.returncode, good.stderr) == (0, "")
+    assert good.stdout.splitlines()[0] == CAN_SELL
+    assert "SIM-T88" in good.stdout
+
+    sim.set(printer_paper="out", keypad_keys="missing")
+    bad = posdiag("check", "--config", str(sim.config))
+    assert bad.returncode == 1
+    assert "security keys" in bad.stdout.splitlines()[0]
+    for fault in ("keypad/keys_missing", "printer/paper_out"):
+        assert fault in bad.stdout
+
+    report = json.loads(posdiag("check", "--config", str(sim.config), "--json").stdout)
+    assert {fault["fault"] for fault in report["faults"]} == {"printer/paper_out", "keypad/keys_missing"}
+    assert report["verdict"]["can_sell"] == "no"
+
+    one = posdiag("check", "--config", str(sim.config), "--device", "reader", "--json")
+    assert one.returncode == 0
+    assert set(json.loads(one.stdout)["devices"]) == {"reader"}
+
+    none = posdiag("check", "--config", str(sim.config), "--device", "toaster")
+    assert none.returncode == 2
+    assert none.stdout == ""
+    assert none.stderr.count("\n") == 1
+    assert "printer" in none.stderr
+
+
+def test_check_ends_in_time_however_dead_the_lines_are(sim: Sim) -> None:
+    sim.apply({f"{unit}.line": "mute" for unit in UNITS} | {"network.gateway": "down"})
+    for daemon in (False, True):
+        agent = Agent(sim.config) if daemon else None
+        try:
+            if agent is not None:
+                agent.until(lambda status: len(status["faults"]) >= 4, 30)
+            started = time.monotonic()
+            done = posdiag("check", "--config", str(sim.config), "--json")
+            assert time.monotonic() - started < 10
+            assert done.returncode == 1
+            report = json.loads(done.stdout)
+            silent = {f"{unit}/no_reply" for unit in UNITS}
+            assert silent <= {fault["fault"] for fault in report["faults"]}
+            readings = {unit: report["devices"][unit]["readings"] for unit in UNITS}
+            assert readings["printer"]["paper"] == {"error": "no_reply"}
+            assert readings["modem"]["sim"] == {"error": "no_reply"}
+        finally:
+            if agent is not None:
+                agent.__exit__()
+
+
+def test_check_and_status_with_a_daemon(sim: Sim) -> None:
+    never = posdiag("status", "--config", str(sim.config))
+    assert never.returncode == 2
+    assert never.stderr.count("\n") == 1
+    with Agent(sim.config) as agent:
+        agent.until_healthy()
+        assert posdiag("check", "--config", str(sim.config)).stdout.startswith(CAN_SELL)
+        assert posdiag("check", "--config", str(sim.config)).returncode == 0
+        healthy = posdiag("status", "--config", str(sim.config))
+        assert healthy.returncode == 0
+        assert healthy.stdout.splitlines()[0] == CAN_SELL
+        assert "broker   connected" in healthy.stdout
+
+        sim.set(printer_cover="open")
+        agent.until(lambda status: status["faults"])
+        for verb in ("check", "status"):
+            done = posdiag(verb, "--config", str(sim.config))
+            assert done.returncode == 1
+            assert "cover is open" in done.stdout.splitlines()[0]
+            assert "printer/cover_open" in done.stdout
+        assert json.loads(posdiag("status", "--config", str(sim.config), "--json").stdout)["daemon"] == "running"
+        assert sim.get("printer.violations") == 0
+    stopped = posdiag("status", "--config", str(sim.config))
+    assert stopped.returncode == 2
+    assert "not running" in stopped.stderr
+    assert "STALE" in stopped.stdout
+
+
+def test_discover_finds_every_device_and_says_how_sure_it_is(sim: Sim) -> None:
+    ports = [str(sim.folder / unit) for unit in sorted(UNITS)]
+    done = posdiag("discover", *ports, "--json", timeout_s=55)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    rows = found["found"] if isinstance(found, dict) else found
+    assert {row["unit"]: row["family"] for row in rows} == {
+        "printer": "escpos",
+        "reader": "crt571",
+        "modem": "quectel",
+        "keypad": "zt588",
+    }
+    assert all(row["confidence"] and row["reason"] for row in rows)
+    assert sim.get("printer.output_bytes") == 0, "nothing may be printed"
+    nowhere = posdiag("discover", str(sim.folder / "nowhere"))
+    assert nowhere.returncode == 2
+    assert nowhere.stdout + nowhere.stderr
+
+
+def _of(folder: Path) -> list[str]:
+    """Command lines of processes that have to do with a folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line and str(os.getpid()) != entry.parent.name:
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("ending", ["seconds", "sigint"])
+def test_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, ending: str) -> None:
+    out = tmp_path / "demo.out"
+    words = ["demo", "--json", *(["--seconds", "12"] if ending == "seconds" else [])]
+    where = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    folder = tmp_path / "posdiag-demo"
+    with out.open("wb") as file:
+        demo = subprocess.Popen([*POSDIAG, *words], stdout=file, stderr=file, env=where, start_new_session=True)
+    try:
+        wait_until(lambda: '"status": "online"' in out.read_text(), 30)
+        assert posdiag("sim", "set", str(folder), "printer.paper=out").returncode == 0
+        wait_until(lambda: '"printer/paper_out"' in out.read_text(), 10)
+        if ending == "sigint":
+            demo.send_signal(2)
+        assert demo.wait(20) == 0
+    finally:
+        if demo.poll() is None:
+            demo.kill()
+            demo.wait()
+    raised = [json.loads(line) for line in out.read_text().splitlines() if '"printer/paper_out"' in line]
+    assert next(message["state"] for message in raised if "fault" in message) == "raised"
+    assert "Traceback" not in out.read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.out"]
+    wait_until(lambda: not _of(tmp_path), 5)

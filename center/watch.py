@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -100,7 +101,7 @@ def run_watch(args: argparse.Namespace) -> int:
         if printer is None:
             _show_live(args, fleet, changed, ending)
         else:
-            while not ending:
+            while not ending and not printer.gone:
                 changed.wait(_REFRESH_S)
                 changed.clear()
     finally:
@@ -139,7 +140,7 @@ def _client(args: argparse.Namespace, fleet: Fleet, changed: threading.Event, pr
 
     def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         taken = fleet.take(message.topic, bytes(message.payload))
-        if taken is not None and printer is not None:
+        if taken is not None and printer is not None and not printer.gone:
             printer.show(*taken)
         changed.set()
 
@@ -153,9 +154,18 @@ class Lines:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
+        self.gone = False
+        """Whoever read the lines has left."""
 
     def show(self, terminal: str, message: wire.StateMessage | wire.FaultMessage) -> None:
         """Print it at once."""
+        try:
+            self._print(terminal, message)
+        except BrokenPipeError:
+            self.gone = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def _print(self, terminal: str, message: wire.StateMessage | wire.FaultMessage) -> None:
         if self._as_json:
             print(json.dumps({"terminal": terminal, **wire.to_json(message)}, ensure_ascii=False), flush=True)
         elif isinstance(message, wire.FaultMessage):

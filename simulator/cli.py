@@ -1,4 +1,7 @@
-"""The verbs of `posdiag sim`: run, set, get, play, slip. Exit 0 done, 1 an expectation failed, 2 it could not run."""
+"""The verbs of `posdiag sim`: run, set, get, play, slip, fleet.
+
+Exit 0 done, 1 an expectation failed, 2 it could not run.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,16 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     slip.add_argument("--png", type=Path, metavar="FILE", help="as a picture; without it as text")
     slip.add_argument("--columns", type=int, default=48, help="how many characters fit a line of its paper")
     slip.set_defaults(run=_slip)
+
+    fleet = verbs.add_parser("fleet", help="publish as many terminals, each with a connection of its own")
+    fleet.add_argument("--mqtt", metavar="URL", default="mqtt://127.0.0.1:1883")
+    fleet.add_argument("--terminals", type=int, default=100, metavar="N")
+    fleet.add_argument("--estate", default="demo")
+    fleet.add_argument("--faults-per-hour", type=float, default=2.0, metavar="F", help="changes of each terminal")
+    fleet.add_argument("--seconds", type=float, default=0, metavar="S", help="end after so long; 0 for never")
+    fleet.add_argument("--seed", type=int, default=1)
+    fleet.add_argument("--json", action="store_true", help="figures each second as lines of JSON")
+    fleet.set_defaults(run=_fleet)
 
 
 def _unable(text: str) -> int:
@@ -224,3 +237,23 @@ def _show(values: Mapping[str, Any], *, as_json: bool) -> None:
     for name, value in values.items():
         text = " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
         print(f"{name:{width}}  {text}", flush=True)
+
+
+def _fleet(args: argparse.Namespace) -> int:
+    from simulator.fleet import run_fleet  # noqa: PLC0415 - the other verbs do without MQTT
+
+    if not 1 <= args.terminals <= 20_000:
+        return _unable("--terminals is a number from 1 to 20000")
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: ended.append(number))
+    return run_fleet(
+        args.mqtt,
+        args.terminals,
+        estate=args.estate,
+        faults_per_hour=args.faults_per_hour,
+        seconds=args.seconds,
+        seed=args.seed,
+        as_json=args.json,
+        stopping=lambda: bool(ended),
+    )

@@ -186,6 +186,7 @@ _OURS: Final = {
     "CERTIFICATE_EXPIRED": "it has expired",
     "CERTIFICATE_UNKNOWN": "it is not acceptable",
     "UNKNOWN_CA": "it does not know the authority that signed it",
+    "DECRYPT_ERROR": "a signature in it is wrong",
     "ACCESS_DENIED": "it is good, but not for here",
 }
 """The alerts of RFC 8446, 6.2, that are about the certificate which we show."""

@@ -22,6 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.cli import main
+from tests.mqtt.agent import TOPICS, Agent
 from tests.mqtt.broker import MOSQUITTO, free_port
 from tests.wait import wait_until
 
@@ -192,7 +193,7 @@ class Peer:
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("authority") / "pki"
     assert main(["pki", "init", str(folder)]) == 0
-    assert main(["pki", "terminal", str(folder), A, B]) == 0
+    assert main(["pki", "terminal", str(folder), A, B, TOPICS.terminal]) == 0
     return folder
 
 
@@ -331,6 +332,31 @@ def test_the_center_may_do_everything_below_its_prefix(server: Server) -> None:
             assert center.publish(topic, b"order") == 0
         wait_until(lambda: b.topics() == set(told))
         assert center.publish("elsewhere", b"x") == NOT_AUTHORISED
+
+
+def test_the_agent_itself_lacks_nothing(server: Server, tmp_path: Path) -> None:
+    own = server.pki / "terminals"
+    files = {
+        "ca_file": str(server.pki / "ca.pem"),
+        "cert_file": str(own / f"{TOPICS.terminal}.pem"),
+        "key_file": str(own / f"{TOPICS.terminal}.key"),
+    }
+    with Peer(server, "center") as center:
+        center.subscribe("pos/#")
+        with Agent(tmp_path, server.port, scheme="mqtts", **files) as agent:
+            told = {"command", "config", "case", "all/command", "center/c1/state"}
+            wait_until(lambda: agent.uplink.connected)
+            agent.event(1)
+            agent.uplink.publish_retained("fault/printer/paper_out", b"{}", "fault")
+            agent.uplink.publish_retained("config/reported", b"{}", "config/reported")
+            up = {TOPICS.of(suffix) for suffix in ("state", "event", "fault/printer/paper_out", "config/reported")}
+            wait_until(lambda: center.topics() >= up)
+            for suffix in told:
+                center.publish(f"pos/1/demo/{suffix}" if "/" in suffix else TOPICS.of(suffix), b"{}")
+            wait_until(lambda: {message.suffix for message in agent.incoming} == told)
+            assert agent.uplink.status()["refused"] == 0
+            assert agent.uplink.status()["refused_filters"] == []
+        wait_until(lambda: b"test_over" in center.heard[-1][1])
 
 
 @pytest.mark.parametrize(("guessed", "lost"), [(False, 0), (True, 5)], ids=["unguessable", "guessed"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import faults, wire
+from agent.cards import clean_json
 from agent.config import Config
 from agent.inventory import DeviceInfo
 from agent.model import Fault
@@ -66,7 +67,7 @@ class StatusFile:
         self.stale = False
         part = self._path.with_suffix(".part")
         try:
-            part.write_bytes(wire.dumps(content))
+            part.write_bytes(clean_json(wire.dumps(content)))
             part.replace(self._path)
         except OSError:
             part.unlink(missing_ok=True)

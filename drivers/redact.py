@@ -145,12 +145,9 @@ def _text_pass(text: str) -> str:
     text = _REPR.sub(_spelled, text)
     text = _DUMP.sub(_hex, _HEX.sub(_hex, text))
     text = _DOTTED.sub(_run, text)
-    spared = [found.span() for shape in (_UUID, _DECLARED, _LETTERED) for found in shape.finditer(text)]
+    kept = [range(*found.span()) for shape in (_UUID, _DECLARED, _LETTERED) for found in shape.finditer(text)]
     return _RUN.sub(
-        lambda found: (
-            found[0] if any(low <= found.start() and found.end() <= high for low, high in spared) else _run(found)
-        ),
-        text,
+        lambda run: run[0] if any(run.start() in k and run.end() - 1 in k for k in kept) else _run(run), text
     )
 
 

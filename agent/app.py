@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent import wire
+from agent.budget import SPARING, Budget
 from agent.cards import CleanPublisher, clean, clean_identity, clean_json, clean_readings, guard_output
 from agent.clock import Clock
 from agent.commands import Commands, Desk, Refusal
@@ -34,6 +35,7 @@ from agent.health import Processor, health_message, probe_table
 from agent.help_desk import HelpDesk
 from agent.inventory import DeviceInfo
 from agent.model import Fault
+from agent.notify import Notifier
 from agent.outbox import Outbox
 from agent.probes.boots import BootsProbe
 from agent.probes.firmware import FirmwareProbe
@@ -48,6 +50,7 @@ from agent.report import ReportListener
 from agent.rules import Rules
 from agent.sale import SaleLock
 from agent.store import Store, StoreBusy
+from agent.supervise import Supervisor, posts_of
 from agent.telemetry import Telemetry
 from agent.trends import Trends
 from agent.uplink import Incoming, Uplink
@@ -84,6 +87,7 @@ class App:
         self._boots.boot = replace(self._boots.boot, number=_boot_number(self.store, new=self._boots.boot.new))
         self.topics = wire.Topics(config.terminal.estate, config.terminal.id)
         self.outbox = Outbox(self.store, self.clock, self._boots.boot.number, config.store)
+        self.budget = Budget(config.budget.daily_bytes, self.store.get("budget"), self.clock.wall)
         self.uplink = Uplink(
             config.mqtt,
             self.topics,
@@ -92,6 +96,7 @@ class App:
             clock=self.clock,
             on_message=self._incoming,
             state_payload=self._state_payload,
+            budget=self.budget,
         )
         self.sale = SaleLock(self.run_dir / "busy.lock")
         self.workers = [PortWorker(device, self, self.sale.held) for device in config.device]
@@ -124,7 +129,11 @@ class App:
             config_file=config_file,
         )
         self._network = NetworkProbe(
-            config.network, config.paths, certificate_days=config.security.certificate_days, wall=self.clock.wall
+            config.network,
+            config.paths,
+            certificate_days=config.security.certificate_days,
+            wall=self.clock.wall,
+            metered_s=config.ladder_s if config.mqtt.link == "metered" else 0.0,
         )
         self._system = SystemProbe(config.system, config.network, config.paths)
         self._firmware = FirmwareProbe()
@@ -136,7 +145,7 @@ class App:
         if config.power.nut:
             host.append(NutProbe(config.power))
         self.runners = [ProbeRunner("host", host, self.observe), ProbeRunner("network", [self._network], self.observe)]
-        self._commands = Commands(
+        self.commands = Commands(
             Desk(
                 topics=self.topics,
                 protocol5=config.mqtt.protocol == "5",
@@ -146,8 +155,12 @@ class App:
                 actions=self.deeds.actions(),
             )
         )
-        self._report = ReportListener(self.run_dir / "report.sock", self._told)
-        self._control = ControlServer(self.run_dir / "control.sock", self._asked)
+        self.report = ReportListener(self.run_dir / "report.sock", self._told)
+        self.control = ControlServer(self.run_dir / "control.sock", self._asked)
+        self.supervisor = Supervisor(self.sale.held)
+        self.notifier = Notifier()
+        self._look_s = min(_LOOK_S, self.notifier.watchdog_s or _LOOK_S)
+        self._budget_told = False
         self._processor = Processor()
         self._health_due = self.clock.monotonic() + _HEALTH_FIRST_S
         self._look_due = 0.0
@@ -164,13 +177,15 @@ class App:
         self.core.restore(faults)
         self.watchman.restored(faults)
         self._tell_boot()
-        self._report.start()
-        self._control.start()
-        for thread in (*self.workers, *self.runners, self._commands):
+        self.report.start()
+        self.control.start()
+        for thread in (*self.workers, *self.runners, self.commands):
             thread.start()
         self.core.report_config({})
         self.uplink.start()
         self.core.write_status()
+        self.supervisor.posts += posts_of(self)
+        self.notifier.ready()
         log.info(
             "watching %d devices as %s; %s hours of telemetry fit the store",
             len(self.workers),
@@ -204,15 +219,16 @@ class App:
 
     def stop(self, reason: str) -> None:
         """Stop in the opposite order; offline with its reason goes out last. Ends in under two seconds."""
+        self.notifier.stopping()
         self.core.event("agent.stopped", {"reason": reason})
         self.help.stop()
         for worker in self.workers:
             worker.stop()
         for runner in self.runners:
             runner.stop()
-        self._commands.stop()
-        self._control.close()
-        self._report.close()
+        self.commands.stop()
+        self.control.close()
+        self.report.close()
         self.core.write_status()
         self._flush_telemetry()
         self.uplink.stop(reason, _STOP_S)
@@ -224,7 +240,7 @@ class App:
     def _housekeeping(self) -> float:
         now = self.clock.monotonic()
         if now >= self._look_due:
-            self._look_due = now + _LOOK_S
+            self._look_due = now + self._look_s
             self._look()
         if now >= self._health_due:
             self._health_due = now + self.config.telemetry.health_s
@@ -242,10 +258,16 @@ class App:
         step = self.clock.step()
         if step is not None:
             self.core.event("clock.step", step)
-        if not self.uplink.alive and not self._stopping:
-            log.error("the uplink's thread has died; starting it again")
-            self.uplink.start()
         self._tell_broker()
+        self._mind_budget()
+        now = self.clock.monotonic()
+        self.supervisor.overran("commands", self.commands.refused.get("overran", 0), now)
+        self.supervisor.overran("help", self.help.overran, now)
+        self.supervisor.look(now)
+        if self.supervisor.answers(now):
+            self.notifier.alive()
+        link = "connected" if self.uplink.connected else "no broker"
+        self.notifier.status(f"can sell: {self.core.wire_verdict().can_sell}, {len(self.core.faults())} faults, {link}")
         failing = self._failing()
         fill: float = self.outbox.depth()["fill"]
         self.observe(
@@ -287,21 +309,40 @@ class App:
         else:
             broker = unknown(Cause.NOT_ASKED)
         if broker != self._broker:
+            if broker.value == "failed":
+                self._network.walk_soon()
             self._broker = broker
             self.observe("network", {"broker": broker, "broker_why": known(status["last_error"][:120] or "none")})
 
+    def _mind_budget(self) -> None:
+        """Count what crossed the line, and tell when that calls for another step."""
+        self.budget.meter(**self.uplink.traffic(), probes=self._network.spent)
+        change = self.budget.look()
+        if change is None and self._budget_told:
+            return
+        self._budget_told = True
+        batch, values = SPARING[self.budget.step]
+        self.core.spare(batch=batch, values=values)
+        said = self.budget.describe()
+        if change is not None:
+            self.core.event("budget.step", {"before": change[0], **said})
+            self.uplink.kick()
+        why = f"{said['step']}: {said['used']} of {said['daily']} bytes used today"
+        word = "exceeded" if self.budget.exceeded else "ok"
+        self.observe("agent", {"budget": known(word), "budget_why": known(why if self.budget.daily_bytes else "none")})
+
     def _failing(self) -> list[str]:
-        dead = [t.name for t in (*self.workers, *self.runners, self._commands) if t.ident and not t.is_alive()]
-        return dead + [f"{e.probe.name}: {e.error}" for runner in self.runners for e in runner.entries if e.error]
+        failing = self.supervisor.failing(self.clock.monotonic())
+        return failing + [f"{e.probe.name}: {e.error}" for runner in self.runners for e in runner.entries if e.error]
 
     def _publish_health(self) -> None:
-        link = self.uplink.status()
+        self.budget.meter(**self.uplink.traffic(), probes=self._network.spent)
         payload = health_message(
             self.core.header(),
             cpu_percent=self._processor.percent(),
             depth=self.outbox.depth(),
-            traffic={"sent": link["bytes_sent"], "received": link["bytes_received"]},
-            refused={**self._commands.refused, "report": self._report.refused},
+            traffic=self.budget.today(),
+            refused={**self.commands.refused, "report": self.report.refused},
             probes=probe_table(self.workers, self.runners, self.clock.wall()),
             problems=self._problems(),
         )
@@ -313,7 +354,7 @@ class App:
             self.outbox.put("telemetry", batch)
 
     def _remember(self, *, clean: bool = False, at_once: bool = False) -> None:
-        kept = {"boots": json.dumps(self._boots.remember(clean=clean))}
+        kept = {"boots": json.dumps(self._boots.remember(clean=clean)), "budget": self.budget.state()}
         if clean:
             kept["trends"] = json.dumps(self.trends.state())
         if self._baselines != self._baselines_kept:
@@ -391,9 +432,9 @@ class App:
     def _incoming(self, message: Incoming) -> None:
         if message.suffix in {"command", "all/command"}:
             if self.config.mqtt.commands:
-                self._commands.incoming(message)
+                self.commands.incoming(message)
             else:
-                self._commands.refused["off"] = self._commands.refused.get("off", 0) + 1
+                self.commands.refused["off"] = self.commands.refused.get("off", 0) + 1
         elif message.suffix == "case":
             payload = clean_json(message.payload)
             self.deeds.take_case(payload)

@@ -72,6 +72,8 @@ class Commands(threading.Thread):
         self._stopping = threading.Event()
         self.refused: dict[str, int] = {}
         """Reason to count, for `health`."""
+        self.busy_since = float("inf")
+        """Monotonic time since when a command has been looked at; infinity while none is."""
 
     def incoming(self, message: Incoming) -> None:
         """Take one in; called from the MQTT thread, so it only enqueues. A flood is counted and dropped."""
@@ -90,6 +92,7 @@ class Commands(threading.Thread):
             message = self._queue.get()
             if message is None:
                 continue
+            self.busy_since = time.monotonic()
             try:
                 command = self._accept(message)
             except Refusal as refusal:
@@ -98,6 +101,14 @@ class Commands(threading.Thread):
                     self._desk.put_result(refusal.id, {"id": refusal.id, "state": "rejected", "error": str(refusal)})
             else:
                 self._execute(command)
+            self.busy_since = float("inf")
+
+    def successor(self) -> Commands:
+        """Another one, not started, with the counts of this; for when this has ended or hangs."""
+        self.stop()
+        other = Commands(self._desk)
+        other.refused = self.refused
+        return other
 
     def _count(self, reason: str) -> None:
         self.refused[reason] = self.refused.get(reason, 0) + 1
@@ -183,6 +194,8 @@ def validate(payload: bytes) -> wire.CommandBody:
             check=True,
         )
         answer = json.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise Refusal("overran", "the command could not be validated in time") from error
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise Refusal("unvalidated", "the command could not be validated") from error
     if "error" in answer:

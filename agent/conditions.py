@@ -345,7 +345,7 @@ def agent() -> Iterable[Condition]:
 
 def conditions(config: Config, units: dict[str, str]) -> tuple[Condition, ...]:
     """All conditions of one terminal. `units` maps the name of each device to its fault unit."""
-    net_s = max(60.0, 3 * config.network.poll_s)
+    net_s = max(60.0, 3 * config.ladder_s)
     return (
         *(c for device in config.device for c in device_conditions(units[device.name], device)),
         *(c.stale_after(max(60.0, 3 * config.power.poll_s)) for c in power(config.power)),

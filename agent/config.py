@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from agent.limits import Length, Range
 from agent.wire import Segment
@@ -82,6 +82,7 @@ class NetworkConfig:
     """An http:// address that answers 204 where no captive portal stands in the way."""
     ntp: str = ""
     poll_s: Seconds = 30.0
+    """Between two walks of the ladder while it holds; on a metered link two hours at least, see `Config.ladder_s`."""
     slow_ms: Seconds = 1500.0
     lossy_percent: Annotated[float, Range(gt=0, le=100)] = 20.0
 
@@ -123,16 +124,40 @@ class StoreConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryConfig:
-    """How often samples leave, and how often an unchanged value is repeated so that silence is not mistaken."""
+    """How often samples leave, and how often an unchanged value is repeated so that silence is not mistaken.
 
-    batch_s: Seconds = 60.0
-    heartbeat_s: Seconds = 900.0
-    health_s: Seconds = 3600.0
+    0 stands for what suits `mqtt.link`, see `BY_LINK`.
+    """
+
+    batch_s: Annotated[float, Range(ge=0)] = 0.0
+    heartbeat_s: Annotated[float, Range(ge=0)] = 0.0
+    health_s: Annotated[float, Range(ge=0)] = 0.0
+    number_s: Annotated[float, Range(ge=0)] = 0.0
+    """A number that moves is told once in so long at most; words and failures are told at each change."""
+
+    def on(self, link: str) -> TelemetryConfig:
+        """The same with every 0 replaced."""
+        usual = BY_LINK[link]
+        return TelemetryConfig(
+            batch_s=self.batch_s or usual.batch_s,
+            heartbeat_s=self.heartbeat_s or usual.heartbeat_s,
+            health_s=self.health_s or usual.health_s,
+            number_s=self.number_s or usual.number_s,
+        )
+
+
+_METERED_LADDER_S: Final = 7200.0
+BY_LINK: Final = {
+    "wired": TelemetryConfig(batch_s=60, heartbeat_s=900, health_s=3600),
+    # A batch costs 250 bytes before it says anything, a ping 200: numbers once in 59 minutes, so that no ping is due
+    # when their batch leaves, and three in between.
+    "metered": TelemetryConfig(batch_s=840, heartbeat_s=21_600, health_s=86_400, number_s=3540),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetConfig:
-    """Bytes a day on a metered link; 0 for no limit."""
+    """Bytes a UTC day on a metered link, of which 64 KiB (at most half) are kept for faults; 0 for no limit."""
 
     daily_bytes: Annotated[int, Range(ge=0)] = 0
 
@@ -197,3 +222,15 @@ class Config:
     security: SecurityConfig = field(default_factory=SecurityConfig)
     support: SupportConfig = field(default_factory=SupportConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "telemetry", self.telemetry.on(self.mqtt.link))
+
+    @property
+    def ladder_s(self) -> float:
+        """Seconds between two walks of the network ladder while it holds.
+
+        A walk costs 700 bytes, a handshake 5 KiB: each half minute that is 6 MB a day, which nobody pays for. The
+        broker's connection stands on the same rungs, and its loss has the ladder walked at once.
+        """
+        return max(self.network.poll_s, _METERED_LADDER_S) if self.mqtt.link == "metered" else self.network.poll_s

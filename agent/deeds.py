@@ -40,6 +40,10 @@ class Deeds:
         self._workers = {worker.device.name: worker for worker in workers}
         self._config = config
 
+    def replaced(self, worker: PortWorker) -> None:
+        """Another worker has a device now."""
+        self._workers[worker.device.name] = worker
+
     def actions(self) -> dict[str, Action]:
         """By command name."""
         return {

@@ -44,6 +44,8 @@ class HelpDesk:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self.overran = 0
+        """Children that had to be ended because they took too long."""
         self._code = ""
         self._code_of: tuple[str, ...] = ()
         key = _public_key(Path(config.paths.state_dir))
@@ -134,7 +136,11 @@ class HelpDesk:
 
     def make(self, status: Mapping[str, Any], columns: int) -> dict[str, Any]:
         """What the child makes of a status, see `agent.actions.slip`. Raises HelpError."""
-        return run_child({"status": status, "state_dir": self._config.paths.state_dir, "columns": columns})
+        try:
+            return run_child({"status": status, "state_dir": self._config.paths.state_dir, "columns": columns})
+        except HelpOverran:
+            self.overran += 1
+            raise
 
     def fresh(self) -> dict[str, Any]:
         """A status of now with its code, for those who ask. Raises HelpError."""
@@ -152,6 +158,10 @@ class HelpError(RuntimeError):
     """The code or slip could not be made; one line for people."""
 
 
+class HelpOverran(HelpError):
+    """The child that makes it had to be ended."""
+
+
 def run_child(request: Mapping[str, Any]) -> dict[str, Any]:
     """Have `agent.actions.slip` make it. Raises HelpError."""
     try:
@@ -163,6 +173,8 @@ def run_child(request: Mapping[str, Any]) -> dict[str, Any]:
             check=True,
         )
         answer: dict[str, Any] = json.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise HelpOverran("the help code could not be made in time") from error
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise HelpError("the help code could not be made") from error
     return answer

@@ -11,8 +11,8 @@ import select
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
@@ -25,13 +25,18 @@ from agent.wire import CONTENT_JSON, DELIVERY, MAX_PACKET_BYTES
 
 _CREDENTIALS: Final = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})  # client id, user, not authorised, banned, method
 _REFUSED: Final = 0x80
+_KEEP_ALIVE: Final = 0x8D  # paho's word for its own verdict: a ping without an answer
 
 
 @dataclass(frozen=True, slots=True)
 class Connack:
-    """The broker's answer to CONNECT. `why` is its reason in words; limits are its own, 0 for none."""
+    """The broker's answer to CONNECT. `why` is its reason in words; limits are its own, 0 for none.
+
+    `remembers` is whether it still has the session, and with it what it has acknowledged.
+    """
 
     accepted: bool
+    remembers: bool
     credentials: bool
     why: str
     receive_maximum: int
@@ -53,6 +58,8 @@ class Received:
 class BrokerClient:
     """One connection. `connack`, `inbox`, `acks`, `refused_filters` and `ended` fill while `step` runs.
 
+    `silent` is whether it ended by a ping that nobody answered, `woken` whether the latest step ended by `wake_fd`.
+
     `will` is asked for the will's payload once TCP and TLS stand, right before CONNECT is written.
     """
 
@@ -72,6 +79,8 @@ class BrokerClient:
         self.acks: deque[tuple[int, int]] = deque()
         self.refused_filters: list[str] = []
         self.ended = ""
+        self.silent = False
+        self.woken = False
         self._v5 = config.protocol == "5"
         self._timing = timing
         self._traffic = traffic
@@ -115,9 +124,14 @@ class BrokerClient:
         try:
             self._client.connect(host, port, self._timing.keep_alive_s, **options)
         except (OSError, ValueError):
+            self._traffic.failed(self._context.begun if self._context is not None else None)
             if self._context is not None:
                 self._context.give_up()
             raise
+
+    def ping_every(self, seconds: float) -> None:
+        """Ping after so long without traffic, which is less than what CONNECT announced, from now on."""
+        self._client._keepalive = ceil(seconds)  # noqa: SLF001 - paho's own setter is for a closed connection
 
     @property
     def is_open(self) -> bool:
@@ -139,7 +153,8 @@ class BrokerClient:
         self._poll.register(wake_fd, select.POLLIN)
         self._poll.register(sock.fileno(), select.POLLIN | (select.POLLOUT if writing else 0))
         ready = dict(self._poll.poll(0 if pending else ceil(timeout_s * 1000)))
-        if wake_fd in ready:
+        self.woken = wake_fd in ready
+        if self.woken:
             os.eventfd_read(wake_fd)
         if pending or sock.fileno() in ready:
             self._client.loop_read()
@@ -164,6 +179,21 @@ class BrokerClient:
             )
         info = self._client.publish(topic, message.payload, message.qos, message.retain, properties)
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+
+    @contextmanager
+    def one_segment(self) -> Iterator[None]:
+        """What is published inside leaves together when it ends: each segment of its own costs its headers."""
+        sock: Any = self._client.socket()
+        self._cork(sock, held=True)
+        try:
+            yield
+        finally:
+            self._cork(sock, held=False)
+
+    @staticmethod
+    def _cork(sock: Any, *, held: bool) -> None:
+        with suppress(OSError, AttributeError):  # closed, or lost meanwhile
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, held)
 
     def disconnect(self) -> None:
         """Write DISCONNECT, which takes back the will, and close."""
@@ -208,11 +238,10 @@ class BrokerClient:
         if self._context is not None:
             self._context.remember(sock)
 
-    def _on_connect(
-        self, _client: paho.Client, _userdata: object, _flags: object, reason: Any, properties: Any
-    ) -> None:
+    def _on_connect(self, _client: paho.Client, _userdata: object, flags: Any, reason: Any, properties: Any) -> None:
         self.connack = Connack(
             accepted=reason.value < _REFUSED,
+            remembers=bool(flags.session_present),
             credentials=reason.value in _CREDENTIALS,
             why=str(reason).lower(),
             receive_maximum=getattr(properties, "ReceiveMaximum", WINDOW),
@@ -224,6 +253,8 @@ class BrokerClient:
     ) -> None:
         if flags.is_disconnect_packet_from_server:
             self.ended = str(reason).lower()
+        else:
+            self.silent = reason.value == _KEEP_ALIVE
 
     def _on_subscribe(
         self, _client: paho.Client, _userdata: object, _mid: int, reasons: list[Any], _properties: object
@@ -259,3 +290,14 @@ def _properties(packet_type: int, **values: object) -> Properties:
         if value is not None:
             setattr(properties, name, value)
     return properties
+
+
+def packet_bytes(topic: str, payload: bytes, *texts: object) -> int:
+    """How long a PUBLISH is that carries these texts and numbers as properties; empty ones and None are left out."""
+    rest = 2 + len(topic.encode()) + 2 + 1 + len(payload)
+    for value in texts:
+        if isinstance(value, str | bytes):
+            rest += 3 + len(value) if value else 0
+        elif value is not None:
+            rest += 5
+    return 1 + (1 if rest < 128 else 2 if rest < 16_384 else 3) + rest

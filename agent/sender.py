@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from agent.clock import Clock
 from agent.outbox import Drain, Outbox
@@ -44,6 +44,7 @@ class _Value:
     payload: bytes
     kind: str
     since: float
+    delivered: bool = False
 
 
 class Retained:
@@ -67,6 +68,13 @@ class Retained:
         """Give one value, or all, to the broker (again)."""
         with self._lock:
             self._dirty.update(dict.fromkeys(self._values if suffix is None else [suffix]))
+
+    def mark_unheard(self) -> None:
+        """Give to the broker what it has not acknowledged as it is, and the digest, by which the center checks it."""
+        with self._lock:
+            self._dirty.update({suffix: None for suffix, value in self._values.items() if not value.delivered})
+            if "faults" in self._values:
+                self._dirty["faults"] = None
 
     def take(self, limit: int) -> list[Message]:
         """Values to send now. What has outlived its expiry is forgotten instead."""
@@ -97,8 +105,29 @@ class Retained:
         """The broker has it; what was to be cleared is gone then."""
         with self._lock:
             value = self._values.get(message.suffix)
-            if value is not None and not value.payload and not message.payload:
+            if value is None or value.payload is not message.payload:
+                return
+            value.delivered = True
+            if not value.payload:
                 del self._values[message.suffix]
+
+
+class Toll(Protocol):
+    """Who says what may leave on a line that is paid for. `eased` grows when what was held back may go."""
+
+    eased: int
+
+    def allows(self, suffix: str, payload: bytes) -> bool:
+        """Whether a message on a topic with this ending may leave now."""
+
+
+class Free:
+    """Everything may leave."""
+
+    eased = 0
+
+    def allows(self, _suffix: str, _payload: bytes) -> bool:
+        return True
 
 
 @dataclass(slots=True)
@@ -112,7 +141,7 @@ class Sender:
     """One connection's sending side. Used by one thread.
 
     `publish` sends a message and returns its packet id, or None when the connection is gone. `may_deflate` is whether
-    the receiver will learn the content type (MQTT 5).
+    the receiver will learn the content type (MQTT 5). What `toll` does not allow waits until it has eased.
     """
 
     def __init__(
@@ -126,6 +155,7 @@ class Sender:
         max_bytes: int = 0,
         drain_per_s: float,
         may_deflate: bool,
+        toll: Toll | None = None,
     ) -> None:
         self.refused = 0
         self._outbox = outbox
@@ -136,10 +166,12 @@ class Sender:
         self._max_bytes = max_bytes
         self._gap_s = 1 / drain_per_s
         self._may_deflate = may_deflate
+        self._toll = toll or Free()
+        self._eased = self._toll.eased
         self._drain = Drain(outbox)
         self._drain_at = clock.monotonic()
         self._retry_at: float | None = None
-        self._refused_values: set[str] = set()
+        self._held_values: set[str] = set()
         self._flying: dict[int, _Flying] = {}
         self._acked: list[int] = []
         self._settle_at = 0.0
@@ -157,36 +189,42 @@ class Sender:
     def pump(self) -> None:
         """Send what may go out now. Cheap when there is nothing."""
         now = self._clock.monotonic()
-        if self._retry_at is not None and now >= self._retry_at:
+        if self._toll.eased != self._eased or (self._retry_at is not None and now >= self._retry_at):
+            self._eased = self._toll.eased
             self._retry_at = None
             self._drain = Drain(self._outbox)
-            while self._refused_values:
-                self._retained.mark(self._refused_values.pop())
+            while self._held_values:
+                self._retained.mark(self._held_values.pop())
         for row in self._drain.live(self._free()) if self._free() else ():
             self._send_row(row, now)
         for message in self._retained.take(self._free()):
-            self._send(message, None, now)
+            if self._toll.allows(message.suffix, message.payload):
+                self._send(message, None, now)
+            else:
+                self._held_values.add(message.suffix)
         self._drain_at = max(self._drain_at, now - BURST_S)
         while not self._drain.done and now >= self._drain_at and self._free() > min(LIVE_ROOM, self._window - 1):
-            for row in self._drain.backlog(1):
-                self._send_row(row, now)
-            self._drain_at += self._gap_s
+            sent = [self._send_row(row, now) for row in self._drain.backlog(1)]
+            self._drain_at += self._gap_s if any(sent) else self._gap_s / 50
         self._settle(now)
 
     def _free(self) -> int:
         return max(0, self._window - len(self._flying))
 
-    def _send_row(self, row: Row, now: float) -> None:
+    def _send_row(self, row: Row, now: float) -> bool:
         if any(flying.row is not None and flying.row.id == row.id for flying in self._flying.values()):
-            return
+            return False
+        if not self._toll.allows(row.suffix, row.payload):
+            return False
         delivery = DELIVERY[row.cls]
         payload, content_type = row.body(late=self._drain.is_late(row)), CONTENT_JSON
         if row.cls == "telemetry" and self._may_deflate:
             payload, content_type = deflate(payload)
         if self._max_bytes and len(payload) + 256 > self._max_bytes:
             self._outbox.drop(row, "too_large")
-            return
+            return False
         self._send(Message(row.suffix, payload, delivery.qos, False, delivery.expiry_s, content_type), row, now)
+        return True
 
     def send(self, message: Message) -> None:
         """Send one more message now."""
@@ -211,7 +249,7 @@ class Sender:
         if reason_code >= REFUSED:
             self.refused += 1
             if flying.row is None:
-                self._refused_values.add(flying.message.suffix)
+                self._held_values.add(flying.message.suffix)
             elif reason_code in NEVER:
                 self._outbox.drop(flying.row, "refused")
             self._retry_at = self._retry_at or now + RETRY_S

@@ -35,6 +35,10 @@ class Timing:
     """A PUBLISH without PUBACK for so long means that the connection is dead whatever TCP believes."""
     stable_s: float = 300.0
     """Only a connection that lived so long makes the next reconnect quick again."""
+    least_alive_s: int = 0
+    """The shortest time between pings; `keep_alive_s` is the longest. 0 for always the longest."""
+    gather_s: float = 0.0
+    """What comes within so short a time leaves in one segment: each of its own costs 100 bytes of headers."""
 
 
 TIMINGS: Final[dict[str, Timing]] = {
@@ -50,7 +54,9 @@ TIMINGS: Final[dict[str, Timing]] = {
         ack_s=30,
     ),
     "metered": Timing(
-        keep_alive_s=600,  # a ping costs as much as a batch of telemetry, and operators keep idle flows 15 minutes
+        keep_alive_s=900,  # the contract's most: a ping and its answer are 200 bytes on the line
+        least_alive_s=300,
+        gather_s=0.15,
         session_expiry_s=86_400,
         will_delay_s=120,
         floor_s=5,
@@ -138,6 +144,11 @@ class ResumingContext(ssl.SSLContext):
         self._begun = super().wrap_socket(sock, *args, **kwargs)
         return self._begun
 
+    @property
+    def begun(self) -> ssl.SSLSocket | None:
+        """The socket whose handshake is going on, or failed."""
+        return self._begun
+
     def give_up(self) -> None:
         """Close the socket whose handshake failed; paho leaves that to the garbage collector."""
         if self._begun is not None:
@@ -213,14 +224,63 @@ def explain(error: BaseException, host: str, port: int) -> str:
     return f"{where}: {type(error).__name__}: {error}"
 
 
-class Traffic:
-    """Bytes to and from the broker as the kernel counted them: TLS and retransmissions in, IP and TCP headers out."""
+class KeepAlive:
+    """How long the line may be idle: longer while that works, shorter after a silent loss. Times in seconds.
 
-    _RECEIVED: Final = 128  # offsets in struct tcp_info of linux/tcp.h: tcpi_bytes_received, tcpi_bytes_sent
+    Routers and operators forget idle flows, without a word, after times that nobody tells.
+    """
+
+    _GROW_S: Final = 60.0
+    _SHRINK: Final = 0.75
+    _AGAIN_S: Final = 86_400.0  # what did not work yesterday may work today: a terminal moves between cells
+
+    def __init__(self, timing: Timing, kept: str = "") -> None:
+        """`kept` is `str()` of an earlier one."""
+        self._least = float(timing.least_alive_s or timing.keep_alive_s)
+        self._most = float(timing.keep_alive_s)
+        self._ceiling, self._ceiling_until = self._most, 0.0
+        middle = min(self._most, 2 * self._least)
+        try:
+            self.now_s = min(self._most, max(self._least, float(kept or middle)))
+        except ValueError:
+            self.now_s = middle
+        self._worked_since = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.now_s:.0f}"
+
+    def began(self, now: float) -> None:
+        """A connection was accepted."""
+        self._worked_since = now
+
+    def works(self, now: float) -> None:
+        """The connection still stands: after two idle times of it the next may be longer."""
+        if now - self._worked_since >= 2 * self.now_s:
+            self._worked_since = now
+            if now >= self._ceiling_until:
+                self._ceiling = self._most
+            self.now_s = min(self._ceiling, self.now_s + self._GROW_S)
+
+    def lost(self, now: float) -> None:
+        """A connection was dead and nobody had said so."""
+        self.now_s = self._ceiling = max(self._least, self.now_s * self._SHRINK)
+        self._ceiling_until = now + self._AGAIN_S
+
+
+class Traffic:
+    """Bytes to and from the broker as the kernel counted them: TLS and retransmissions in, IP and TCP headers apart."""
+
+    # Offsets in struct tcp_info of linux/tcp.h: tcpi_options, _bytes_received, _segs_out and _segs_in, _bytes_sent
+    _OPTIONS: Final = 5
+    _RECEIVED: Final = 128
+    _SEGMENTS: Final = 136
     _SENT: Final = 200
+    _STAMPED: Final = 1  # TCPI_OPT_TIMESTAMPS
+    _END: Final = 4  # segments of a farewell, two FIN and their acknowledgements, that nobody can count afterwards
+    _DIALLED: Final = 3 * 60  # a SYN that is answered by nobody or refused, and its repetitions
 
     def __init__(self) -> None:
-        self._past = (0, 0)
+        self._past = (0, 0, 0)
         self._socket: Any = None
 
     def follow(self, sock: Any) -> None:
@@ -229,17 +289,47 @@ class Traffic:
 
     def close(self) -> None:
         """The connection is about to close; keep its sums."""
-        self._past = self.totals()
+        sent, received, headers = self._sums()
+        self._past = sent, received, headers + self._END * self._header(self._info())
         self._socket = None
+
+    def failed(self, sock: Any) -> None:
+        """An attempt failed, in the handshake of this socket or, with None, before."""
+        if sock is None:
+            sent, received, headers = self._past
+            self._past = sent, received, headers + self._DIALLED
+        else:
+            self.follow(sock)
+            self.close()
 
     def totals(self) -> tuple[int, int]:
         """Bytes sent and received by all connections so far."""
-        sent, received = self._past
+        return self._sums()[:2]
+
+    def headers(self) -> int:
+        """Bytes of TCP's and IP's headers so far, both ways: segments that the kernel counted, times their header."""
+        return self._sums()[2]
+
+    def _info(self) -> bytes:
         try:
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-            return (
-                sent + struct.unpack_from("Q", info, self._SENT)[0],
-                received + struct.unpack_from("Q", info, self._RECEIVED)[0],
-            )
-        except (AttributeError, OSError, struct.error):  # no connection, or a kernel before 4.19
-            return sent, received
+            info: bytes = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        except (AttributeError, OSError):  # no connection
+            return b""
+        return info if len(info) >= self._SENT + 8 else b""  # shorter on a kernel before 4.19
+
+    def _header(self, info: bytes) -> int:
+        if not info:
+            return 0
+        stamps = 12 if info[self._OPTIONS] & self._STAMPED else 0
+        return (40 if self._socket.family == socket.AF_INET6 else 20) + 20 + stamps
+
+    def _sums(self) -> tuple[int, int, int]:
+        sent, received, headers = self._past
+        info = self._info()
+        if not info:
+            return self._past
+        return (
+            sent + int(struct.unpack_from("Q", info, self._SENT)[0]),
+            received + int(struct.unpack_from("Q", info, self._RECEIVED)[0]),
+            headers + sum(struct.unpack_from("II", info, self._SEGMENTS)) * self._header(info),
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agent.config import TelemetryConfig
@@ -49,7 +49,7 @@ class Telemetry:
     """Collects what changed. Not thread-safe. `units` maps metric (`device.reading`) to unit, as in the inventory."""
 
     def __init__(self, config: TelemetryConfig, units: Mapping[str, str] | None = None) -> None:
-        self._config = config
+        self._config = self._pace = config
         self._units: dict[str, str] = dict(units or {})
         self._sent: dict[str, dict[str, tuple[Value | str, bool, float]]] = {}
         self._samples: list[tuple[int, dict[str, JsonValue]]] = []
@@ -68,8 +68,8 @@ class Telemetry:
             last = sent.get(name)
             if (
                 last is not None
-                and now - last[2] < self._config.heartbeat_s
-                and self._same(device, name, reading, last)
+                and now - last[2] < self._pace.heartbeat_s
+                and (self._same(device, name, reading, last) or self._too_soon(reading, last, now))
             ):
                 continue
             failed = reading.value is None
@@ -92,6 +92,27 @@ class Telemetry:
         band = DEAD_BANDS.get(self._units.get(f"{device}.{name}", ""))
         return band is not None and band.holds(told, value)
 
+    def _too_soon(self, reading: Reading, last: tuple[Value | str, bool, float], now: float) -> bool:
+        """A number told in the present stretch of `number_s`; all have the same stretches, hence one batch."""
+        told, failed, at = last
+        words = str | bool | None
+        stretch_s = self._pace.number_s
+        return (
+            stretch_s > 0
+            and now // stretch_s == at // stretch_s
+            and not (failed or isinstance(reading.value, words) or isinstance(told, words))
+        )
+
+    def spare(self, *, batch: float = 1.0, values: float = 1.0) -> None:
+        """Batches `batch` times, repetitions and numbers `values` times more seldom than configured."""
+        usual = self._config
+        self._pace = replace(
+            usual,
+            batch_s=usual.batch_s * batch,
+            heartbeat_s=usual.heartbeat_s * values,
+            number_s=max(usual.number_s, usual.batch_s) * values if values > 1 else usual.number_s,
+        )
+
     def _add(self, changed: dict[str, JsonValue], now: float) -> None:
         if not self._samples:
             self._began = now
@@ -102,7 +123,7 @@ class Telemetry:
         """When the batch should leave (monotonic s); None while there is nothing to say."""
         if not self._samples:
             return None
-        return self._began if self._bytes >= BATCH_BYTES else self._began + self._config.batch_s
+        return self._began if self._bytes >= BATCH_BYTES else self._began + self._pace.batch_s
 
     def take(self, now: float, wall: float, up_ms: int) -> dict[str, Any] | None:
         """The batch as a body for `Outbox.put("telemetry", …)`, or None. `now`, `wall` and `up_ms` are one moment."""

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent import session
+from agent.budget import Budget
 from agent.clock import Clock
 from agent.config import MqttConfig
 from agent.credentials import Credentials
-from agent.mqtt import BrokerClient, Connack, Received
+from agent.mqtt import BrokerClient, Connack, Received, packet_bytes
 from agent.outbox import Outbox
 from agent.sender import Message, Retained, Sender
 from agent.store import Store
@@ -25,6 +26,7 @@ log = logging.getLogger("posdiag.uplink")
 
 TICK_S: Final = 5.0  # at least so often the keep-alive, the store and the stop order are looked after
 LIVE_QUEUE: Final = 32  # samples of a live session; older ones are worth nothing
+_KEPT: Final = "keep_alive_s"
 
 StatePayload = Callable[[int, str, str], bytes]
 
@@ -62,8 +64,11 @@ class Uplink:
         on_message: Callable[[Incoming], None],
         state_payload: StatePayload,
         timing: session.Timing | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.last_error = ""
+        self.turned_at = clock.monotonic()
+        """When the thread last went round; it never rests long, but may be looking up a name."""
         self._config = config
         self._topics = topics
         self._store = store
@@ -77,6 +82,8 @@ class Uplink:
         self._where = f"{self._host}:{self._port}"
         self._credentials = Credentials(config, clock.monotonic) if self._tls else None
         self._traffic = session.Traffic()
+        self._budget = budget or Budget(0, "", clock.wall)
+        self._keep_alive = session.KeepAlive(self._timing, store.get(_KEPT))
         self._retained = Retained(clock)
         self._live: deque[bytes] = deque(maxlen=LIVE_QUEUE)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -165,10 +172,19 @@ class Uplink:
         """Whether the broker has accepted us and the connection still stands, as far as is known."""
         return self._sender is not None
 
+    def is_alive(self) -> bool:
+        """As `alive`, for those who know it of threads."""
+        return self.alive
+
     @property
     def alive(self) -> bool:
         """Whether the thread runs; `start` begins a new one."""
         return self._thread is not None and self._thread.is_alive()
+
+    def traffic(self) -> dict[str, int]:
+        """Sums since the start as `Budget.meter` takes them."""
+        sent, received = self._traffic.totals()
+        return {"sent": sent, "received": received, "headers": self._traffic.headers()}
 
     def status(self) -> dict[str, Any]:
         """What people and the health message want to know. Bytes are since the start, TLS included."""
@@ -207,6 +223,7 @@ class Uplink:
     def _pause(self, seconds: float) -> None:
         self._retry_at = self._clock.monotonic() + seconds
         while (left := self._retry_at - self._clock.monotonic()) > 0:
+            self.turned_at = self._clock.monotonic()
             if self._hurry.wait(min(left, TICK_S)):
                 break
             self._outbox.tick()
@@ -258,7 +275,10 @@ class Uplink:
             client.step(self._idle_s(), self._wake_fd)
             while client.inbox:
                 self._hand_on(client.inbox.popleft())
+            self.turned_at = self._clock.monotonic()
             if self._sender is not None:
+                if client.woken and self._timing.gather_s:
+                    self._stopping.wait(self._timing.gather_s)
                 going = self._work(client, self._sender)
             elif client.connack is None:
                 going = not self._stopping.is_set() and self._clock.monotonic() <= connack_by
@@ -271,6 +291,9 @@ class Uplink:
             self._failed(self._why_ended(client))
             if self._sender is None:
                 self._doubt_certificate(client.alert, self.last_error)
+            if client.silent or (self._sender is not None and client.is_open):
+                self._keep_alive.lost(self._clock.monotonic())
+                self._store.keep("kv", {_KEPT: str(self._keep_alive)}, now=False)
         return client.connack is not None and client.connack.credentials
 
     def _renews(self) -> bool:
@@ -306,7 +329,7 @@ class Uplink:
 
     def _idle_s(self) -> float:
         """How long nothing needs doing unless the socket or another thread says otherwise."""
-        idle_s = min(TICK_S, self._timing.keep_alive_s / 4, self._timing.connect_s, self._timing.ack_s / 4)
+        idle_s = min(TICK_S, self._keep_alive.now_s / 4, self._timing.connect_s, self._timing.ack_s / 4)
         if self._sender is not None:
             idle_s = min(idle_s, max(0.0, self._sender.due_at() - self._clock.monotonic()))
         return idle_s
@@ -321,19 +344,30 @@ class Uplink:
         self.last_error = ""
         log.info("connected to %s as %s, connection %d", self._where, self._topics.terminal, self._conn)
         client.subscribe(self._topics.subscriptions())
-        self._retained.mark()
+        self._keep_alive.began(self._clock.monotonic())
+        if connack.remembers and self._timing.gather_s:
+            self._retained.mark_unheard()  # on a line that is paid for the rest is more than a day's telemetry
+        else:
+            self._retained.mark()
         self._state_due = True
         self._sender = Sender(
             self._outbox,
             self._retained,
             self._clock,
-            lambda message: client.publish(self._topics.of(message.suffix), message),
+            lambda message: self._publish(client, message),
             window=connack.receive_maximum,
             max_bytes=connack.max_packet_bytes,
             drain_per_s=self._timing.drain_per_s,
             may_deflate=self._config.protocol == "5",
+            toll=self._budget,
         )
         return self._work(client, self._sender)
+
+    def _publish(self, client: BrokerClient, message: Message) -> int | None:
+        topic = self._topics.of(message.suffix)
+        properties = (message.content_type, message.expiry_s) if self._config.protocol == "5" else ()
+        self._budget.paid(message.suffix, packet_bytes(topic, message.payload, *properties))
+        return client.publish(topic, message)
 
     def _work(self, client: BrokerClient, sender: Sender) -> bool:
         """Note what was acknowledged and send what may go out. False when the connection is to be given up."""
@@ -343,8 +377,15 @@ class Uplink:
             self._retained.set("state", self._state_payload(self._conn, "online", ""), "state")
         while self._live:
             sample = Message("live", self._live.popleft(), 0, False, DELIVERY["live"].expiry_s)
-            client.publish(self._topics.of("live"), sample)
-        sender.pump()
+            if self._budget.allows("live", sample.payload):
+                self._publish(client, sample)
+        if self._timing.gather_s:
+            with client.one_segment():
+                sender.pump()
+            self._keep_alive.works(self._clock.monotonic())
+            client.ping_every(self._keep_alive.now_s)
+        else:
+            sender.pump()
         self._outbox.tick()
         if client.refused_filters != self._refused_filters:
             self._refused_filters = client.refused_filters
@@ -378,6 +419,11 @@ class Uplink:
         if received.topic is None:
             log.warning("a message on a topic that is not UTF-8 was dropped")
             return
+        self._budget.received(
+            packet_bytes(
+                received.topic, received.payload, received.response_topic, received.correlation, received.expiry_s
+            )
+        )
         estate = f"{PREFIX}/{self._topics.estate}/"
         suffix = received.topic.removeprefix(self._topics.base + "/").removeprefix(estate)
         incoming = Incoming(

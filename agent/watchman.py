@@ -67,6 +67,10 @@ class Watchman:
                 worker.recalled["tamper"] = known("yes")
                 self._core.believe(fault.key)
 
+    def replaced(self, worker: PortWorker) -> None:
+        """Another worker has a device now."""
+        self._workers[worker.device.name] = worker
+
     def heard(self, source: str, readings: Mapping[str, Reading]) -> None:
         """Readings of any source."""
         worker = self._workers.get(source)

@@ -29,6 +29,9 @@ _SAMPLES = 20
 _SAMPLES_FOR_LOSS = 10  # fewer cannot tell 10 % from 30 %
 _CHANGES_S = 300.0
 _TLS_EVERY = 4  # walks on a modem: a handshake is some 5 KB, more than all other rungs together
+_TLS_EVERY_METERED = 12  # once a day
+_LONGEST_AGAIN_S = 300.0  # a ladder that goes on failing where each look costs money
+_QUESTION_BYTES, _CONNECT_BYTES, _HANDSHAKE_BYTES = 190, 400, 5000  # as they usually are, both ways, headers included
 _RUNGS = ("gateway", "dns", "acquirer", "tls")
 
 
@@ -49,7 +52,14 @@ class NetworkProbe:
         *,
         certificate_days: float = 14.0,
         wall: Callable[[], float] = time.time,
+        metered_s: float = 0.0,
     ) -> None:
+        """`metered_s` is the time between two walks where bytes cost money, 0 where `poll_s` holds."""
+        self.spent = 0
+        """Bytes that this probe has put on the line and got, by estimate."""
+        self._every_s = metered_s or config.poll_s
+        self._metered = metered_s > 0
+        self._again_s = _AGAIN_S
         self._certificate_days = certificate_days
         self._wall = wall
         self.interval_s = min(_LOOK_S, config.poll_s)
@@ -89,9 +99,7 @@ class NetworkProbe:
         elif now >= self._walk_at or local != self._local:
             readings |= self._walk(route)
             failed = any((found := readings.get(rung)) and found.value == "failed" for rung in _RUNGS)
-            # A first failure is confirmed at the next look; after that there is no hurry.
-            wait_s = self._config.poll_s if not failed else min(_AGAIN_S, self._config.poll_s) if self._failed else 0.0
-            self._walk_at, self._failed = self._clock() + wait_s, failed
+            self._walk_at, self._failed = self._clock() + self._rest_s(failed=failed), failed
             self._note("", now)
             readings |= self._quality()
         self._local = local
@@ -99,6 +107,22 @@ class NetworkProbe:
             self._changes.popleft()
         readings["changes"] = known(len(self._changes))
         return readings
+
+    def walk_soon(self) -> None:
+        """Something else has failed that stands on the ladder."""
+        self._walk_at, self._tls_in, self._again_s = 0.0, 0, _AGAIN_S
+
+    def _rest_s(self, *, failed: bool) -> float:
+        """How long after a walk: a first failure is confirmed at the next look; after that there is no hurry."""
+        if not failed:
+            self._again_s = _AGAIN_S
+            return self._every_s
+        if not self._failed:
+            return 0.0
+        rest_s = min(self._again_s, self._every_s)
+        if self._metered:
+            self._again_s = min(2 * self._again_s, _LONGEST_AGAIN_S)
+        return rest_s
 
     # --- the ladder ---
 
@@ -125,7 +149,7 @@ class NetworkProbe:
             self._tls_in = 0
             if self._config.portal_check and out["dns"].value != "failed":
                 self._portal(servers, deadline, out)
-        if out["dns"].value == "ok" and hosts and not reach.is_address(hosts[0][0]):
+        if not self._metered and out["dns"].value == "ok" and hosts and not reach.is_address(hosts[0][0]):
             self._sample(servers, hosts[0][0], deadline)
         return out
 
@@ -139,6 +163,7 @@ class NetworkProbe:
             return
         began = time.monotonic()
         if port:
+            self.spent += _CONNECT_BYTES
             link, why = reach.connect((host, port), _GATEWAY_S)
             if link is not None:
                 link.close()
@@ -171,6 +196,7 @@ class NetworkProbe:
         # Behind a gateway that is silent one question will do: it only tells whether the silence means anything.
         turns = 1 if out["gateway"].value == "failed" else 2
         until = min(deadline, time.monotonic() + turns * _RUNG_S)
+        self.spent += _QUESTION_BYTES
         found = dns.lookup(servers, hosts[0][0], until, attempts=turns)
         if found.answer is not None and found.answer.why == "no_address":
             found = dns.lookup(servers, hosts[0][0], until, kind=dns.AAAA)
@@ -191,6 +217,7 @@ class NetworkProbe:
         why = "timeout"
         for address in addresses[:2]:
             began = time.monotonic()
+            self.spent += _CONNECT_BYTES
             link, why = reach.connect((address, host[1]), min(_RUNG_S, deadline - began))
             if link is None:
                 continue
@@ -212,9 +239,10 @@ class NetworkProbe:
         began = time.monotonic()
         limit = max(0.1, min(deadline - began, max(_RUNG_S, 4 * trip_s)))
         seen: list[bytes] = []
+        self.spent += _HANDSHAKE_BYTES
         done, why = reach.handshake(link, host, self._config.acquirer_ca, limit, seen)
         took = (time.monotonic() - began) * 1000
-        self._tls_in = _TLS_EVERY if self._config.bearer == "modem" else 0
+        self._tls_in = _TLS_EVERY_METERED if self._metered else _TLS_EVERY if self._config.bearer == "modem" else 0
         if done:
             out |= {"tls": known("ok"), "tls_ms": known(round(took, 1)), **self._certificate(seen[0])}
         elif why == "timeout" and limit < 3 * trip_s + 1:  # two round trips and the reckoning had no time
@@ -263,6 +291,7 @@ class NetworkProbe:
             until = time.monotonic() + patience
             if until > deadline:
                 return  # too little time to call silence a loss
+            self.spent += _QUESTION_BYTES
             self._samples.append(dns.lookup(servers[:1], host, until, attempts=1).ms)
 
     def _quality(self) -> dict[str, Reading]:

@@ -21,6 +21,7 @@ T = TypeVar("T")
 _REOPEN_S = 1.0  # a cable put back is noticed within a second; looking for a path costs one stat
 _STATISTICS_S = 3600.0  # printers store their counters every few minutes at best and count slowly
 _SALE_S = 0.1
+_HUNG_S, _HUNG_POLLS = 30.0, 10
 _ABSENT_S = 5.0  # nobody exchanges a device on a serial line faster
 _NOISY_POLL_S = 30.0  # noise can turn a question into another command, so a noisy line is asked ever less often
 
@@ -36,6 +37,19 @@ class Sink(Protocol):
 
     def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
         """The device's counters, now and then."""
+
+
+class _Unheard:
+    """Where a worker reports that was replaced: should it come back, its device is another's."""
+
+    def observe(self, source: str, readings: Mapping[str, Reading]) -> None:
+        pass
+
+    def identified(self, device: str, identity: Identity) -> None:
+        pass
+
+    def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
+        pass
 
 
 class _Job:
@@ -61,6 +75,8 @@ class PortWorker(threading.Thread):
         self.last_answer_at: float | None = None
         """Monotonic time of the last good answer."""
         self.took_ms: float | None = None
+        self.turned_at = time.monotonic()
+        """Monotonic time at which the loop last went round."""
         self.recalled: dict[str, Reading] = {}
         """What was last known of the device, for a driver that is opened anew; set before the start, if at all."""
         self._sink = sink
@@ -73,6 +89,7 @@ class PortWorker(threading.Thread):
         self._counted_at = float("-inf")
         self._next_poll = 0.0
         self._every_s = device.poll_s
+        self._before: PortWorker | None = None
 
     # --- called from other threads
 
@@ -96,6 +113,19 @@ class PortWorker(threading.Thread):
         self._stopping.set()
         self._wake()
 
+    @property
+    def patience_s(self) -> float:
+        """How long its loop may take to go round: several dead exchanges, or a printed slip."""
+        return max(_HUNG_S, _HUNG_POLLS * self.device.poll_s) + self._every_s
+
+    def successor(self) -> PortWorker:
+        """Another worker for the device, not started; this one, which ended or hangs, is heard no more."""
+        sink, self._sink = self._sink, _Unheard()
+        self._stopping.set()  # not woken: the line may be what hangs
+        other = PortWorker(self.device, sink, self._sale)
+        other.recalled, other._before = self.recalled, self
+        return other
+
     def _wake(self) -> None:
         driver = self._driver
         if driver is not None:
@@ -104,7 +134,11 @@ class PortWorker(threading.Thread):
     # --- the thread
 
     def run(self) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            before.let_go()
         while not self._stopping.is_set():
+            self.turned_at = time.monotonic()
             try:
                 self._turn()
             except DriverError as error:
@@ -281,6 +315,12 @@ class PortWorker(threading.Thread):
 
     def _idle(self, seconds: float) -> None:
         self._stopping.wait(max(0.0, seconds))
+
+    def let_go(self) -> None:
+        """Give the port back whatever the thread does; in the successor's thread, since closing may hang too."""
+        self._wake()
+        self._refuse_jobs(Yielded("its worker was replaced"))
+        self._close()
 
     def _close(self) -> None:
         driver, self._driver = self._driver, None

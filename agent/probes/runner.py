@@ -42,6 +42,9 @@ class ProbeRunner(threading.Thread):
     ) -> None:
         super().__init__(name=f"probe-{name}", daemon=True)
         self.entries = [Entry(probe) for probe in probes]
+        self.turned_at = time.monotonic()
+        """When it last went on to another probe or to rest."""
+        self._runner = name
         self._observe = observe
         self._stopping = threading.Event()
         self._again = threading.Event()
@@ -50,8 +53,10 @@ class ProbeRunner(threading.Thread):
         while not self._stopping.is_set():
             now = time.monotonic()
             for entry in self.entries:
+                self.turned_at = time.monotonic()
                 if now >= entry.due and not self._stopping.is_set():
                     self._run_one(entry)
+            self.turned_at = time.monotonic()
             wait_s = min(entry.due for entry in self.entries) - time.monotonic()
             if wait_s > 0:
                 self._again.wait(wait_s)
@@ -78,7 +83,22 @@ class ProbeRunner(threading.Thread):
                 entry.due = 0.0
         self._again.set()
 
+    @property
+    def rest_s(self) -> float:
+        """How long it rests at most between two probes."""
+        return min(entry.probe.interval_s for entry in self.entries)
+
+    def successor(self) -> ProbeRunner:
+        """Another runner of the same probes, not started; this one, which ended or hangs, is heard no more."""
+        self.stop()
+        observe, self._observe = self._observe, _unheard
+        return ProbeRunner(self._runner, [entry.probe for entry in self.entries], observe)
+
     def stop(self) -> None:
         """Ask the thread to end; a run in progress is finished."""
         self._stopping.set()
         self._again.set()
+
+
+def _unheard(_source: str, _readings: Mapping[str, Reading]) -> None:
+    """What a probe says that hung until another took its place."""

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test test-peers bench lint format clean
+.PHONY: install demo test test-peers bench chaos lint format clean
 
 install: $(STAMP)
 
@@ -25,6 +25,9 @@ test-peers: install
 
 bench: install
 	$(BIN)/python -m tests.bench
+
+chaos: install
+	$(BIN)/python -m tests.chaos
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -128,7 +128,6 @@ _STOPS = {
     "network/captive_portal",
     "system/payment_app_down",
     "system/disk_readonly",
-    "system/screen_off",
     "system/reboot_loop",
     "security/case_opened",
     "security/device_swapped",

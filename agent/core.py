@@ -86,6 +86,7 @@ class Core:
         self._answer = verdict({}, blind=self._blind())
         self._answer_since = clock.wall()
         self._maintenance = ""
+        self._conn = 0
         self._digest_due: float | None = None
         self._digest_at = float("-inf")
         self._inventory_due: float | None = None
@@ -294,6 +295,10 @@ class Core:
     def state_payload(self, conn: int, status: str, reason: str) -> bytes:
         """The state message of status online or offline; as the will it is asked for before its connection."""
         with self._lock:
+            if status == "online" and conn != self._conn:
+                self._conn = conn
+                if self._digest_due is not None:  # what was raised while away must not wait for its minute
+                    self._publish_digest(self._clock.monotonic())
             if status == "online" and self._maintenance:
                 status, reason = "maintenance", self._maintenance
             known_units = {device.unit for device in self.devices.values() if self._knows(device.name)}

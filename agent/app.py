@@ -6,8 +6,6 @@ The launcher (`posdiag run`) has validated the configuration; this process never
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -30,11 +28,9 @@ from agent.config_file import load_trusted
 from agent.control import ControlServer
 from agent.core import Core
 from agent.deeds import Deeds
-from agent.faults import from_text
+from agent.groundwork import CannotRun, boot_number, device_info, hold_run_dir, json_object, kept_faults, open_store
 from agent.health import Processor, health_message, probe_table
 from agent.help_desk import HelpDesk
-from agent.inventory import DeviceInfo
-from agent.model import Fault
 from agent.notify import Notifier
 from agent.outbox import Outbox
 from agent.probes.boots import BootsProbe
@@ -49,7 +45,6 @@ from agent.probes.system import SystemProbe
 from agent.report import ReportListener
 from agent.rules import Rules
 from agent.sale import SaleLock
-from agent.store import Store, StoreBusy
 from agent.supervise import Supervisor, posts_of
 from agent.telemetry import Telemetry
 from agent.trends import Trends
@@ -67,10 +62,6 @@ _RESET_AT, _RESET_WHY = "store_reset_at", "store_reset_why"
 _STOP_S: Final = 1.5  # the whole stop must end within 2 s
 
 
-class CannotRun(Exception):
-    """Why the daemon ends at once, in one line."""
-
-
 class App:
     """Everything of one running daemon."""
 
@@ -81,10 +72,10 @@ class App:
         self.run_dir = Path(config.paths.run_dir)
         self._stopping = False
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._lock_file = _only_one(self.run_dir)
-        self.store = _open_store(config, self.clock)
-        self._boots = BootsProbe(config.paths, _json(self.store.get("boots")))
-        self._boots.boot = replace(self._boots.boot, number=_boot_number(self.store, new=self._boots.boot.new))
+        self._lock_file = hold_run_dir(self.run_dir)
+        self.store = open_store(config, self.clock)
+        self._boots = BootsProbe(config.paths, json_object(self.store.get("boots")))
+        self._boots.boot = replace(self._boots.boot, number=boot_number(self.store, new=self._boots.boot.new))
         self.topics = wire.Topics(config.terminal.estate, config.terminal.id)
         self.outbox = Outbox(self.store, self.clock, self._boots.boot.number, config.store)
         self.budget = Budget(config.budget.daily_bytes, self.store.get("budget"), self.clock.wall)
@@ -101,7 +92,7 @@ class App:
         self.sale = SaleLock(self.run_dir / "busy.lock")
         self.workers = [PortWorker(device, self, self.sale.held) for device in config.device]
         units = {worker.device.name: worker.unit for worker in self.workers}
-        self._baselines: dict[str, str] = _json(self.store.get("baselines")) or {}
+        self._baselines: dict[str, str] = json_object(self.store.get("baselines")) or {}
         self._baselines_kept = dict(self._baselines)
         self.core = Core(
             config,
@@ -111,7 +102,7 @@ class App:
             self.outbox,
             CleanPublisher(self.uplink),
             boot=self._boots.boot.number,
-            devices=[_device_info(worker) for worker in self.workers],
+            devices=[device_info(worker) for worker in self.workers],
             commands=tuple(sorted(Deeds.NAMES)) if config.mqtt.commands else (),
             wake=self.wake,
         )
@@ -139,7 +130,7 @@ class App:
         self._firmware = FirmwareProbe()
         self._reads = ReadCounters()
         self.trends = Trends(config, units)
-        self.trends.restore(_json(self.store.get("trends")) or {})
+        self.trends.restore(json_object(self.store.get("trends")) or {})
         host: list[Probe] = [PowerProbe(config.power, config.paths), self._system, self._boots, self._firmware]
         host.append(self.watchman.probe)
         if config.power.nut:
@@ -173,7 +164,7 @@ class App:
 
     def start(self) -> None:
         """What was raised before goes on first; then readings may come, and only then is anything sent."""
-        faults = _kept_faults(self.store)
+        faults = kept_faults(self.store)
         self.core.restore(faults)
         self.watchman.restored(faults)
         self._tell_boot()
@@ -287,8 +278,7 @@ class App:
         wall = self.clock.wall()
         if self.store.moved_aside and self.store.moved_aside != self._aside:
             self._aside = self.store.moved_aside
-            name, why = self._aside
-            self.core.event("store.reset", {"moved_to": name, "why": why})
+            _, why = self._aside  # the event is the outbox's, which has to tell the gap as well
             self.store.keep("kv", {_RESET_AT: str(wall), _RESET_WHY: why[:120]})
         reset = 0 <= wall - float(self.store.get(_RESET_AT) or "-inf") < _RESET_S
         readings = {
@@ -485,64 +475,6 @@ def _count(reading: Reading | None) -> int | None:
     if reading is None or isinstance(reading.value, str | None):
         return None
     return int(reading.value)
-
-
-def _json(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text) if text else None
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _only_one(run_dir: Path) -> int:
-    """Hold the run directory. Raises CannotRun when another agent has it, or when it cannot be made."""
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        handle = os.open(run_dir / "agent.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise CannotRun(f"{run_dir}: {error.strerror}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise CannotRun(f"another agent is running with {run_dir}") from error
-    return handle
-
-
-def _open_store(config: Config, clock: Clock) -> Store:
-    try:
-        return Store(Path(config.paths.state_dir), config.store.max_bytes, clock)
-    except StoreBusy as error:
-        raise CannotRun(f"another agent is using {config.paths.state_dir}") from error
-
-
-def _boot_number(store: Store, *, new: bool) -> int:
-    """The store counts boots, because its counters never repeat, not even after a store was lost."""
-    return store.bump("boot") if new or not store.get("boot") else int(store.get("boot"))
-
-
-def _kept_faults(store: Store) -> dict[str, Fault]:
-    faults = {}
-    for key, text in store.kept("fault").items():
-        with contextlib.suppress(
-            ValueError, TypeError, KeyError
-        ):  # of an older version: it is raised anew if it stands
-            faults[key] = from_text(text)
-    return faults
-
-
-def _device_info(worker: PortWorker) -> DeviceInfo:
-    device = worker.device
-    specs = worker.family.driver.READINGS
-    return DeviceInfo(
-        name=device.name,
-        unit=worker.unit,
-        family=device.family,
-        port=redact_text(device.port),
-        sharing=device.share,
-        readings={name: spec.unit for name, spec in specs.items()},
-    )
 
 
 def main() -> int:

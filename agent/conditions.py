@@ -129,8 +129,8 @@ def network(config: NetworkConfig) -> Iterable[Condition]:
     """The ladder. A failed ladder is walked again within seconds, so two failures in a row come soon."""
     for rung, (key, why) in _RUNGS.items():
         bad = among("down", "none", "failed")
-        # A modem that changes its cell redials within seconds, and an address takes a few after the link is there; a name
-        # or a connection may be lost once.
+        # A modem that changes its cell redials within seconds, and an address takes a few after the link is there; a
+        # name or a connection may be lost once.
         delay = 5.0 if rung in {"link", "address"} else 0.0
         yield Condition(fault=key, source="network", reading=rung, raises=bad, polls=2, on_delay_s=delay, evidence=why)
     yield Condition(

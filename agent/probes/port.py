@@ -15,6 +15,7 @@ from drivers.driver import Driver
 from drivers.errors import BadReply, DriverError, LinkLost, NoReply, PortBusy, PortDenied, Refused, Yielded
 from drivers.owner import OPENED, OpenWatch, who_holds
 from drivers.reading import Cause, Identity, Level, Reading, Value, known, unknown
+from drivers.redact import redact_text
 
 T = TypeVar("T")
 
@@ -278,7 +279,7 @@ class PortWorker(threading.Thread):
     def _failed(self, error: DriverError) -> None:
         if isinstance(error, Yielded):
             return
-        self.detail = str(error)
+        self.detail = redact_text(str(error))
         if isinstance(error, NoReply) and time.monotonic() - (self.last_answer_at or 0.0) > _ABSENT_S:
             self._identified = False  # what answers next may be another device
         if isinstance(error, BadReply):

@@ -435,6 +435,7 @@ class App:
             self.observe("agent", {"config": known(word), "config_why": known(why)})
         elif message.suffix.startswith("center/"):
             self.deeds.take_center(message.suffix.split("/")[1], message.payload)
+            self.uplink.pack(wanted=self.deeds.packing)
 
     def _seen(self, command_id: str, expires: int) -> bool:
         if redact_text(command_id) != command_id:  # it would be stored, and be part of a topic

@@ -15,6 +15,7 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.inventory import DeviceInfo, Inventory
 from agent.model import Fault, Transition
+from agent.packing import DICTIONARY
 from agent.poi import poi_status
 from agent.rules import Rules
 from agent.status_file import StatusFile
@@ -79,6 +80,8 @@ class Core:
         self._boot = boot
         self.devices = {device.name: device for device in devices}
         self._inventory = Inventory(self.devices, commands, config.terminal.language, boot)
+        if config.mqtt.link == "metered":
+            self._inventory.dictionary = DICTIONARY.decode()
         self._wake = wake
         self._lock = threading.RLock()
         self._latest: dict[str, dict[str, Reading]] = {}

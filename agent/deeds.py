@@ -15,6 +15,7 @@ from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
 from agent.core import Core
 from agent.help_desk import HelpDesk
+from agent.packing import NAME
 from agent.probes.port import PortWorker
 from agent.readiness import readiness
 from drivers.driver import Driver
@@ -37,6 +38,7 @@ class Deeds:
     def __init__(self, core: Core, workers: Sequence[PortWorker], config: Config, help_desk: HelpDesk) -> None:
         self._core = core
         self._help = help_desk
+        self._packing: dict[str, bool] = {}
         self._workers = {worker.device.name: worker for worker in workers}
         self._config = config
 
@@ -161,6 +163,14 @@ class Deeds:
         state = _small_object(payload)
         if state is not None and state.get("status") in {"online", "offline"}:
             self._core.set_center(center, state["status"])
+            self._packing.pop(center, None)
+            if state["status"] == "online":
+                self._packing[center] = NAME in (state.get("inflates") or "").split()
+
+    @property
+    def packing(self) -> bool:
+        """Whether a center is online, and each that is has said that it knows the dictionary."""
+        return bool(self._packing) and all(self._packing.values())
 
     def refuse_config(self, payload: bytes) -> None:
         """Desired settings are not taken over MQTT by this version; the center is told so once for each."""

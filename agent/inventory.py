@@ -35,6 +35,7 @@ class Inventory:
     boot: int
     metrics: dict[str, str] = field(default_factory=dict)
     report_key: str = ""
+    dictionary: str = ""
     _told: str = ""
 
     def learn(self, source: str, readings: Iterable[str]) -> dict[str, str]:
@@ -63,6 +64,7 @@ class Inventory:
                 metrics=self.metrics,
                 commands=self.commands,
                 language=self.language,
+                dictionary=self.dictionary,
             )
         )
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from agent.clock import Clock
 from agent.outbox import Drain, Outbox
+from agent.packing import deflate
 from agent.rows import Row
-from agent.telemetry import deflate
 from agent.wire import CONTENT_JSON, DELIVERY
 
 WINDOW: Final = 20  # messages in flight; with hundreds the client library's rate falls by half
@@ -158,6 +158,8 @@ class Sender:
         toll: Toll | None = None,
     ) -> None:
         self.refused = 0
+        self.dictionary = b""
+        """With it everything is deflated, and telemetry better; see `agent.packing`."""
         self._outbox = outbox
         self._retained = retained
         self._clock = clock
@@ -192,6 +194,7 @@ class Sender:
         if self._toll.eased != self._eased or (self._retry_at is not None and now >= self._retry_at):
             self._eased = self._toll.eased
             self._retry_at = None
+            self.close()  # what was acknowledged is not to be met again
             self._drain = Drain(self._outbox)
             while self._held_values:
                 self._retained.mark(self._held_values.pop())
@@ -219,7 +222,7 @@ class Sender:
         delivery = DELIVERY[row.cls]
         payload, content_type = row.body(late=self._drain.is_late(row)), CONTENT_JSON
         if row.cls == "telemetry" and self._may_deflate:
-            payload, content_type = deflate(payload)
+            payload, content_type = deflate(payload, self.dictionary)
         if self._max_bytes and len(payload) + 256 > self._max_bytes:
             self._outbox.drop(row, "too_large")
             return False
@@ -236,9 +239,16 @@ class Sender:
         self._retry_at = None
 
     def _send(self, message: Message, row: Row | None, now: float) -> None:
-        mid = self._publish(message)
+        mid = self._publish(self._packed(message))
         if mid is not None:
             self._flying[mid] = _Flying(message, row, now)
+
+    def _packed(self, message: Message) -> Message:
+        """The inventory stays readable for those who lack the dictionary, because they find it there."""
+        if not self.dictionary or message.content_type != CONTENT_JSON or message.suffix == "inventory":
+            return message
+        payload, content_type = deflate(message.payload, self.dictionary)
+        return replace(message, payload=payload, content_type=content_type)
 
     def acknowledged(self, mid: int, reason_code: int) -> None:
         """A PUBACK came."""
@@ -266,7 +276,7 @@ class Sender:
             self._outbox.settle(acked)
 
     def close(self) -> None:
-        """The connection is over: settle what was acknowledged; the rest stays in the outbox."""
+        """Settle what was acknowledged, as when the connection is over; the rest stays in the outbox."""
         acked, self._acked = self._acked, []
         self._outbox.settle(acked)
 

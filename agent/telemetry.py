@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agent.config import TelemetryConfig
-from agent.wire import CONTENT_DEFLATE, CONTENT_JSON, JsonValue, timestamp
+from agent.wire import JsonValue, timestamp
 from drivers.reading import Reading, Readings, Value
 
 BATCH_BYTES: Final = 6000  # estimated; a batch leaves early then, far below the 16 KiB that a packet may have
 SAMPLE_BYTES: Final = 12
-_WINDOW_BITS: Final = 12  # 4 KiB of history is as good as 32 for a batch, and costs an eighth of the memory
-_MEMORY_LEVEL: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +137,3 @@ class Telemetry:
     def repeat_all(self) -> None:
         """Tell every reading again at its next offer, whether it changed or not."""
         self._sent.clear()
-
-
-def deflate(payload: bytes) -> tuple[bytes, str]:
-    """The payload and its content type: compressed (zlib format, RFC 1950) when that is shorter, else as it is."""
-    compressor = zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
-    small = compressor.compress(payload) + compressor.flush()
-    return (small, CONTENT_DEFLATE) if len(small) < len(payload) else (payload, CONTENT_JSON)

@@ -18,6 +18,7 @@ from agent.config import MqttConfig
 from agent.credentials import Credentials
 from agent.mqtt import BrokerClient, Connack, Received, packet_bytes
 from agent.outbox import Outbox
+from agent.packing import DICTIONARY
 from agent.sender import Message, Retained, Sender
 from agent.store import Store
 from agent.wire import DELIVERY, PREFIX, Topics, timestamp
@@ -91,6 +92,7 @@ class Uplink:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._hurry = threading.Event()
+        self._dictionary = b""
         self._stop_reason = ""
         self._stop_by = float("inf")
         self._state_due = False
@@ -162,6 +164,13 @@ class Uplink:
         self._live.append(payload)
         self.kick()
         return True
+
+    def pack(self, *, wanted: bool) -> None:
+        """All centers that are online can (or not all any more can) read messages made with the dictionary."""
+        dictionary = DICTIONARY if wanted and self._timing.gather_s and self._config.protocol == "5" else b""
+        if self._dictionary and not dictionary:
+            self.resend()  # what the broker keeps must be readable for the newcomer
+        self._dictionary = dictionary
 
     def hurry(self) -> None:
         """The network came back: end a wait between attempts now."""
@@ -375,6 +384,7 @@ class Uplink:
         if self._state_due:
             self._state_due = False
             self._retained.set("state", self._state_payload(self._conn, "online", ""), "state")
+        sender.dictionary = self._dictionary
         while self._live:
             sample = Message("live", self._live.popleft(), 0, False, DELIVERY["live"].expiry_s)
             if self._budget.allows("live", sample.payload):

@@ -201,7 +201,10 @@ class DeviceEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryMessage(Uplink):
-    """Topic `inventory`: sent when its hash changes or on request. `metrics` maps metric name to unit."""
+    """Topic `inventory`: sent when its hash changes or on request. `metrics` maps metric name to unit.
+
+    `dictionary` is the preset one that messages may be deflated with (RFC 1950) once all centers know it.
+    """
 
     hash: str
     agent: Mapping[str, str]
@@ -209,6 +212,7 @@ class InventoryMessage(Uplink):
     metrics: Mapping[str, str]
     commands: tuple[str, ...]
     language: str = "en"
+    dictionary: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,10 +344,11 @@ class CaseMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CenterStateMessage:
-    """Topic `center/{id}/state`."""
+    """Topic `center/{id}/state`. `inflates` names the dictionaries of `agent.packing` that it knows, by spaces."""
 
     status: Literal["online", "offline"]
     at: Timestamp | None = None
+    inflates: str = ""
 
 
 # --- bytes -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ Pure: the caller brings messages and a clock. Memory grows with terminals, boots
 from __future__ import annotations
 
 import json
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from agent import wire
+from agent.packing import plain
 from center.spans import Receipt, Span, Spans, unaccounted
 
 DIGEST_S: Final = 75.0  # the digest may lag by the minute that the contract gives it
@@ -112,8 +112,9 @@ class Ledger:
             return
         account = self.accounts.setdefault(f"{parsed.estate}/{parsed.terminal}", Account())
         try:
+            payload = plain(payload)
             if parsed.kind in _CLASSES:
-                self._queued(account, parsed.kind, inflated(payload))
+                self._queued(account, parsed.kind, payload)
             elif parsed.kind == "state" and payload:
                 self._state(account, wire.decode(wire.StateMessage, payload), now)
             elif parsed.kind == "faults" and payload:
@@ -222,17 +223,6 @@ class Ledger:
     def load(self, saved: Mapping[str, Any]) -> None:
         """The inverse of `dump`. Raises ValueError, TypeError or KeyError for anything else."""
         self.accounts = {name: _loaded(values) for name, values in saved.items()}
-
-
-def inflated(payload: bytes) -> bytes:
-    """The JSON of a payload that may be deflated; a JSON object never begins like that. Raises WireError."""
-    if payload[:1] == b"{":
-        return payload
-    machine = zlib.decompressobj()
-    try:
-        return machine.decompress(payload, wire.MAX_PACKET_BYTES + 1)
-    except zlib.error as error:
-        raise wire.WireError("neither JSON nor deflated") from error
 
 
 def _hash(values: object) -> bytes:

@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent import wire
+from agent.packing import plain
 
 _STYLE = {"critical": "bold red", "major": "red", "minor": "yellow", "warning": "cyan"}
 _REFRESH_S = 0.5
@@ -44,6 +45,7 @@ class Fleet:
         """Take one message in; the terminal and the message, or None for what was refused or deleted."""
         try:
             parsed = wire.parse_topic(topic)
+            payload = plain(payload)
             terminal = f"{parsed.estate}/{parsed.terminal}"
             if parsed.kind == "state" and payload:
                 state = wire.decode(wire.StateMessage, payload)

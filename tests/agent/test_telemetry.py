@@ -7,7 +7,8 @@ import pytest
 
 from agent.clock import ManualClock
 from agent.config import TelemetryConfig
-from agent.telemetry import BATCH_BYTES, Telemetry, deflate
+from agent.packing import deflate
+from agent.telemetry import BATCH_BYTES, Telemetry
 from agent.wire import CONTENT_DEFLATE, CONTENT_JSON, MAX_PACKET_BYTES, TelemetryMessage, decode, dumps, epoch
 from drivers.reading import Cause, Reading, known, unknown
 

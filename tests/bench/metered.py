@@ -29,11 +29,12 @@ from agent.config_file import load_trusted
 from agent.core import Core
 from agent.inventory import DeviceInfo
 from agent.outbox import Outbox
+from agent.packing import NAME
 from agent.rules import Rules
 from agent.session import TIMINGS
 from agent.store import Store
 from agent.telemetry import Telemetry
-from agent.uplink import Uplink
+from agent.uplink import Incoming, Uplink
 from drivers import catalog
 from drivers.reading import Identity, Reading, known, unknown
 from tests.mqtt.broker import Observer
@@ -184,12 +185,13 @@ _EVENTS: tuple[tuple[str, dict[str, Reading], int], ...] = (  # what goes wrong,
 
 @dataclass
 class Plan:
-    """What happens on a day beside what always does."""
+    """What happens on a day beside what always does. `packing` is whether the center knows the dictionary."""
 
     faults: int = 0
     reconnects: int = 0
     commands: int = 0
     hours: float = 24.0
+    packing: bool = True
 
 
 QUIET = Plan()
@@ -231,7 +233,7 @@ class Terminal:
             store=self.store,
             outbox=self.outbox,
             clock=clock,
-            on_message=lambda _message: None,
+            on_message=self._incoming,
             state_payload=self._state,
             timing=timing,
             budget=self.budget,
@@ -263,6 +265,10 @@ class Terminal:
         )
         self.core.write_status = lambda: None  # type: ignore[method-assign]  # no file of 8,640 versions
 
+    def _incoming(self, message: Incoming) -> None:
+        if message.suffix.startswith("center/"):
+            self.uplink.pack(wanted=NAME in message.payload.decode())
+
     def _state(self, conn: int, status: str, reason: str) -> bytes:
         return self.core.state_payload(conn, status, reason)
 
@@ -275,6 +281,9 @@ class Terminal:
     def close(self) -> None:
         self.uplink.stop("test_over", 10)
         self.store.close()
+
+
+_CENTER = wire.encode(wire.CenterStateMessage(status="online", inflates=NAME))
 
 
 class Day:
@@ -452,7 +461,7 @@ def _spread(n: int, of: int, length: int, phase: float) -> int:
 
 
 @contextmanager
-def line(folder: Path) -> Iterator[tuple[Meter, Config, Callable[[str], None]]]:
+def line(folder: Path, *, packing: bool) -> Iterator[tuple[Meter, Config, Callable[[str], None]]]:
     """Broker with TLS, counting line, a terminal's configuration for it, and who sends it commands."""
     authority = Authority(folder)
     broker = tls_broker(folder, authority)
@@ -473,6 +482,9 @@ def line(folder: Path) -> Iterator[tuple[Meter, Config, Callable[[str], None]]]:
             # A JWS of a command with an Ed25519 signature is so long.
             center.publish("pos/1/north/till-0042/command", b"e" * 420, properties)
 
+        if packing:
+            properties = Properties(PacketTypes.PUBLISH)
+            center.publish("pos/1/north/center/one/state", _CENTER, properties, retain=True)
         yield meter, load_trusted(str(file)), command
 
 
@@ -490,7 +502,11 @@ def virtual_time(clock: ManualClock) -> Iterator[None]:
 def play(plan: Plan, *, seed: int = 1, daily_bytes: int = 0) -> Outcome:
     """One day, or so many hours of it."""
     clock = ManualClock(wall=1_795_046_400.0)  # midnight in UTC
-    with tempfile.TemporaryDirectory() as name, virtual_time(clock), line(Path(name)) as (meter, config, command):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        virtual_time(clock),
+        line(Path(name), packing=plan.packing) as (meter, config, command),
+    ):
         terminal = Terminal(Path(name), config, clock, daily_bytes)
         try:
             return Day(terminal, meter, command, plan, seed).play()
@@ -511,7 +527,7 @@ if __name__ == "__main__":
     import sys
 
     hours = float(sys.argv[2]) if len(sys.argv) > 2 else 24.0
-    chosen = replace({"quiet": QUIET, "typical": TYPICAL}[sys.argv[1]], hours=hours)
+    chosen = replace({"quiet": QUIET, "typical": TYPICAL}[sys.argv[1]], hours=hours, packing=len(sys.argv) < 4)
     began = time.monotonic()
     told = play(chosen)
     print(told, round(told.total / 1024, 1), "KiB", f"{time.monotonic() - began:.0f} s")

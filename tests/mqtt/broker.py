@@ -21,6 +21,7 @@ import iotcore
 import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
 
+from agent.packing import DICTIONARY
 from tests.wait import wait_until
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/bin")
@@ -286,7 +287,9 @@ class Observer:
 
     def _on_message(self, _client: object, _userdata: object, message: paho.MQTTMessage) -> None:
         content_type = getattr(message.properties, "ContentType", "")
-        payload = zlib.decompress(message.payload) if content_type.endswith("+deflate") else message.payload
+        payload = message.payload
+        if content_type.endswith("+deflate"):
+            payload = zlib.decompressobj(zdict=DICTIONARY).decompress(payload)
         try:
             body = json.loads(payload) if payload else None
         except (ValueError, RecursionError):

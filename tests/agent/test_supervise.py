@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import os
+import threading
+import tty
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from agent.commands import Commands, Desk, Refusal, validate
+from agent.config import DeviceConfig
+from agent.probes.port import PortWorker
+from agent.probes.runner import ProbeRunner
+from agent.supervise import Post, Supervisor
+from agent.wire import Topics
+from drivers.reading import Identity, Reading, Value, known
+from tests.wait import wait_until
+
+DIES = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+@dataclass
+class Thread:
+    """What a post watches, moved by hand."""
+
+    lives: bool = True
+    turned_at: float = 0.0
+    renewed: list[float] = field(default_factory=list)
+    heals: bool = True
+    now: float = 0.0
+
+    def is_alive(self) -> bool:
+        return self.lives
+
+    def renew(self) -> None:
+        self.renewed.append(self.now)
+        if self.heals:
+            self.lives, self.turned_at = True, self.now
+
+    def post(self, *, renewable: bool = True) -> Post:
+        return Post("it", lambda: self, lambda: self.turned_at, lambda: 30.0, self.renew if renewable else None)
+
+
+def watch(supervisor: Supervisor, thread: Thread, until: float) -> None:
+    while thread.now < until:
+        thread.now += 1
+        if thread.lives and thread.heals:
+            thread.turned_at = thread.now
+        supervisor.look(thread.now)
+
+
+def test_nothing_happens_to_what_goes_round() -> None:
+    thread = Thread()
+    supervisor = Supervisor(lambda: False, [thread.post()])
+    watch(supervisor, thread, 1000)
+    assert (thread.renewed, supervisor.failing(1000), supervisor.answers(1000)) == ([], [], True)
+
+
+def test_a_thread_that_ended_is_started_at_once_and_said_for_a_minute() -> None:
+    thread = Thread()
+    supervisor = Supervisor(lambda: False, [thread.post()])
+    thread.lives = False
+    watch(supervisor, thread, 2)
+    assert thread.renewed == [1]
+    assert supervisor.answers(2)
+    watch(supervisor, thread, 60)
+    assert supervisor.failing(60) == ["it: its thread has ended"]
+    watch(supervisor, thread, 62)
+    assert supervisor.failing(62) == []
+
+
+def test_what_dies_again_and_again_is_started_ever_more_seldom() -> None:
+    thread = Thread(lives=False, heals=False)
+    supervisor = Supervisor(lambda: False, [thread.post()])
+    watch(supervisor, thread, 2000)
+    gaps = [b - a for a, b in zip(thread.renewed, thread.renewed[1:], strict=False)]
+    assert gaps[:4] == pytest.approx([6, 11, 21, 41], abs=1)
+    assert gaps[-1] == pytest.approx(301, abs=1)
+    assert supervisor.failing(2000), "it stays a fault while it lasts"
+    assert supervisor.answers(2000), "a port that nobody can serve is no reason to end everything else"
+
+
+def test_an_old_failure_is_forgotten() -> None:
+    thread = Thread(lives=False)
+    post = thread.post()
+    supervisor = Supervisor(lambda: False, [post])
+    watch(supervisor, thread, 700)
+    assert post.failures == 0
+
+
+def test_what_hangs_is_given_up_and_three_of_them_end_the_process() -> None:
+    thread = Thread(heals=False)
+    supervisor = Supervisor(lambda: False, [thread.post()])
+    watch(supervisor, thread, 30)
+    assert thread.renewed == []
+    watch(supervisor, thread, 31)
+    assert thread.renewed == [31]
+    assert "hung for 31 s" in supervisor.failing(31)[0]
+    assert supervisor.hung == 1
+    watch(supervisor, thread, 200)
+    assert supervisor.hung >= 3
+    assert not supervisor.answers(200)
+
+
+def test_whoever_waits_for_a_sale_does_not_hang() -> None:
+    thread = Thread(heals=False)
+    supervisor = Supervisor(lambda: True, [thread.post()])
+    watch(supervisor, thread, 100)
+    assert thread.renewed == []
+    thread.lives = False
+    watch(supervisor, thread, 101)
+    assert thread.renewed == [101], "one that ended does not wait"
+
+
+def test_what_cannot_be_renewed_lets_the_watchdog_bite() -> None:
+    thread = Thread(heals=False)
+    supervisor = Supervisor(lambda: False, [thread.post(renewable=False)])
+    watch(supervisor, thread, 40)
+    assert not supervisor.answers(40)
+    assert supervisor.failing(40)
+    thread.turned_at = 41
+    assert supervisor.answers(41)
+
+
+def test_a_child_that_overran_is_said_for_a_minute() -> None:
+    supervisor = Supervisor(lambda: False)
+    supervisor.overran("commands", 0, 10)
+    assert supervisor.failing(10) == []
+    supervisor.overran("commands", 1, 20)
+    supervisor.overran("commands", 1, 30)
+    assert supervisor.failing(79) == ["commands: a child overran its time and was ended"]
+    assert supervisor.failing(81) == []
+
+
+# --- the real threads
+
+
+@dataclass
+class Heard:
+    """A sink whose first call can be made to hang or to kill its thread."""
+
+    hang: threading.Event | None = None
+    die: bool = False
+    readings: list[Mapping[str, Reading]] = field(default_factory=list)
+
+    def observe(self, _source: str, readings: Mapping[str, Reading]) -> None:
+        hang, self.hang = self.hang, None
+        if hang is not None:
+            hang.wait(30)
+            return
+        if self.die:
+            self.die = False
+            raise SystemExit  # ends a thread without a word
+        self.readings.append(readings)
+
+    def identified(self, device: str, identity: Identity) -> None:
+        pass
+
+    def counted(self, device: str, statistics: Mapping[str, Value]) -> None:
+        pass
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[str]:
+    """A port at whose far end nobody answers."""
+    far, near = os.openpty()
+    tty.setraw(near)
+    yield os.ttyname(near)
+    os.close(far)
+    os.close(near)
+
+
+def device(port: str) -> DeviceConfig:
+    return DeviceConfig(name="printer", family="escpos", port=port, poll_s=0.2)
+
+
+def test_a_worker_that_hangs_loses_its_port_to_another(line: str) -> None:
+    release = threading.Event()
+    sink = Heard(hang=release)
+    first = PortWorker(device(line), sink)
+    first.start()
+    wait_until(lambda: sink.hang is None)
+    second = first.successor()
+    second.start()
+    try:
+        wait_until(lambda: len(sink.readings) > 2)
+        assert all(reading["port"] == known("ok") for reading in sink.readings), "the port was free for it"
+        before = len(sink.readings)
+        release.set()
+        first.join(5)
+        assert not first.is_alive()
+        wait_until(lambda: len(sink.readings) > before + 2)
+        assert all(reading["port"] == known("ok") for reading in sink.readings), "the old one closed its own line only"
+    finally:
+        release.set()
+        second.stop()
+        second.join(5)
+
+
+@DIES
+def test_a_worker_that_died_has_a_successor_that_knows_what_it_knew(line: str) -> None:
+    sink = Heard(die=True)
+    first = PortWorker(device(line), sink)
+    first.recalled["tamper"] = known("yes")
+    first.start()
+    first.join(5)
+    second = first.successor()
+    second.start()
+    try:
+        wait_until(lambda: sink.readings)
+        assert second.recalled["tamper"] == known("yes")
+    finally:
+        second.stop()
+        second.join(5)
+
+
+def test_a_worker_says_when_it_last_went_round_and_is_given_time(line: str) -> None:
+    worker = PortWorker(device(line), Heard())
+    began = worker.turned_at
+    worker.start()
+    try:
+        wait_until(lambda: worker.turned_at > began + 0.5)
+    finally:
+        worker.stop()
+        worker.join(5)
+    assert worker.patience_s >= 30
+    assert PortWorker(DeviceConfig(name="x", family="escpos", port=line, poll_s=60), Heard()).patience_s >= 600
+
+
+class Once:
+    """A probe whose first run does what it is told to."""
+
+    name, interval_s = "subject", 0.05
+
+    def __init__(self, first: object) -> None:
+        self.first = first
+
+    def run(self) -> Mapping[str, Reading]:
+        first, self.first = self.first, None
+        if isinstance(first, threading.Event):
+            first.wait(30)
+            return {"it": known("late")}
+        if first is not None:
+            raise SystemExit
+        return {"it": known("ok")}
+
+
+@DIES
+@pytest.mark.parametrize("how", ["hangs", "dies"])
+def test_a_runner_has_a_successor_and_is_heard_no_more(how: str) -> None:
+    heard: list[Mapping[str, Reading]] = []
+    release = threading.Event()
+    probe = Once(release if how == "hangs" else "dies")
+    first = ProbeRunner("host", [probe], lambda _name, readings: heard.append(readings))
+    first.start()
+    wait_until(lambda: probe.first is None)
+    second = first.successor()
+    second.start()
+    try:
+        wait_until(lambda: heard)
+        release.set()
+        first.join(5)
+        assert second.name == first.name
+        assert all(readings == {"it": known("ok")} for readings in heard)
+    finally:
+        release.set()
+        second.stop()
+        second.join(5)
+
+
+def test_a_child_that_takes_too_long_is_ended_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.commands._VALIDATE_S", 0.001)
+    with pytest.raises(Refusal) as refusal:
+        validate(b"{}")
+    assert refusal.value.reason == "overran"
+
+
+def test_the_successor_of_the_command_thread_keeps_the_counts() -> None:
+    desk = Desk(
+        topics=Topics("demo", "till-1"),
+        protocol5=True,
+        wall=lambda: 0.0,
+        put_result=lambda _id, _body: None,
+        seen=lambda _id, _exp: False,
+        actions={},
+    )
+    first = Commands(desk)
+    first.refused["flood"] = 3
+    first.start()
+    second = first.successor()
+    first.join(5)
+    second.start()
+    second.stop()
+    second.join(5)
+    assert second.refused == {"flood": 3}
+    assert second.busy_since == float("inf")

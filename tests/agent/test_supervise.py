@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.app import App
 from agent.commands import Commands, Desk, Refusal, validate
 from agent.config import DeviceConfig
+from agent.config_file import load_trusted
 from agent.probes.port import PortWorker
 from agent.probes.runner import ProbeRunner
 from agent.supervise import Post, Supervisor
@@ -296,3 +298,88 @@ def test_the_successor_of_the_command_thread_keeps_the_counts() -> None:
     second.join(5)
     assert second.refused == {"flood": 3}
     assert second.busy_since == float("inf")
+
+
+# --- in the daemon
+
+
+@pytest.fixture
+def app(tmp_path: Path, line: str) -> Iterator[App]:
+    file = tmp_path / "agent.toml"
+    file.write_text(f"""
+[terminal]
+id = "till-1"
+estate = "demo"
+[mqtt]
+url = "mqtt://127.0.0.1:9"
+[[device]]
+name = "printer"
+family = "escpos"
+port = "{line}"
+[paths]
+run_dir = "{tmp_path}/run"
+state_dir = "{tmp_path}/state"
+""")
+    daemon = App(load_trusted(file))
+    daemon.start()
+    yield daemon
+    daemon.stop("test_over")
+    for thread in (*daemon.workers, *daemon.runners, daemon.commands):
+        thread.join(5)
+
+
+def die() -> None:
+    raise SystemExit
+
+
+@DIES
+@pytest.mark.parametrize("which", ["port-printer", "probe-host", "commands", "uplink"])
+def test_the_daemon_notices_a_dead_thread_says_so_and_has_another(
+    app: App, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def holder() -> object:
+        threads = {thread.name: thread for thread in (*app.workers, *app.runners, app.commands)}
+        return threads.get(which, app.uplink._thread)
+
+    before = holder()
+    monkeypatch.setattr(app.workers[0], "_turn", die) if which == "port-printer" else None
+    monkeypatch.setattr(app.runners[0], "_run_one", lambda _entry: die()) if which == "probe-host" else None
+    if which == "probe-host":
+        app.runners[0].again("power")
+    if which == "commands":
+        app.commands.stop()
+    if which == "uplink":
+        monkeypatch.setattr(app.uplink, "_connection", die)
+        app.uplink.hurry()
+    wait_until(lambda: not before.is_alive(), 20)  # type: ignore[attr-defined]
+    monkeypatch.undo()
+    app._look()
+    fault = app.core.faults()["agent/probe_failed"]
+    assert f"{which}: its thread has ended" in str(fault.evidence["probes_why"])
+    assert holder() is not before
+    wait_until(lambda: holder().is_alive())  # type: ignore[attr-defined]
+    if which == "port-printer":
+        assert app.deeds._workers["printer"] is app.watchman._workers["printer"] is app.workers[0]
+
+
+def test_the_daemon_gives_a_hung_port_to_another_worker(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    first = app.workers[0]
+    hung = threading.Event()
+
+    def hang() -> None:
+        hung.set()
+        release.wait(30)
+
+    monkeypatch.setattr(first, "_turn", hang)
+    assert hung.wait(10)
+    monkeypatch.setattr(first, "turned_at", first.turned_at - first.patience_s)
+    app._look()
+    try:
+        assert app.workers[0] is not first
+        assert "port-printer: it has hung" in str(app.core.faults()["agent/probe_failed"].evidence["probes_why"])
+        assert app.supervisor.answers(app.clock.monotonic())
+    finally:
+        release.set()
+        first.join(5)
+    assert not first.is_alive()

@@ -21,7 +21,7 @@ from agent import session
 from agent.config import MqttConfig
 from agent.lean import CallbackAPIVersion, PacketTypes, Properties, SubscribeOptions, paho
 from agent.sender import WINDOW, Message
-from agent.wire import CONTENT_JSON, DELIVERY, MAX_PACKET_BYTES
+from agent.wire import CONTENT_JSON, DELIVERY, MAX_PACKET_BYTES, PREFIX, Topics
 
 _CREDENTIALS: Final = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})  # client id, user, not authorised, banned, method
 _REFUSED: Final = 0x80
@@ -54,6 +54,34 @@ class Received:
     correlation: bytes
     expiry_s: int | None
 
+    @property
+    def packet_bytes(self) -> int:
+        """How long its packet was."""
+        return packet_bytes(self.topic or "", self.payload, self.response_topic, self.correlation, self.expiry_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message from the center. `suffix` follows the terminal, or the estate for `all/command`, `center/ID/state`.
+
+    `expiry_s` is what the broker left of the message's life, None when it had no limit.
+    """
+
+    suffix: str
+    payload: bytes
+    retain: bool
+    response_topic: str = ""
+    correlation: bytes = b""
+    expiry_s: int | None = None
+
+
+def incoming_of(topic: str, received: Received, topics: Topics) -> Incoming:
+    """A received message without what every topic of the terminal or of its estate begins with."""
+    suffix = topic.removeprefix(topics.base + "/").removeprefix(f"{PREFIX}/{topics.estate}/")
+    return Incoming(
+        suffix, received.payload, received.retain, received.response_topic, received.correlation, received.expiry_s
+    )
+
 
 class BrokerClient:
     """One connection. `connack`, `inbox`, `acks`, `refused_filters` and `ended` fill while `step` runs.
@@ -82,6 +110,7 @@ class BrokerClient:
         self.silent = False
         self.woken = False
         self._v5 = config.protocol == "5"
+        self._bare = context is not None and not config.cert_file
         self._timing = timing
         self._traffic = traffic
         self._context = context
@@ -194,6 +223,24 @@ class BrokerClient:
     def _cork(sock: Any, *, held: bool) -> None:
         with suppress(OSError, AttributeError):  # closed, or lost meanwhile
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, held)
+
+    def why_ended(self, host: str, port: int) -> str:
+        """One line for people, on a connection to there that ended or is to be given up."""
+        where = f"{host}:{port}"
+        if self.connack is None:
+            if self.alert is not None:
+                return session.explain(self.alert, host, port)
+            if self.is_open:
+                return f"{where} takes connections but does not answer as a broker"
+            closed = f"{where} closed the connection before answering"
+            return closed + "; it may demand a certificate, and none is configured" * self._bare
+        if not self.connack.accepted:
+            return f"{where} refuses us: {self.connack.why}"
+        if self.ended:
+            return f"{where} ended the connection: {self.ended}"
+        if self.is_open:
+            return f"{where} has acknowledged nothing for {self._timing.ack_s:g} s"
+        return f"the connection to {where} was lost"
 
     def disconnect(self) -> None:
         """Write DISCONNECT, which takes back the will, and close."""

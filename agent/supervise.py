@@ -162,7 +162,7 @@ def _once_dead(app: App) -> Callable[[], None]:
     """The uplink's thread holds the connection and the store's order: a second one beside it would send twice."""
 
     def renew() -> None:
-        if not app.uplink.alive:
+        if not app.uplink.is_alive():
             app.uplink.start()
 
     return renew

@@ -8,7 +8,6 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from agent import session
@@ -16,12 +15,12 @@ from agent.budget import Budget
 from agent.clock import Clock
 from agent.config import MqttConfig
 from agent.credentials import Credentials
-from agent.mqtt import BrokerClient, Connack, Received, packet_bytes
+from agent.mqtt import BrokerClient, Connack, Incoming, Received, incoming_of, packet_bytes
 from agent.outbox import Outbox
 from agent.packing import DICTIONARY
 from agent.sender import Message, Retained, Sender
 from agent.store import Store
-from agent.wire import DELIVERY, PREFIX, Topics, timestamp
+from agent.wire import DELIVERY, Topics, timestamp
 
 log = logging.getLogger("posdiag.uplink")
 
@@ -29,22 +28,8 @@ TICK_S: Final = 5.0  # at least so often the keep-alive, the store and the stop 
 LIVE_QUEUE: Final = 32  # samples of a live session; older ones are worth nothing
 _KEPT: Final = "keep_alive_s"
 
+__all__ = ["Incoming", "StatePayload", "Uplink"]
 StatePayload = Callable[[int, str, str], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """One message from the center. `suffix` follows the terminal, or the estate for `all/command`, `center/ID/state`.
-
-    `expiry_s` is what the broker left of the message's life, None when it had no limit.
-    """
-
-    suffix: str
-    payload: bytes
-    retain: bool
-    response_topic: str = ""
-    correlation: bytes = b""
-    expiry_s: int | None = None
 
 
 class Uplink:
@@ -110,7 +95,7 @@ class Uplink:
 
     def start(self) -> None:
         """Start the thread, or start it again should it have died."""
-        if not self.alive:
+        if not self.is_alive():
             self._thread = threading.Thread(target=self._main, name="uplink", daemon=True)
             self._thread.start()
 
@@ -123,7 +108,7 @@ class Uplink:
         self.kick()
         if self._thread is not None:
             self._thread.join(timeout_s)
-        if self.alive:
+        if self.is_alive():
             return False
         with self._wake_lock:
             if self._wake_fd >= 0:
@@ -182,11 +167,6 @@ class Uplink:
         return self._sender is not None
 
     def is_alive(self) -> bool:
-        """As `alive`, for those who know it of threads."""
-        return self.alive
-
-    @property
-    def alive(self) -> bool:
         """Whether the thread runs; `start` begins a new one."""
         return self._thread is not None and self._thread.is_alive()
 
@@ -297,7 +277,7 @@ class Uplink:
                 going = False
         renews = going and client.is_open
         if not self._stopping.is_set() and not renews:
-            self._failed(self._why_ended(client))
+            self._failed(client.why_ended(self._host, self._port))
             if self._sender is None:
                 self._doubt_certificate(client.alert, self.last_error)
             if client.silent or (self._sender is not None and client.is_open):
@@ -318,23 +298,6 @@ class Uplink:
         about_theirs = isinstance(error, ssl.SSLCertVerificationError)
         if self._credentials and not about_theirs and self._credentials.failed(why):
             self._hurry.set()
-
-    def _why_ended(self, client: BrokerClient) -> str:
-        if client.connack is None:
-            if client.alert is not None:
-                return session.explain(client.alert, self._host, self._port)
-            if client.is_open:
-                return f"{self._where} takes connections but does not answer as a broker"
-            closed = f"{self._where} closed the connection before answering"
-            bare = self._tls and not self._config.cert_file
-            return closed + "; it may demand a certificate, and none is configured" * bare
-        if not client.connack.accepted:
-            return f"{self._where} refuses us: {client.connack.why}"
-        if client.ended:
-            return f"{self._where} ended the connection: {client.ended}"
-        if client.is_open:
-            return f"{self._where} has acknowledged nothing for {self._timing.ack_s:g} s"
-        return f"the connection to {self._where} was lost"
 
     def _idle_s(self) -> float:
         """How long nothing needs doing unless the socket or another thread says otherwise."""
@@ -429,22 +392,9 @@ class Uplink:
         if received.topic is None:
             log.warning("a message on a topic that is not UTF-8 was dropped")
             return
-        self._budget.received(
-            packet_bytes(
-                received.topic, received.payload, received.response_topic, received.correlation, received.expiry_s
-            )
-        )
-        estate = f"{PREFIX}/{self._topics.estate}/"
-        suffix = received.topic.removeprefix(self._topics.base + "/").removeprefix(estate)
-        incoming = Incoming(
-            suffix,
-            received.payload,
-            received.retain,
-            received.response_topic,
-            received.correlation,
-            received.expiry_s,
-        )
+        self._budget.received(received.packet_bytes)
+        incoming = incoming_of(received.topic, received, self._topics)
         try:
             self._on_message(incoming)
         except Exception:
-            log.exception("a message on %s could not be handled", suffix)
+            log.exception("a message on %s could not be handled", incoming.suffix)

@@ -139,7 +139,7 @@ def test_a_mistake_in_the_thread_is_said_and_survived(tmp_path: Path, broker: Br
         agent.uplink._state_payload = lambda conn, status, reason: b"" + None  # type: ignore[operator]
         agent.uplink.refresh_state()
         wait_until(lambda: "TypeError" in agent.uplink.last_error)
-        assert agent.uplink.alive
+        assert agent.uplink.is_alive()
         agent.uplink._state_payload = whole
         wait_until(lambda: agent.uplink.connected)
         assert agent.uplink.last_error == ""

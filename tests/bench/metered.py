@@ -202,7 +202,7 @@ TYPICAL = Plan(faults=20, reconnects=8, commands=4)
 
 @dataclass
 class Outcome:
-    """What crossed the line: TCP's bytes and the headers, and what the agent itself counted since its start.
+    """What crossed the line: TCP's bytes and the headers; the agent's `own` sum; what it `counted` since midnight.
 
     `start` is both until everything had been said once: the full handshake, inventory, dictionary. It is no part of a
     day, since an agent starts once in months. `probes` is what the network's probe puts on the line, by estimate.
@@ -212,6 +212,7 @@ class Outcome:
     headers: int
     start: int
     probes: int
+    own: int
     counted: Mapping[str, int]
     batches: int
     connects: int
@@ -348,6 +349,7 @@ class Day:
             headers,
             start,
             self._probes(length),
+            sum(terminal.uplink.traffic().values()),
             terminal.budget.today(),
             self._batches,
             status["connects"],
@@ -579,7 +581,7 @@ def _kib(size: int) -> float:
 
 
 def _agreement(outcome: Outcome) -> float:
-    return round(100 * (outcome.counted["total"] / outcome.whole - 1), 2)
+    return round(100 * (outcome.own / outcome.whole - 1), 2)
 
 
 if __name__ == "__main__":

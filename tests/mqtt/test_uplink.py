@@ -50,7 +50,7 @@ def test_an_event_arrives_at_once_and_leaves_the_disk(tmp_path: Path, broker: Br
         assert by_topic[TOPICS.of("event")].content_type == "application/json"
         assert by_topic[TOPICS.fault("printer/paper_out")].expiry_s is None
     with Observer(broker.port) as later:
-        wait_until(lambda: later.of("fault/printer/paper_out"))
+        wait_until(lambda: later.of("fault/printer/paper_out") and later.of("state"))
         assert {heard.topic for heard in later.heard if heard.retain} == {
             TOPICS.of("state"),
             TOPICS.fault("printer/paper_out"),

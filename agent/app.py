@@ -486,21 +486,25 @@ def main() -> int:
     args = parser.parse_args()
     logging.basicConfig(level=args.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     guard_output()
+    reasons: list[str] = []
+    running: list[App] = []
+
+    def on_signal(number: int, _frame: object) -> None:
+        reasons.append(signal.Signals(number).name.lower())
+        for app in running:
+            app.ask_to_stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # before anything is opened that a stop has to close
+        signal.signal(number, on_signal)
     try:
         app = App(load_trusted(args.config), Path(args.config))
     except CannotRun as error:
         print(f"posdiag: {redact_text(str(error))}", file=sys.stderr)
         return 2
-    reasons: list[str] = []
-
-    def on_signal(number: int, _frame: object) -> None:
-        reasons.append(signal.Signals(number).name.lower())
-        app.ask_to_stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    running.append(app)
     app.start()
-    app.run()
+    if not reasons:
+        app.run()
     app.stop(reasons[0] if reasons else "stopped")
     return 0
 

@@ -90,6 +90,7 @@ def _tell(folder: Path, config: Path) -> None:
         f"  {me} sim set {folder} printer.paper=out        (and printer.paper=ok to put a roll in)\n"
         f"  {me} sim set {folder} printer.cable=out        (or modem.sim=absent, power.mains=off, keypad.held=5 …)\n"
         f"  {me} status --config {config}\n",
+        file=sys.stderr,
         flush=True,
     )
 
@@ -208,4 +209,4 @@ def _listens(port: int) -> bool:
 
 
 def _say(what: str) -> None:
-    print(f"starting {what} …", flush=True)
+    print(f"starting {what} …", file=sys.stderr, flush=True)  # standard output is what the center hears

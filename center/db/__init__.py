@@ -1,0 +1,1 @@
+"""The tables, the engine, migrations and bulk writing."""

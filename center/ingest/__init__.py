@@ -1,0 +1,1 @@
+"""From MQTT to committed rows: read, validate, write a batch, then acknowledge."""

@@ -1,0 +1,1 @@
+"""Telling people and programs: Apprise, webhooks, quiet hours, escalation."""

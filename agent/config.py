@@ -35,7 +35,7 @@ class MqttConfig:
     cert_file: str = ""
     key_file: str = ""
     commands: bool = False
-    """Whether unsigned commands are taken; off unless a closed test network says otherwise."""
+    """Whether unsigned commands are taken; for a closed test network alone, and never beside `commands.keys_file`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +189,28 @@ class SecurityConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandsConfig:
+    """What a support center may have this terminal do. Without `keys_file` it takes no command at all."""
+
+    keys_file: str = ""
+    """A JWK Set of Ed25519 keys, read anew for each command: two keys in it are a rotation by overlap."""
+    per_minute: Annotated[int, Range(ge=1, le=600)] = 10
+    """A person who looks for a mistake sends a few; more is a mistake of the center's."""
+    disruptive_per_hour: Annotated[int, Range(ge=0, le=60)] = 3
+    """Tiers 2 and 3: a recovery that did not help twice will not help the fourth time."""
+    consent_s: Annotated[float, Range(ge=1, le=3600)] = 300.0
+    """How long somebody at the terminal has to allow a reboot."""
+    reboot: tuple[Text, ...] = ("/usr/bin/systemctl", "reboot")
+    """Program and arguments, never a shell."""
+    upload_hosts: tuple[Text, ...] = ()
+    """host or host:port that bundles may be uploaded to; none for none."""
+    upload_ca_file: str = ""
+    """Authorities for those hosts' certificates; empty for the system's."""
+    trial_s: Annotated[float, Range(ge=5, le=3600)] = 300.0
+    """Desired settings with which the broker is not reached for so long are rolled back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SupportConfig:
     """What a merchant is told about whom to call: the verified channel, as printed and shown."""
 
@@ -220,6 +242,7 @@ class Config:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     trends: TrendsConfig = field(default_factory=TrendsConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
+    commands: CommandsConfig = field(default_factory=CommandsConfig)
     support: SupportConfig = field(default_factory=SupportConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
 

@@ -32,18 +32,21 @@ def load_trusted(path: str | Path) -> Config:
 
 def check(path: str | Path) -> Config:
     """Read and validate the file. Raises ConfigError with every mistake found, each on a line of its own."""
+    return check_values(_parse(Path(path)), str(path))
+
+
+def check_values(values: dict[str, Any], origin: str) -> Config:
+    """Validate a file's values; `origin` stands before each problem. Raises ConfigError with every mistake found."""
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - the resting daemon does not hold pydantic
 
-    path = Path(path)
-    values = _parse(path)
-    problems = [f"{path}: {problem}" for problem in _unknown_keys(Config, values, "")]
+    problems = [f"{origin}: {problem}" for problem in _unknown_keys(Config, values, "")]
     if problems:
         raise ConfigError(problems)
     try:
         config = TypeAdapter(Config).validate_python(values)
     except ValidationError as error:
-        raise ConfigError([f"{path}: {_explain(item)}" for item in error.errors(include_url=False)]) from error
-    problems = [f"{path}: {problem}" for problem in _contradictions(config)]
+        raise ConfigError([f"{origin}: {_explain(item)}" for item in error.errors(include_url=False)]) from error
+    problems = [f"{origin}: {problem}" for problem in _contradictions(config)]
     if problems:
         raise ConfigError(problems)
     return config
@@ -148,6 +151,10 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield from _bad_device(device, where, units)
     if config.power.critical_percent >= config.power.low_percent:
         yield f"power.critical_percent = {config.power.critical_percent}: must be below low_percent"
+    if config.mqtt.commands and config.commands.keys_file:
+        yield "mqtt.commands and commands.keys_file: unsigned commands are never taken beside signed ones"
+    if not config.commands.reboot or not config.commands.reboot[0].startswith("/"):
+        yield f"commands.reboot = {list(config.commands.reboot)}: begins with a program's whole path"
 
 
 def _bad_url(config: Config) -> Iterator[str]:

@@ -30,6 +30,8 @@ CACHE_KIB: Final = 256  # memory is dearer here than reads
 WAL_PAGES: Final = 128  # half a MiB between checkpoints
 RETRY_S: Final = 5.0  # how often a disk that refused is tried again
 COMMANDS_KEPT_S: Final = 3600  # commands live 300 s at most; the rest is for clocks that differ
+COMMANDS_AFTER_LOSS_S: Final = 330  # whatever was taken before a store was lost has ended by then
+_FLOOR: Final = "command_floor"
 MARKED: Final = ("boot", "conn")  # counters of `kv` that, as all of `seq`, must never go back
 CORPSES_KEPT: Final = 2  # files moved aside; more would fill the disk that broke them
 
@@ -194,7 +196,8 @@ class Store:
             # Counters must never repeat a value the center has seen, and the file that knew them is gone.
             self._dirty |= {(space, key) for space, texts in self._kept.items() for key in texts}
             self.moved_aside = (name, why)
-            self.keep("kv", {"counter_base": str(self._since_2026())}, now=False)
+            floor = self._clock.wall() + COMMANDS_AFTER_LOSS_S
+            self.keep("kv", {"counter_base": str(self._since_2026()), _FLOOR: str(floor)}, now=False)
             self._db = self._open()
         except (_Corrupt, sqlite3.Error, OSError) as error:
             self._refused(error)
@@ -369,12 +372,18 @@ class Store:
             known = self._kept["command"]
             new = command_id not in known
             limit = self._clock.wall() - COMMANDS_KEPT_S
-            changes: dict[str, str | None] = {
-                old: None for old, text in known.items() if float(text.split(" ", 1)[0]) < limit
-            }
+            ends = {old: float(text.split(" ", 1)[0]) for old, text in known.items()}
+            forgotten = {old: end for old, end in ends.items() if end < limit}
+            if forgotten:
+                self.keep("kv", {_FLOOR: str(max(self.command_floor(), *forgotten.values()))}, now=False)
+            changes: dict[str, str | None] = dict.fromkeys(forgotten)
             changes[command_id] = f"{expires_at} {state}"
             self.keep("command", changes)
             return new
+
+    def command_floor(self) -> float:
+        """Commands that end before this may have been taken and forgotten, should the clock have gone back since."""
+        return float(self.get(_FLOOR) or "-inf")
 
     def commands(self) -> dict[str, str]:
         """Command ids remembered, each with its last state; for `interrupted` after a restart."""

@@ -10,7 +10,7 @@ import pytest
 
 from agent import marks
 from agent.clock import ManualClock
-from agent.store import FILE, Store, StoreBusy, StoreUnwritable
+from agent.store import COMMANDS_AFTER_LOSS_S, COMMANDS_KEPT_S, FILE, Store, StoreBusy, StoreUnwritable
 
 LIMIT = 4 * 1024 * 1024
 
@@ -191,3 +191,24 @@ def test_only_what_is_durable_pays_for_it(store: Store) -> None:
     full, normal = 2, 1
     assert [store.write(level, durable=durable) for durable in (True, False, True)] == [full, normal, full]
     assert store.read(lambda db: db.execute("PRAGMA journal_mode").fetchone()[0], "") == "wal"
+
+
+def test_what_was_forgotten_is_below_the_floor_also_after_a_restart_and_a_loss(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    clock.wall_s = 2e9
+    store = Store(tmp_path, 10**7, clock)
+    assert store.command_floor() == float("-inf")
+    store.note_command("first", 2e9 + 60, "accepted")
+    clock.wall_s += 60 + COMMANDS_KEPT_S + 1
+    store.note_command("second", clock.wall_s + 60, "accepted")
+    assert store.command_floor() == 2e9 + 60
+    store.close()
+    clock.wall_s = 2e9  # whoever sets the clock back does not make the first one new again
+    store = Store(tmp_path, 10**7, clock)
+    assert store.command_floor() == 2e9 + 60
+    store.close()
+    (tmp_path / "posdiag.db").write_bytes(b"not a database" * 1000)
+    store = Store(tmp_path, 10**7, clock)
+    assert store.command_floor() == 2e9 + COMMANDS_AFTER_LOSS_S
+    store.close()

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from agent.guidance import act_of
 from agent.model import Fault
-from agent.vocabulary import VOCABULARY
-from agent.wire import Act
+from agent.vocabulary import VOCABULARY, Act, act_of
 
 CanSell = Literal["yes", "degraded", "no", "unknown"]
 

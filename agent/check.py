@@ -19,13 +19,13 @@ from agent.causes import Topology, explain, verdict
 from agent.cli import EXIT_CANNOT, EXIT_FAULTS, EXIT_OK, fail
 from agent.conditions import conditions
 from agent.config import Config, DeviceConfig
-from agent.guidance import act_of
 from agent.model import Fault
 from agent.probes.port import meaning
 from agent.rules import Rules
 from agent.sale import SaleLock
 from agent.show import table
 from agent.status import facts_line, fault_table, is_running, sentence
+from agent.vocabulary import act_of
 from drivers import catalog
 from drivers.driver import Driver
 from drivers.errors import DriverError, Unsupported

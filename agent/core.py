@@ -34,6 +34,7 @@ class Queue(Protocol):
         messages: Sequence[tuple[wire.QueuedClass, Mapping[str, Any], str]],
         *,
         faults: Mapping[str, str | None] | None = None,
+        wake: bool = True,
     ) -> list[int]:
         """Keep (class, body without header, topic suffix or "") and faults' texts; on disk at return."""
 
@@ -237,7 +238,10 @@ class Core:
         changed = {fault.key: fault for fault in (*told, *relabelled)}.values()
         kept: dict[str, str | None] = {key: None for key in self._explained if key not in explained}
         kept |= {fault.key: faults.to_text(fault) for fault in changed if fault.key in explained}
-        self._outbox.put_all([("event", {"event": event, "data": data}, "") for event, data in messages], faults=kept)
+        rows: list[tuple[wire.QueuedClass, dict[str, Any], str]] = [
+            ("event", {"event": event, "data": data}, "") for event, data in messages
+        ]
+        self._outbox.put_all(rows, faults=kept, wake=False)  # what follows wakes it, with everything at hand
         self._explained = explained
         for fault in explained.values() if force else changed:
             self._publish_fault(fault)
@@ -278,13 +282,12 @@ class Core:
 
     def _judge(self) -> None:
         answer = verdict(self._explained, blind=self._blind())
-        if _same_verdict(answer, self._answer):
-            self.write_status()
-            return
-        self._answer = answer
-        self._answer_since = answer.since if answer.since is not None else self._clock.wall()
-        self._publisher.refresh_state()
-        self.write_status()
+        if not _same_verdict(answer, self._answer):
+            self._answer = answer
+            self._answer_since = answer.since if answer.since is not None else self._clock.wall()
+            self._publisher.refresh_state()
+        self._status.hasten(self._clock.monotonic())
+        self._wake()
 
     def wire_verdict(self) -> wire.Verdict:
         answer = self._answer

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from agent import wire
-from agent.guidance import act_of
 from agent.model import Fault
+from agent.vocabulary import act_of
 
 
 def body_fields(fault: Fault) -> dict[str, Any]:

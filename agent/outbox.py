@@ -119,12 +119,14 @@ class Outbox:
         messages: Sequence[tuple[QueuedClass, Mapping[str, Any], str]],
         *,
         faults: Mapping[str, str | None] | None = None,
+        wake: bool = True,
     ) -> list[int]:
         """Add (class, body, topic suffix or "") in one transaction and return their seqs.
 
         The header (`v`, `boot`, `at`, `up_ms`, `clock`, `seq`) is made here; a body may bring its own `at` and `up_ms`.
         `faults` goes to the store's space `fault` in the same transaction. Raises ValueError for a payload that no
-        packet can carry. While the disk refuses, rows wait in memory and `problems` says so.
+        packet can carry. While the disk refuses, rows wait in memory and `problems` says so. Without `wake` the caller
+        wakes the sender.
         """
         with self._store.lock:
             self._refresh()
@@ -140,7 +142,8 @@ class Outbox:
             self._save(rows, durable=any(row.cls != "telemetry" for row in rows))
             if self._bytes > self._limit or self._clock.monotonic() >= self._sweep_at:
                 self._evict()
-        self.wake()
+        if wake:
+            self.wake()
         return [row.seq for row in rows]
 
     def _row(self, cls: QueuedClass, body: Mapping[str, Any], suffix: str) -> Row:

@@ -198,13 +198,13 @@ class Sender:
             self._drain = Drain(self._outbox)
             while self._held_values:
                 self._retained.mark(self._held_values.pop())
-        for row in self._drain.live(self._free()) if self._free() else ():
-            self._send_row(row, now)
         for message in self._retained.take(self._free()):
             if self._toll.allows(message.suffix, message.payload):
                 self._send(message, None, now)
             else:
                 self._held_values.add(message.suffix)
+        for row in self._drain.live(self._free()) if self._free() else ():
+            self._send_row(row, now)
         self._drain_at = max(self._drain_at, now - BURST_S)
         while not self._drain.done and now >= self._drain_at and self._free() > min(LIVE_ROOM, self._window - 1):
             sent = [self._send_row(row, now) for row in self._drain.backlog(1)]

@@ -13,7 +13,8 @@ from agent.inventory import DeviceInfo
 from agent.model import Fault
 from drivers.reading import Reading, Value
 
-FRESH_S = 5.0  # readings in it are at most this old; faults and the verdict are written at once
+FRESH_S = 5.0  # readings in it are at most this old
+URGENT_S = 0.02  # faults and the verdict are: by then they are on the line, which the disk must not hold up
 STATUS_S = 30.0  # how old it may be before its reader may think that the agent hangs
 
 
@@ -28,10 +29,15 @@ class StatusFile:
         self._config = config
         self._path = Path(config.paths.run_dir) / "status.json"
         self._written_at = float("-inf")
+        self._urgent_at = float("inf")
+
+    def hasten(self, now: float) -> None:
+        """A fault or the verdict changed."""
+        self._urgent_at = min(self._urgent_at, now + URGENT_S)
 
     def due(self) -> float:
         """When it should be written next, monotonic seconds."""
-        return self._written_at + (FRESH_S if self.stale else STATUS_S)
+        return min(self._urgent_at, self._written_at + (FRESH_S if self.stale else STATUS_S))
 
     def compose(
         self,
@@ -64,6 +70,7 @@ class StatusFile:
     def write(self, content: Mapping[str, Any], now: float) -> None:
         """Replace the file; a disk that takes nothing keeps the one that is there. One thread at a time."""
         self._written_at = now
+        self._urgent_at = float("inf")
         self.stale = False
         part = self._path.with_suffix(".part")
         try:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from agent.limits import Pattern
-from agent.vocabulary import Severity
+from agent.vocabulary import Act, Severity
 
 MAX_PACKET_BYTES: Final = 16 * 1024
 CONTENT_JSON: Final = "application/json"
@@ -22,7 +22,6 @@ CONTENT_DEFLATE: Final = "application/json+deflate"
 PREFIX: Final = "pos/1"
 RESERVED_TERMINALS: Final = frozenset({"all", "center"})
 
-Act = Literal["merchant", "support", "technician", "operator", "none"]
 Basis = Literal["measured", "inferred"]
 FaultState = Literal["raised", "cleared", "flapping"]
 QueuedClass = Literal["event", "telemetry", "result"]
@@ -248,6 +247,8 @@ class HealthMessage(Uplink):
     refused: Mapping[str, int] = field(default_factory=dict)
     probes: tuple[ProbeEntry, ...] = ()
     problems: tuple[str, ...] = ()
+    audit: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Head of the chain of decisions about commands: `n` and `head`, number and hash of its last line."""
 
 
 @dataclass(frozen=True, kw_only=True)  # two slotted bases cannot be joined below
@@ -302,6 +303,15 @@ class ResultMessage(Queued):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveMessage(Uplink):
+    """Topic `live`: readings that came since the last one, source.name to value or {"error": cause}."""
+
+    id: str
+    left_s: int
+    values: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigReportedMessage(Uplink):
     """Topic `config/reported`: version in force, its hash, and the keys that were refused with their reasons."""
 
@@ -317,7 +327,10 @@ CommandName = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandBody:
-    """One command. `tier` 0 reads, 1 consumes, 2 disrupts, 3 reboots or configures. Times in epoch seconds."""
+    """One command. `tier` 0 reads, 1 consumes, 2 disrupts, 3 reboots or configures. Times in epoch seconds.
+
+    To all terminals (`aud` "estate/all") `args` holds `spread_s`, over which they begin at random.
+    """
 
     iss: str
     aud: str
@@ -327,7 +340,17 @@ class CommandBody:
     cmd: CommandName
     args: Mapping[str, JsonValue] = field(default_factory=dict)
     tier: Literal[0, 1, 2, 3] = 0
-    spread_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsBody:
+    """Topic `config`: desired settings as table to key to value. A `version` is newer than those it is greater than."""
+
+    iss: str
+    aud: str
+    nbf: int
+    version: Annotated[int, Whole(least=1, most=2**53)]
+    settings: Mapping[str, Mapping[str, JsonValue]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from drivers.errors import Unsupported
@@ -34,6 +34,8 @@ class Driver(ABC):
     def __init__(self, channel: Channel, options: Mapping[str, Value] | None = None) -> None:
         self.channel = channel
         self.options: Mapping[str, Value] = options or {}
+        self.tell: Callable[[Readings], None] = lambda _readings: None
+        """Called with readings that changed by what came unasked in the middle of a question."""
 
     @abstractmethod
     def identify(self) -> Identity:

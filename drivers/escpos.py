@@ -65,6 +65,7 @@ class EscposDriver(Driver):
         super().__init__(channel, options)
         self.profile = profile_named(str(self.options.get("profile", "epson")))
         self._line = PrinterLine(channel)
+        self._line.on_packet = self._met
         self._last: dict[str, Reading] = {}
         self._status = b""
         self._push_tries = 0
@@ -159,7 +160,17 @@ class EscposDriver(Driver):
         if not packets or not self._last:
             self._line.news |= self._line.wary and not was_wary  # a change may have been garbled
             return {}
-        packet = packets[-1]
+        return self._told_by(packets[-1])
+
+    def _met(self, packet: bytes) -> None:
+        """A packet among answers: what it tells need not wait for the round to end."""
+        changed = self._told_by(packet) if self._last else {}
+        self._line.news = True  # the rounds end by comparing themselves with it
+        if changed:
+            self.tell(changed)
+
+    def _told_by(self, packet: bytes) -> dict[str, Reading]:
+        """The readings that a packet, trusted alone, changes. Sets `wants_check` for those it cannot vouch for."""
         now = readings_from(decode_packet(packet), self.profile, packet)
         told = {name: now[name] for name in (*_WITNESSED, *_ONE_BIT)}
         changed = {name: told[name] for name in _differing(told, self._last)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from drivers.codecs.escpos import XOFF, Demux, Kind, Message, Request
@@ -28,6 +29,8 @@ class PrinterLine:
         self.news = False
         """Something came unasked that nobody has looked at."""
         self.flow_stopped = False
+        self.on_packet: Callable[[bytes], None] = lambda _packet: None
+        """Called with each packet that comes while this object, not its caller, reads the line."""
         self.noises = 0
         """How many times something came that does not belong on a good line."""
         self._noise_at: float | None = None
@@ -50,7 +53,7 @@ class PrinterLine:
         self._end_half_read()
         self._demux.expect(request.reply)
         try:
-            return self.channel.ask(request.name, request.data, self._demux, deadline_s, _is_answer, self._note)
+            return self.channel.ask(request.name, request.data, self._demux, deadline_s, _is_answer, self._met)
         except (NoReply, BadReply) as error:
             cut_short = self._demux.half_read
             self._demux.reset()
@@ -67,14 +70,14 @@ class PrinterLine:
         """Nothing may be asked while a packet is under way; its rest comes soon or never."""
         deadline = Deadline(HALF_READ_S, self.channel.clock)
         while self._demux.half_read and (data := self.channel.wait(deadline)):
-            self.take(data)
+            self._unasked(data)
         self._demux.reset()
 
     def listen(self, seconds: float) -> None:
         """Take in what comes unasked within this time."""
         deadline = Deadline(seconds, self.channel.clock)
         while data := self.channel.wait(deadline):
-            self.take(data)
+            self._unasked(data)
 
     def take(self, data: bytes) -> list[bytes]:
         """The packets in bytes that came while nothing, or not yet, was asked. Never raises."""
@@ -86,7 +89,13 @@ class PrinterLine:
         return packets
 
     def _unasked(self, data: bytes) -> None:
-        self.take(data)
+        for packet in self.take(data)[-1:]:
+            self.on_packet(packet)
+
+    def _met(self, message: Message) -> None:
+        self._note(message)
+        if message.kind is Kind.PACKET:
+            self.on_packet(message.data)
 
     def _pump(self) -> list[bytes]:
         packets = []

@@ -1,6 +1,6 @@
 """Guidance: what a fault means to the merchant and what to do now, in zh and en. The texts are data: one file a unit.
 
-A file has one table for each kind: `act`; `stop_now` where the terminal must not be used at all; then, each as `.en`
+A file has one table for each kind: `stop_now` where the terminal must not be used at all; then, each as `.en`
 and `.zh`, `title`, `meaning`, `never` (a list), `stop_using` and `sell_on`; and its `steps`, whose `proof` is one for
 both languages. Nothing is read before a fault asks for it.
 """
@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
-from agent.vocabulary import VOCABULARY
-from agent.wire import Act
+from agent.vocabulary import VOCABULARY, Act
 from drivers.reading import Reading, Value
 
 Language = Literal["en", "zh"]
@@ -82,19 +81,11 @@ def guidance(key: str, language: Language) -> Guidance:
             Step(step[language], Proof(**step["proof"]) if "proof" in step else None) for step in table["steps"]
         ),
         never=tuple(table.get("never", {}).get(language, ())),
-        act=table["act"],
+        act=VOCABULARY[key].act,
         stop_now=table.get("stop_now", False),
         stop_using=text("stop_using"),
         sell_on=text("sell_on"),
     )
-
-
-def act_of(key: str) -> Act:
-    """Who must act on this fault; support where that cannot be read: a fault goes out on a failing disk, too."""
-    try:
-        return guidance(key, "en").act
-    except (KeyError, OSError, ValueError):
-        return "support"
 
 
 def _table(key: str) -> dict[str, Any]:

@@ -178,6 +178,7 @@ class PortWorker(threading.Thread):
         )
         if driver.channel.on_unasked is None:
             driver.channel.on_unasked = lambda data: self._heard(driver, data)
+        driver.tell = self._report
         driver.recall(self.recalled)
         self._driver = driver
         self._watch = OpenWatch(self.device.port)

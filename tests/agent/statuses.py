@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.guidance import act_of
-from agent.vocabulary import VOCABULARY
+from agent.vocabulary import VOCABULARY, act_of
 
 AT = "2026-11-21T10:22:31.000Z"
 STOPS = {"reader", "keypad", "network", "security"}

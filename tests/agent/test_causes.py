@@ -8,9 +8,8 @@ import random
 import pytest
 
 from agent.causes import Topology, explain, verdict
-from agent.guidance import act_of
 from agent.model import Fault
-from agent.vocabulary import VOCABULARY
+from agent.vocabulary import VOCABULARY, act_of
 
 MODEM = Topology(powered_by={"printer": "mains", "reader": "battery", "modem": "host"}, bearer="modem")
 CABLE = Topology(powered_by={"printer": "mains"}, bearer="ethernet")

@@ -282,13 +282,14 @@ def test_a_push_to_a_custom_printer_only_calls_for_a_check():
     assert driver.wants_check is True
 
 
-def test_a_push_during_a_check_that_says_otherwise_calls_for_another():
+def test_a_push_during_a_check_that_says_otherwise_gives_way_to_two_rounds_and_is_asked_for_again():
     printer = FakePrinter()
     driver = printer.driver()
     driver.check_health()
+    printer.link.written.clear()
     printer.link.push(STATES["paper out"][4], after_s=0.001)
-    driver.check_health()
-    assert driver.wants_check is True
+    assert driver.check_health()["paper"].value == "ok"
+    assert printer.link.written == [*STATUS_ROUND, *STATUS_ROUND, PUSHES_ON]
 
 
 def test_nothing_is_asked_while_a_packet_is_under_way():
@@ -624,3 +625,17 @@ def test_options():
     assert FAMILY.unit == "printer"
     with pytest.raises(ValueError, match="profile"):
         FakePrinter().driver(profile="nonsense")
+
+
+def test_a_trusted_push_among_answers_is_told_before_the_round_ends():
+    printer = FakePrinter()
+    driver = printer.driver()
+    driver.check_health()
+    told: list[tuple[float, dict]] = []
+    driver.tell = lambda readings: told.append((printer.clock.now, said(readings)))
+    printer.link.push(printer.change("paper out"), after_s=0.001)
+    health = driver.check_health()
+    assert [readings["paper"] for _, readings in told] == ["out"]
+    assert told[0][0] < printer.clock.now
+    assert health["paper"].value == "out"
+    assert driver.wants_check is False

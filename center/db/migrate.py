@@ -1,0 +1,35 @@
+"""Brings a database to the tables of this version. Run by every process of the center at its start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from center.db.engine import Database, DatabaseError, reason
+
+SCRIPTS: Final = Path(__file__).parent / "migrations"
+_LOCK: Final = 0x706F736D  # "posm"
+
+
+def migrate(database: Database) -> None:
+    """Bring it to the newest version; one process at a time, the others wait. Raises DatabaseError."""
+    try:
+        with database.begin() as connection:
+            if database.dialect == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            command.upgrade(config(connection), "head")
+    except DBAPIError as error:
+        raise DatabaseError(f"{database.url.render_as_string(hide_password=True)}: {reason(error)}") from error
+
+
+def config(connection: Connection) -> Config:
+    """Alembic's settings for a connection that is open."""
+    settings = Config()
+    settings.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    settings.attributes["connection"] = connection
+    return settings

@@ -1,0 +1,85 @@
+"""All tables of the center under one name. Columns: center/db/{fleet,work,people}.py.
+
+A moment is a whole number of milliseconds since the epoch in a column `…_ms`. A terminal is (estate, terminal).
+"""
+
+from __future__ import annotations
+
+from center.db.columns import metadata
+from center.db.fleet import (
+    changes,
+    events,
+    faults,
+    gaps,
+    heartbeat,
+    metrics_day,
+    metrics_hour,
+    places,
+    quarantine,
+    receipts,
+    results,
+    sites,
+    streams,
+    telemetry,
+    terminals,
+)
+from center.db.people import accounts, audit, sessions, tokens
+from center.db.work import (
+    campaign_targets,
+    campaigns,
+    case_steps,
+    cases,
+    channels,
+    commands,
+    desired_configs,
+    evidence,
+    guides,
+    incident_members,
+    incidents,
+    notifications,
+    outbox,
+    remedies,
+    suppressions,
+    surveys,
+    webhooks,
+)
+
+__all__ = [
+    "accounts",
+    "audit",
+    "campaign_targets",
+    "campaigns",
+    "case_steps",
+    "cases",
+    "changes",
+    "channels",
+    "commands",
+    "desired_configs",
+    "events",
+    "evidence",
+    "faults",
+    "gaps",
+    "guides",
+    "heartbeat",
+    "incident_members",
+    "incidents",
+    "metadata",
+    "metrics_day",
+    "metrics_hour",
+    "notifications",
+    "outbox",
+    "places",
+    "quarantine",
+    "receipts",
+    "remedies",
+    "results",
+    "sessions",
+    "sites",
+    "streams",
+    "suppressions",
+    "surveys",
+    "telemetry",
+    "terminals",
+    "tokens",
+    "webhooks",
+]

@@ -1,0 +1,306 @@
+"""Tables of what the center makes of it: incidents, cases, commands, campaigns, and what it owes to others."""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, Table, UniqueConstraint
+
+from center.db.columns import flag, key, key_ms, metadata, ms, ms_or_null, must, real, serial, text, values, whole
+
+incidents = Table(
+    "incidents",
+    metadata,
+    key("id"),
+    must("estate"),
+    must("scope"),
+    must("scope_key"),
+    text("fault"),
+    must("severity"),
+    must("state"),
+    text("parent_id"),
+    must("title"),
+    values("why"),
+    ms("opened_ms"),
+    ms("last_ms"),
+    ms_or_null("resolved_ms"),
+    whole("terminals_n", default=0),
+    whole("cannot_sell_n", default=0),
+    text("ack_by"),
+    ms_or_null("ack_ms"),
+    text("owner"),
+    text("case_id"),
+    Index(None, "state", "opened_ms"),
+    Index(None, "estate", "scope", "scope_key", "state"),
+    Index(None, "parent_id"),
+)
+
+incident_members = Table(
+    "incident_members",
+    metadata,
+    key("incident_id"),
+    key("estate"),
+    key("terminal"),
+    key("fault"),
+    ms("joined_ms"),
+    ms_or_null("left_ms"),
+    Index(None, "estate", "terminal", "left_ms"),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    key("id"),
+    must("kind"),  # maintenance or silence
+    text("estate"),
+    must("scope"),
+    must("scope_key"),
+    text("fault", default="*"),
+    ms("from_ms"),
+    ms("until_ms"),
+    must("by"),
+    text("reason", default=""),
+    ms("created_ms"),
+    Index(None, "until_ms"),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    key("id"),
+    ms("number"),
+    must("estate"),
+    text("terminal"),
+    text("site"),
+    text("incident_id"),
+    must("kind"),
+    must("title"),
+    text("signature", default=""),
+    must("severity"),
+    must("state"),
+    text("owner"),
+    text("team"),
+    text("channel", default=""),
+    text("language", default="en"),
+    text("root_cause"),
+    text("part"),
+    ms_or_null("eta_ms"),
+    ms_or_null("first_response_due_ms"),
+    ms_or_null("update_due_ms"),
+    ms_or_null("solve_due_ms"),
+    ms_or_null("paused_since_ms"),
+    text("pause_reason"),
+    ms_or_null("watch_until_ms"),
+    text("merchant_token"),
+    values("data"),
+    ms("created_ms"),
+    ms("updated_ms"),
+    ms_or_null("closed_ms"),
+    UniqueConstraint("number"),
+    UniqueConstraint("merchant_token"),
+    Index(None, "state", "updated_ms"),
+    Index(None, "estate", "terminal", "state"),
+    Index(None, "incident_id"),
+    Index(None, "signature"),
+)
+
+case_steps = Table(
+    "case_steps",  # append-only; the key makes a repeated step one step
+    metadata,
+    serial(),
+    must("case_id"),
+    must("step_key"),
+    ms("at_ms"),
+    must("by"),
+    must("kind"),
+    text("text", default=""),
+    values("data"),
+    UniqueConstraint("step_key"),
+    Index(None, "case_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+remedies = Table(
+    "remedies",
+    metadata,
+    key("id"),
+    text("case_id"),
+    must("signature"),
+    text("model", default=""),
+    text("firmware", default=""),
+    must("remedy"),
+    must("worked"),
+    ms("at_ms"),
+    Index(None, "signature", "remedy"),
+)
+
+guides = Table(
+    "guides",
+    metadata,
+    key("id"),
+    must("fault"),
+    text("model", default=""),
+    text("firmware", default=""),
+    must("language"),
+    must("title"),
+    must("body"),
+    whole("version", default=1),
+    ms_or_null("reviewed_ms"),
+    text("author", default=""),
+    Index(None, "fault", "language"),
+)
+
+surveys = Table(
+    "surveys",
+    metadata,
+    key("case_id"),
+    must("works"),
+    whole("score"),
+    text("text", default=""),
+    ms("at_ms"),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    key("id"),
+    must("estate"),
+    must("terminal"),
+    must("cmd"),
+    values("args"),
+    ms("tier"),
+    text("reason", default=""),
+    must("issued_by"),
+    text("approved_by"),
+    must("state"),
+    ms_or_null("nbf_ms"),
+    ms_or_null("exp_ms"),
+    text("campaign_id"),
+    text("case_id"),
+    values("output"),
+    text("error", default=""),
+    ms("created_ms"),
+    ms("updated_ms"),
+    Index(None, "estate", "terminal", "created_ms"),
+    Index(None, "state", "exp_ms"),
+    Index(None, "campaign_id"),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    key("id"),
+    must("name"),
+    must("kind"),
+    values("audience"),
+    values("waves"),
+    values("args"),
+    real("halt_share"),
+    must("state"),
+    text("why", default=""),
+    must("created_by"),
+    text("approved_by"),
+    ms("created_ms"),
+    ms("updated_ms"),
+    ms_or_null("started_ms"),
+    ms_or_null("ended_ms"),
+    Index(None, "state"),
+)
+
+campaign_targets = Table(
+    "campaign_targets",
+    metadata,
+    key("campaign_id"),
+    key("estate"),
+    key("terminal"),
+    ms("wave"),
+    must("state"),
+    text("command_id"),
+    ms("updated_ms"),
+    Index(None, "campaign_id", "wave", "state"),
+)
+
+desired_configs = Table(
+    "desired_configs",
+    metadata,
+    key("estate"),
+    key("terminal"),
+    key_ms("version"),
+    values("body"),
+    must("state"),
+    text("campaign_id"),
+    ms("at_ms"),
+)
+
+outbox = Table(
+    "outbox",  # side effects, committed with the decision that causes them and carried out after it
+    metadata,
+    serial(),
+    must("kind"),
+    must("key"),
+    values("payload"),
+    ms("not_before_ms"),
+    whole("attempts", default=0),
+    must("state"),
+    text("error", default=""),
+    ms("created_ms"),
+    UniqueConstraint("key"),
+    Index(None, "state", "not_before_ms"),
+    sqlite_autoincrement=True,
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    key("id"),
+    text("who", default=""),
+    must("channel"),
+    must("subject"),
+    text("body", default=""),
+    must("state"),
+    text("error", default=""),
+    values("data"),
+    ms("at_ms"),
+    Index(None, "state", "at_ms"),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    key("id"),
+    must("name"),
+    must("url"),
+    values("events"),
+    values("filter"),
+    values("quiet_hours"),
+    values("escalation"),
+    flag("disabled"),
+    ms("created_ms"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    key("id"),
+    must("url"),
+    must("secret"),
+    values("filter"),
+    must("state"),
+    text("error", default=""),
+    ms("created_ms"),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    key("id"),
+    must("estate"),
+    must("terminal"),
+    ms("from_ms"),
+    ms("until_ms"),
+    must("sha256"),
+    must("path"),
+    ms_or_null("hold_until_ms"),
+    must("made_by"),
+    text("case_id"),
+    ms("at_ms"),
+    Index(None, "estate", "terminal", "hold_until_ms"),
+)

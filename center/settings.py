@@ -1,0 +1,144 @@
+"""Settings of the center: the command line over a TOML file over defaults.
+
+Keys of the file are the fields of `Settings`; units stand in their names. Secrets are files, never values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+from urllib.parse import urlsplit
+
+Role = Literal["all", "ingest", "web"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+
+class SettingsError(Exception):
+    """A setting that cannot be, in one line that names it."""
+
+
+def state_dir() -> Path:
+    """Where the center keeps its files: $POSDIAG_CENTER_DIR, else as the XDG directories have it."""
+    told = os.environ.get("POSDIAG_CENTER_DIR")
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(told) if told else Path(base) / "posdiag-center"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one process of the center."""
+
+    role: Role = "all"
+    db: str = ""
+    """Empty for `center.db` in the state directory."""
+    mqtt: str = "mqtt://127.0.0.1:1883"
+    http: str = "127.0.0.1:8480"
+    name: str = "main"
+    """This center's `{id}` in `center/{id}/state`; the same for all its processes."""
+    estates: tuple[str, ...] = ()
+    """Where the center shows itself as online; empty for each estate that it hears of."""
+    mqtt_user: str = ""
+    mqtt_password_file: str = ""
+    mqtt_ca_file: str = ""
+    mqtt_certificate_file: str = ""
+    mqtt_key_file: str = ""
+    group: str = "center"
+    """The group that the workers share queued messages in."""
+    batch: int = 5000
+    """Messages in one transaction at most."""
+    command_key_file: str = ""
+    keep_events_days: int = 400
+    keep_telemetry_days: int = 30
+    keep_hours_days: int = 400
+    keep_days_days: int = 3650
+    keep_feed_days: int = 7
+    keep_quarantine_days: int = 30
+
+    @property
+    def database(self) -> str:
+        """The URL of the database."""
+        return self.db or f"sqlite:///{state_dir() / 'center.db'}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `posdiag center run`."""
+    parser.add_argument("--config", metavar="FILE", help="settings as TOML; options below win over it")
+    parser.add_argument(
+        "--db", metavar="URL", help="sqlite:///FILE or postgresql://…; default a file of the state directory"
+    )
+    parser.add_argument("--mqtt", metavar="URL", help="mqtt:// or mqtts://HOST:PORT; default mqtt://127.0.0.1:1883")
+    parser.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8480")
+    parser.add_argument("--role", choices=ROLES, help="what this process does; default all")
+
+
+def load(args: argparse.Namespace) -> Settings:
+    """The settings that the command line and its file give. Raises SettingsError."""
+    values: dict[str, Any] = {}
+    path = getattr(args, "config", None)
+    if path:
+        try:
+            values = tomllib.loads(Path(path).read_text("utf-8"))
+        except OSError as error:
+            raise SettingsError(f"{path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from error
+    settings = replace(Settings(), **_checked(values, path))
+    given = {name: getattr(args, name, None) for name in ("db", "mqtt", "http", "role")}
+    settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
+    broker(settings.mqtt)
+    listener(settings.http)
+    return settings
+
+
+def _checked(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    known = {spec.name: type(spec.default) for spec in fields(Settings)}
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise SettingsError(f"{path}: no setting is called {name!r}" + (f"; is it {near[0]}?" if near else ""))
+        checked[name] = _value(f"{path}: {name}", known[name], value)
+    if checked.get("role", "all") not in ROLES:
+        raise SettingsError(f"{path}: role is one of {', '.join(ROLES)}")
+    return checked
+
+
+def _value(where: str, kind: type, value: Any) -> Any:
+    if kind is tuple:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise SettingsError(f"{where} is a list of texts")
+        return tuple(value)
+    if kind is int and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise SettingsError(f"{where} is a whole number above 0")
+    if kind is str and not isinstance(value, str):
+        raise SettingsError(f"{where} is a text")
+    return value
+
+
+def broker(url: str) -> tuple[str, int, bool]:
+    """Host, port and whether with TLS, of `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`. Raises SettingsError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.path not in {"", "/"} or port == 0:
+        raise SettingsError(f"{url!r} is not mqtt://host:port or mqtts://host:port")
+    if parts.username or parts.password:
+        raise SettingsError("a broker's user and password belong in mqtt_user and mqtt_password_file, not in its URL")
+    tls = parts.scheme == "mqtts"
+    return parts.hostname, port or (8883 if tls else 1883), tls
+
+
+def listener(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`; port 0 takes a free one. Raises SettingsError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise SettingsError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,52 @@
+"""Debian's PostgreSQL as a process of the tests: on loopback, in a directory of its own, without a password."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+
+PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+
+
+class Postgres:
+    """One server. As root it runs as the user `postgres`, for PostgreSQL refuses root."""
+
+    def __init__(self) -> None:
+        assert PROGRAMS, "Debian's package postgresql is not installed"
+        self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        self._directory = Path(tempfile.mkdtemp(prefix="posdiag-postgres-"))
+        self._names = 0
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        if self._as:
+            shutil.chown(self._directory, "postgres")
+        self._run("initdb", "--auth=trust", "--username=posdiag", "--encoding=UTF8", "--no-sync", "--locale=C")
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        self._run("pg_ctl", "-w", "-o", options, "-l", str(self._directory / "log"), "start")
+
+    def _run(self, program: str, *words: str) -> None:
+        command = [*self._as, str(PROGRAMS[-1] / program), "-D", str(self._directory / "data"), *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=60)
+
+    def url(self, name: str = "postgres") -> str:
+        return f"postgresql://posdiag@127.0.0.1:{self.port}/{name}"
+
+    def create(self, template: str = "template1") -> str:
+        """A new database like `template`; its name."""
+        self._names += 1
+        name = f"test_{self._names}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
+        return name
+
+    def stop(self) -> None:
+        """Stop it and remove its files."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+        shutil.rmtree(self._directory)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from agent.limits import Pattern
+from agent.limits import Pattern, Range
 from agent.vocabulary import Act, Severity
 
 MAX_PACKET_BYTES: Final = 16 * 1024
@@ -349,7 +349,7 @@ class SettingsBody:
     iss: str
     aud: str
     nbf: int
-    version: Annotated[int, Whole(least=1, most=2**53)]
+    version: Annotated[int, Range(ge=1, le=2**53)]
     settings: Mapping[str, Mapping[str, JsonValue]]
 
 

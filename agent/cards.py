@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Any, Final, Protocol
 
 from agent.wire import dumps, loads
+from drivers.card_numbers import luhn
 from drivers.reading import Identity, Reading
-from drivers.redact import luhn, redact_text
+from drivers.redact import redact_text
 
 _MAYBE: Final = re.compile(
     rb"\d(?:[ -]{0,2}\d){12}|\d{4}[./_]\d{4,6}[./_]\d|[0-9a-fA-F]{14}|(?:[0-9a-fA-F]{2}[ :-]){6}"

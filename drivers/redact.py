@@ -5,10 +5,8 @@ their equivalent in a chip; `<emv:5A>` a data object of EMV; `<pin>` a PIN block
 A PIN block that is enciphered, or combined with a card number that does not stand there, is eight bytes like any others
 and cannot be recognised.
 
-A whole run of 13 to 19 digits with the right check digit (ISO/IEC 7812-1 annex B) is taken for a card number whoever
-may have issued it, unless it is something else by its shape: see `_something_else`. Inside a longer run, and in packed
-digits (BCD), it must also begin as the card schemes' numbers do. Sources of shapes: ISO/IEC 7813 (tracks), EMV book 3
-annex A (objects), ISO 9564-1 (PIN fields), 3GPP TS 23.003 (IMEI), ITU-T E.118 (ICCID), GB 18030 (wide digits).
+Which digits are a card number, `drivers.card_numbers` knows. Sources of shapes: ISO/IEC 7813 (tracks), EMV book 3
+annex A (objects), ISO 9564-1 (PIN fields), GB 18030 (wide digits).
 """
 
 from __future__ import annotations
@@ -16,89 +14,11 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
 from typing import Final
 
+from drivers.card_numbers import IN_PACKED, is_pan, luhn, of_a_scheme
+
 LABEL: Final = re.compile(r"<(?:pan:\d+|track[12]|emv:[0-9A-F]+|pin|long:\d+)>")
-
-# --- which digits are a card number ----------------------------------------------------------------------------------
-
-_Schemes = tuple[tuple[re.Pattern[str], frozenset[int]], ...]
-_SCHEMES: Final[_Schemes] = tuple(
-    (re.compile(prefix), frozenset(lengths))
-    for prefix, lengths in (
-        (r"4", (13, 16, 19)),
-        (r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", (16,)),
-        (r"3[47]", (15,)),
-        (r"30[0-5]|309|36|3[89]", (14, 16)),
-        (r"35(?:2[89]|[3-8])", (16, 17, 18, 19)),
-        (r"6(?:0|2|4[4-9]|5)|8[12]|9792|220[0-4]", (16, 17, 18, 19)),
-        (r"50|5[6-9]|6[37]", (13, 14, 15, 16, 17, 18, 19)),
-    )
-)
-_IN_PACKED: Final[_Schemes] = tuple(
-    (re.compile(prefix), frozenset(lengths))
-    for prefix, lengths in (
-        (r"4|5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|35(?:2[89]|[3-8])|6011|64[4-9]|65|8[12]|9792|220[0-4]", (16,)),
-        (r"62|6304|67(?:59|6[1-3])|50(?:18|20|38)", (16, 19)),
-        (r"3[47]", (15,)),
-        (r"30[0-5]|36|38", (14,)),
-    )
-)
-"""Fewer, because every second byte of any protocol is two digits."""
-_MOMENT: Final = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d")
-_IMEI: Final = re.compile(r"(?:01|35|86|91|9[89])\d{13}")
-_ICCID: Final = re.compile(r"89\d{17,18}|98\d{18}")
-_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-
-
-def luhn(digits: str) -> bool:
-    """Whether the last of some ASCII digits is their check digit."""
-    odd = sum(int(digit) for digit in digits[-1::-2])
-    return (odd + sum(_DOUBLED[int(digit)] for digit in digits[-2::-2])) % 10 == 0
-
-
-def _something_else(digits: str) -> bool:
-    """A whole run that has the length of a card number, and by its beginning is none.
-
-    Moments (year to second; milli-, micro- and nanoseconds since 1970, which begin with 1 as no card of that length
-    does), IMEI (the bodies that give them; no scheme has 15 digits so), ICCID (89 is telecom; 98 in a SIM
-    card's file).
-    """
-    if digits[0] == "0" and not _IMEI.fullmatch(digits):
-        return True  # rows of zeros are common, and no issuer's number begins so
-    if digits[0] == "1":
-        return len(digits) in {13, 16, 19}
-    return bool(_MOMENT.fullmatch(digits) or _IMEI.fullmatch(digits) or _ICCID.fullmatch(digits))
-
-
-def _of_a_scheme(digits: str, start: int, schemes: _Schemes = _SCHEMES) -> Iterator[str]:
-    """Parts of a run that begin at `start` as a scheme's numbers do, and check."""
-    for prefix, lengths in schemes:
-        if prefix.match(digits, start):
-            for length in lengths:
-                part = digits[start : start + length]
-                if len(part) == length and luhn(part):
-                    yield part
-
-
-def is_pan(groups: list[str]) -> bool:
-    """Whether a card number stands in a run of digit groups; one group for a run without separators."""
-    digits = "".join(groups)
-    regular = all(len(group) >= 4 for group in groups[:-1])
-    if len(digits) >= 26 and len(groups) == 1 and set(digits[::2]) == {"3"}:
-        return is_pan([digits[1::2]])  # digits in ASCII, spelled in hex
-    if 13 <= len(digits) <= 20 and regular:
-        if _something_else(digits):
-            return False
-        if len(digits) < 20 and digits[0] != "0" and luhn(digits):
-            return True
-    if len(groups) == 1:
-        return any(True for start in range(len(digits) - 12) for _ in _of_a_scheme(digits, start))
-    starts = [sum(map(len, groups[:index])) for index in range(len(groups))]
-    ends = {*starts, len(digits)}
-    return any(start + len(part) in ends for start in starts for part in _of_a_scheme(digits, start))
-
 
 # --- texts -----------------------------------------------------------------------------------------------------------
 
@@ -113,12 +33,14 @@ _RUN: Final = re.compile(rf"\d(?:{_SPACE}\d){{12,}}")
 _DOTTED: Final = re.compile(r"(?<!\d)\d{4}([./_])(?:\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{6}\1\d{4,5})(?!\d)")
 _HEX: Final = re.compile(r"(?<![0-9A-Za-z])(?:0[xX])?(?:[0-9a-fA-F]{2}){7,}(?![0-9A-Za-z])")
 _DUMP: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{2}([ :-])(?:[0-9a-fA-F]{2}\1){5,}[0-9a-fA-F]{2}(?![0-9A-Za-z])")
-_REPR: Final = re.compile(r"(?:\bb)?(?:'[^'\\]*(?:\\.[^'\\]*)*(?:'|\Z)|\"[^\"\\]*(?:\\.[^\"\\]*)*(?:\"|\Z))")
+_REPR: Final = re.compile(
+    r"(?:\bb)?(?:'[^'\\]*(?:\\[\s\S][^'\\]*)*(?:'|\\?\Z)|\"[^\"\\]*(?:\\[\s\S][^\"\\]*)*(?:\"|\\?\Z))"
+)
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 _DECLARED: Final = re.compile(r"(?i:ICCID|CCID|IMEI|CGSN)\W{1,5}(?:8[89]\d{16,18}|\d{15})(?!\d)")
 _LETTERED: Final = re.compile(
-    r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}[ :-])*(?:[0-9a-fA-F]{2}(?<!\d\d)[ :-]?)(?:[0-9a-fA-F]{2}[ :-]?)*"
+    r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}[ :-]){0,64}(?:[0-9a-fA-F]{2}(?<!\d\d)[ :-]?)(?:[0-9a-fA-F]{2}[ :-]?)*"
 )
 _PIN_LABEL: Final = re.compile(r"(?i:pin.?block)\W{0,6}[0-9a-fA-F]{16}(?:[0-9a-fA-F]{16})?(?![0-9a-fA-F])")
 _RAW: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x80-\x9f]")
@@ -229,7 +151,7 @@ def _byte_pass(data: bytes) -> bytes:
     data = _text_pass(data.decode("latin-1")).encode("latin-1")
     for run, digit in _WIDE:
         data = run.sub(functools.partial(_wide, digit), data)
-    return _PACKED.sub(_packed, data)
+    return _packed(data)
 
 
 def _emv(data: bytes) -> bytes:
@@ -277,22 +199,39 @@ def _wide(digit: re.Pattern[bytes], found: re.Match[bytes]) -> bytes:
     return b"<pan:%d>" % len(digits) if is_pan([digits]) else found[0]
 
 
+_TRACK_NIBBLES: Final = 64  # a letter can only stand in the last twelve bytes, with 21 digits before it
 _PACKED_TRACK: Final = re.compile(r"(?<!\d)0?(\d{13,19})d\d{7,}f?")
 
 
-def _packed(found: re.Match[bytes]) -> bytes:
-    """Card numbers in packed digits, beginning at either half of a byte; texts that look so are spared."""
-    data, text = found[0], found[0].hex()
-    track = _PACKED_TRACK.search(text)
-    if track and track[1] in _of_a_scheme(track[1], 0) and not _is_text(found, track.start() // 2, track.end() // 2):
-        return _without(data, track.span(), b"<track2>")
-    for run in re.finditer(r"\d{13,}", text):
-        for start in range(len(run[0]) - 12):
-            for part in _of_a_scheme(run[0], start, _IN_PACKED):
-                low = run.start() + start
-                if _fits(run, start, part) and not _is_text(found, low // 2, (low + len(part) + 1) // 2):
-                    return _without(data, (low, low + len(part)), b"<pan:%d>" % len(part))
+def _packed(data: bytes) -> bytes:
+    at = 0
+    while found := _PACKED.search(data, at):
+        at = found.end()
+        card = _packed_card(found)
+        if card is not None:
+            low, high, label = card
+            data = data[:low] + label + data[high:]
+            at = low + len(label)
     return data
+
+
+def _packed_card(found: re.Match[bytes]) -> tuple[int, int, bytes] | None:
+    """Where in the whole a card number stands in packed digits, at either half of a byte, if that is no text."""
+    begin, text = found.start(), found[0].hex()
+    track = _PACKED_TRACK.search(text, max(0, len(text) - _TRACK_NIBBLES)) if "d" in text else None
+    if track and track[1] in of_a_scheme(track[1], 0):
+        low, high = begin + track.start() // 2, begin + (track.end() + 1) // 2
+        if not _is_text(found.string, low, begin + track.end() // 2):
+            return low, high, b"<track2>"
+    for run in re.finditer(r"\d{13,}", text):
+        digits = run[0]
+        for start in range(len(digits) - 12):
+            for part in of_a_scheme(digits, start, IN_PACKED):
+                nibble = run.start() + start
+                low, high = begin + nibble // 2, begin + (nibble + len(part) + 1) // 2
+                if _fits(run, start, part) and not _is_text(found.string, low, high):
+                    return low, high, b"<pan:%d>" % len(part)
+    return None
 
 
 def _fits(run: re.Match[str], start: int, part: str) -> bool:
@@ -311,12 +250,11 @@ def _fits(run: re.Match[str], start: int, part: str) -> bool:
     return placed and padded and (alone or (touches and len(part) % 2 == 1) or part.count("0") * 2 <= len(part))
 
 
-def _is_text(found: re.Match[bytes], low: int, high: int) -> bool:
+def _is_text(whole: bytes, low: int, high: int) -> bool:
     """Whether the bytes belong to a longer text, or are a text of digits, rather than packed digits.
 
     A text that reaches in from outside by four letters or more is one.
     """
-    whole, low, high = found.string, found.start() + low, found.start() + high
     piece = whole[low:high]
     before = whole[max(0, low - 1) : low].strip(_LETTERS) != whole[max(0, low - 1) : low]
     after = whole[high : high + 1].strip(_LETTERS) != whole[high : high + 1]
@@ -324,10 +262,6 @@ def _is_text(found: re.Match[bytes], low: int, high: int) -> bool:
         return piece.isdigit() or before or after
     head, tail = len(piece) - len(piece.lstrip(_LETTERS)), len(piece) - len(piece.rstrip(_LETTERS))
     return (before and head > 3) or (after and tail > 3)
-
-
-def _without(data: bytes, nibbles: tuple[int, int], label: bytes) -> bytes:
-    return data[: nibbles[0] // 2] + label + data[(nibbles[1] + 1) // 2 :]
 
 
 # --- streams ---------------------------------------------------------------------------------------------------------

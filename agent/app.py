@@ -1,39 +1,25 @@
-"""The daemon: what is started in which order, what is stopped in which, and what hangs on what.
-
-The launcher (`posdiag run`) has validated the configuration; this process never loads pydantic.
-"""
+"""What looks, on top of what tells: devices, probes, commands, and who hears of what from whom."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
 import select
-import signal
-import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from agent import wire
-from agent.budget import SPARING, Budget
-from agent.cards import CleanPublisher, clean, clean_identity, clean_json, clean_readings, guard_output
-from agent.clock import Clock
+from agent.budget import SPARING
+from agent.cards import clean, clean_identity, clean_json, clean_readings
 from agent.commands import Commands, Desk, Refusal
-from agent.conditions import conditions
-from agent.config import Config
-from agent.config_file import load_trusted
 from agent.control import ControlServer
-from agent.core import Core
 from agent.deeds import Deeds
-from agent.groundwork import CannotRun, boot_number, device_info, hold_run_dir, json_object, kept_faults, open_store
+from agent.delivery import Delivery
+from agent.groundwork import json_object
 from agent.health import Processor, health_message, probe_table
 from agent.help_desk import HelpDesk
 from agent.notify import Notifier
-from agent.outbox import Outbox
-from agent.probes.boots import BootsProbe
 from agent.probes.firmware import FirmwareProbe
 from agent.probes.network import NetworkProbe
 from agent.probes.nut import NutProbe
@@ -43,12 +29,10 @@ from agent.probes.reads import ReadCounters
 from agent.probes.runner import Probe, ProbeRunner
 from agent.probes.system import SystemProbe
 from agent.report import ReportListener
-from agent.rules import Rules
 from agent.sale import SaleLock
 from agent.supervise import Supervisor, posts_of
-from agent.telemetry import Telemetry
 from agent.trends import Trends
-from agent.uplink import Incoming, Uplink
+from agent.uplink import Incoming
 from agent.watchman import Watchman
 from drivers.reading import Cause, Identity, Reading, Value, known, unknown
 from drivers.redact import redact_text
@@ -65,47 +49,18 @@ _STOP_S: Final = 1.5  # the whole stop must end within 2 s
 class App:
     """Everything of one running daemon."""
 
-    def __init__(self, config: Config, config_file: Path | None = None) -> None:
-        support = replace(config.support, channel=redact_text(config.support.channel))
-        self.config = config = replace(config, support=support)
-        self.clock = Clock()
-        self.run_dir = Path(config.paths.run_dir)
+    def __init__(self, delivery: Delivery, config_file: Path | None = None) -> None:
+        self.delivery = delivery
+        self.config = config = delivery.config
+        self.clock, self.run_dir, self.store = delivery.clock, delivery.run_dir, delivery.store
+        self.outbox, self.uplink, self.core = delivery.outbox, delivery.uplink, delivery.core
+        self.budget, self.topics, self._boots = delivery.budget, delivery.topics, delivery.boots
         self._stopping = False
-        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._lock_file = hold_run_dir(self.run_dir)
-        self.store = open_store(config, self.clock)
-        self._boots = BootsProbe(config.paths, json_object(self.store.get("boots")))
-        self._boots.boot = replace(self._boots.boot, number=boot_number(self.store, new=self._boots.boot.new))
-        self.topics = wire.Topics(config.terminal.estate, config.terminal.id)
-        self.outbox = Outbox(self.store, self.clock, self._boots.boot.number, config.store)
-        self.budget = Budget(config.budget.daily_bytes, self.store.get("budget"), self.clock.wall)
-        self.uplink = Uplink(
-            config.mqtt,
-            self.topics,
-            store=self.store,
-            outbox=self.outbox,
-            clock=self.clock,
-            on_message=self._incoming,
-            state_payload=self._state_payload,
-            budget=self.budget,
-        )
         self.sale = SaleLock(self.run_dir / "busy.lock")
         self.workers = [PortWorker(device, self, self.sale.held) for device in config.device]
-        units = {worker.device.name: worker.unit for worker in self.workers}
-        self._baselines: dict[str, str] = json_object(self.store.get("baselines")) or {}
-        self._baselines_kept = dict(self._baselines)
-        self.core = Core(
-            config,
-            self.clock,
-            Rules(conditions(config, units), self._baselines),
-            Telemetry(config.telemetry),
-            self.outbox,
-            CleanPublisher(self.uplink),
-            boot=self._boots.boot.number,
-            devices=[device_info(worker) for worker in self.workers],
-            commands=tuple(sorted(Deeds.NAMES)) if config.mqtt.commands else (),
-            wake=self.wake,
-        )
+        self._baselines_kept = dict(delivery.baselines)
+        if config.mqtt.commands:
+            self.core.takes(Deeds.NAMES)
         self.help = HelpDesk(config, self.core, self.store, self.clock, self._boots.boot.number)
         self.core.on_status(self._more_status)
         self.deeds = Deeds(self.core, self.workers, self.config, self.help)
@@ -129,7 +84,7 @@ class App:
         self._system = SystemProbe(config.system, config.network, config.paths)
         self._firmware = FirmwareProbe()
         self._reads = ReadCounters()
-        self.trends = Trends(config, units)
+        self.trends = Trends(config, delivery.units)
         self.trends.restore(json_object(self.store.get("trends")) or {})
         host: list[Probe] = [PowerProbe(config.power, config.paths), self._system, self._boots, self._firmware]
         host.append(self.watchman.probe)
@@ -163,17 +118,15 @@ class App:
     # --- start and stop
 
     def start(self) -> None:
-        """What was raised before goes on first; then readings may come, and only then is anything sent."""
-        faults = kept_faults(self.store)
-        self.core.restore(faults)
-        self.watchman.restored(faults)
+        """Let readings come; what was raised before has gone on with the delivery's own start."""
+        self.watchman.restored(self.delivery.restored)
         self._tell_boot()
+        self.delivery.hand_to(self._incoming)
         self.report.start()
         self.control.start()
         for thread in (*self.workers, *self.runners, self.commands):
             thread.start()
         self.core.report_config({})
-        self.uplink.start()
         self.core.write_status()
         self.supervisor.posts += posts_of(self)
         self.notifier.ready()
@@ -196,17 +149,13 @@ class App:
         """Look after everything until `stop` is called."""
         while not self._stopping:
             idle_s = min(self.core.tick(), self._housekeeping())
-            if select.select([self._waker], [], [], idle_s)[0]:
-                os.eventfd_read(self._waker)
-
-    def wake(self) -> None:
-        """There is something for `run` to do; from any thread."""
-        os.eventfd_write(self._waker, 1)
+            if select.select([self.delivery.waker], [], [], idle_s)[0]:
+                os.eventfd_read(self.delivery.waker)
 
     def ask_to_stop(self) -> None:
         """End `run`. From a signal handler too: it takes no lock, which the interrupted code might hold."""
         self._stopping = True
-        os.eventfd_write(self._waker, 1)
+        self.delivery.wake()
 
     def stop(self, reason: str) -> None:
         """Stop in the opposite order; offline with its reason goes out last. Ends in under two seconds."""
@@ -347,9 +296,9 @@ class App:
         kept = {"boots": json.dumps(self._boots.remember(clean=clean)), "budget": self.budget.state()}
         if clean:
             kept["trends"] = json.dumps(self.trends.state())
-        if self._baselines != self._baselines_kept:
-            self._baselines_kept = dict(self._baselines)
-            kept["baselines"] = json.dumps(self._baselines)
+        if self.delivery.baselines != self._baselines_kept:
+            self._baselines_kept = dict(self.delivery.baselines)
+            kept["baselines"] = json.dumps(self._baselines_kept)
         if clean:
             self.watchman.keep(now=False)
         self.store.keep("kv", kept, now=clean or at_once)
@@ -416,9 +365,6 @@ class App:
 
     # --- to and from the broker; the uplink's thread
 
-    def _state_payload(self, conn: int, status: str, reason: str) -> bytes:
-        return clean_json(self.core.state_payload(conn, status, reason))
-
     def _incoming(self, message: Incoming) -> None:
         if message.suffix in {"command", "all/command"}:
             if self.config.mqtt.commands:
@@ -476,38 +422,3 @@ def _count(reading: Reading | None) -> int | None:
     if reading is None or isinstance(reading.value, str | None):
         return None
     return int(reading.value)
-
-
-def main() -> int:
-    """Run until SIGTERM or SIGINT. 0 for a clean stop, 2 when it could not run."""
-    parser = argparse.ArgumentParser(prog="posdiag run")
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--log-level", default="info")
-    args = parser.parse_args()
-    logging.basicConfig(level=args.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    guard_output()
-    reasons: list[str] = []
-    running: list[App] = []
-
-    def on_signal(number: int, _frame: object) -> None:
-        reasons.append(signal.Signals(number).name.lower())
-        for app in running:
-            app.ask_to_stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):  # before anything is opened that a stop has to close
-        signal.signal(number, on_signal)
-    try:
-        app = App(load_trusted(args.config), Path(args.config))
-    except CannotRun as error:
-        print(f"posdiag: {redact_text(str(error))}", file=sys.stderr)
-        return 2
-    running.append(app)
-    app.start()
-    if not reasons:
-        app.run()
-    app.stop(reasons[0] if reasons else "stopped")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

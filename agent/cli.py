@@ -85,19 +85,24 @@ def _add_run(verbs: Verbs) -> None:  # type: ignore[valid-type]
 
 
 def _run(args: argparse.Namespace) -> int:
-    from agent.config_file import ConfigError, check  # noqa: PLC0415
+    from agent import config_file  # noqa: PLC0415
 
     try:
-        check(args.config)
-    except ConfigError as error:
+        known = config_file.passed_before(args.config)
+        if not known:
+            config_file.check(args.config)
+    except config_file.ConfigError as error:
         return fail(error)
+    if known:
+        from agent.serve import serve  # noqa: PLC0415 - the daemon, which no other verb needs
+
+        return serve(args.config, args.log_level)
+    config_file.note_passed(args.config)
     # Checking took pydantic, which the daemon must not hold for years; so it starts anew without it.
-    command = [sys.executable, "-P", "-m", "agent.app", "--config", args.config, "--log-level", args.log_level]
+    command = [sys.executable, "-P", "-m", "agent.serve", "--config", args.config, "--log-level", args.log_level]
     sys.stdout.flush()
-    # A dozen threads that rest most of the time need no heap each; the C library would give them one.
-    environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
-    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter, no shell
-    return EXIT_CANNOT  # execve does not return
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+    return EXIT_CANNOT  # execv does not return
 
 
 def _add_check(verbs: Verbs) -> None:  # type: ignore[valid-type]

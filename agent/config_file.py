@@ -6,6 +6,9 @@ without it, for the daemon, which starts after the launcher has checked the file
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -13,7 +16,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
-from agent.config import Config, DeviceConfig
+from agent import VERSION
+from agent.config import Config, DeviceConfig, PathsConfig
 from agent.wire import RESERVED_TERMINALS
 
 
@@ -33,6 +37,38 @@ def load_trusted(path: str | Path) -> Config:
 def check(path: str | Path) -> Config:
     """Read and validate the file. Raises ConfigError with every mistake found, each on a line of its own."""
     return check_values(_parse(Path(path)), str(path))
+
+
+def passed_before(path: str | Path) -> bool:
+    """Whether this version has passed this very file before. Raises ConfigError when it cannot be read."""
+    stamp = _stamp_file(_parse(Path(path)))
+    try:
+        return stamp is not None and stamp.read_text("ascii") == _stamp(Path(path))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def note_passed(path: str | Path) -> None:
+    """Remember that the file passed, if the state directory takes it, so that the next start need not check again."""
+    stamp = _stamp_file(_parse(Path(path)))
+    with contextlib.suppress(OSError):
+        if stamp is not None:
+            stamp.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stamp.write_text(_stamp(Path(path)), "ascii")
+
+
+def _stamp_file(values: dict[str, Any]) -> Path | None:
+    paths = values.get("paths", {})
+    folder = (
+        paths.get("state_dir", PathsConfig.__dataclass_fields__["state_dir"].default)
+        if isinstance(paths, dict)
+        else None
+    )
+    return Path(folder) / "config.passed" if isinstance(folder, str) else None
+
+
+def _stamp(path: Path) -> str:
+    return hashlib.sha256(f"{VERSION} {sys.version} ".encode() + path.read_bytes()).hexdigest()
 
 
 def check_values(values: dict[str, Any], origin: str) -> Config:

@@ -68,7 +68,6 @@ class Core:
         *,
         boot: int,
         devices: Iterable[DeviceInfo],
-        commands: tuple[str, ...] = (),
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         """`wake` is called, from any thread, when `tick` has something to do before it said."""
@@ -80,7 +79,7 @@ class Core:
         self._publisher = publisher
         self._boot = boot
         self.devices = {device.name: device for device in devices}
-        self._inventory = Inventory(self.devices, commands, config.terminal.language, boot)
+        self._inventory = Inventory(self.devices, config.terminal.language, boot)
         if config.mqtt.link == "metered":
             self._inventory.dictionary = DICTIONARY.decode()
         self._wake = wake
@@ -332,6 +331,12 @@ class Core:
             payload = self._inventory.message(self.header(), always=always)
             if payload is not None:
                 self._publisher.publish_retained("inventory", payload, "inventory")
+
+    def takes(self, commands: Iterable[str]) -> None:
+        """Which commands are run here; the next inventory tells it."""
+        with self._lock:
+            self._inventory.commands = tuple(sorted(commands))
+            self._want_inventory()
 
     def set_report_key(self, key: str) -> None:
         """The key was made or found; the next inventory tells it."""

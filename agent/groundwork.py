@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import Clock
-from agent.config import Config
+from agent.config import Config, DeviceConfig
 from agent.faults import from_text
 from agent.inventory import DeviceInfo
 from agent.model import Fault
-from agent.probes.port import PortWorker
 from agent.store import Store, StoreBusy
+from drivers import catalog
 from drivers.redact import redact_text
 
 
@@ -69,15 +69,14 @@ def kept_faults(store: Store) -> dict[str, Fault]:
     return faults
 
 
-def device_info(worker: PortWorker) -> DeviceInfo:
-    """The inventory's row of a worker's device."""
-    device = worker.device
-    specs = worker.family.driver.READINGS
+def device_info(device: DeviceConfig) -> DeviceInfo:
+    """The inventory's row of a configured device."""
+    family = catalog.family(device.family)
     return DeviceInfo(
         name=device.name,
-        unit=worker.unit,
+        unit=family.unit,
         family=device.family,
         port=redact_text(device.port),
         sharing=device.share,
-        readings={name: spec.unit for name, spec in specs.items()},
+        readings={name: spec.unit for name, spec in family.driver.READINGS.items()},
     )

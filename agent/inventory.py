@@ -30,9 +30,9 @@ class Inventory:
     """Not thread-safe. `report_key` is the public key that help codes are signed with."""
 
     devices: dict[str, DeviceInfo]
-    commands: tuple[str, ...]
     language: str
     boot: int
+    commands: tuple[str, ...] = ()
     metrics: dict[str, str] = field(default_factory=dict)
     report_key: str = ""
     dictionary: str = ""
@@ -50,7 +50,8 @@ class Inventory:
         """The inventory message, or None when nothing but the boot changed since the last."""
         devices = tuple(_entry(device) for device in self.devices.values())
         agent = {"version": VERSION, "boot": str(self.boot), "report_key": self.report_key}
-        solid = json.dumps([[wire.to_json(d) for d in devices], self.metrics, {**agent, "boot": ""}], sort_keys=True)
+        known = [[wire.to_json(d) for d in devices], self.metrics, {**agent, "boot": ""}, self.commands]
+        solid = json.dumps(known, sort_keys=True)
         digest = hashlib.sha256(solid.encode()).hexdigest()[:16]
         if digest == self._told and not always:
             return None

@@ -25,7 +25,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent import wire
-from agent.vocabulary import VOCABULARY
+from agent.vocabulary import VOCABULARY, act_of
 
 _HEARTBEAT_S: Final = 60.0
 _MISC_S: Final = 5.0
@@ -43,7 +43,6 @@ _FAULTS: Final = {
     "keypad/key_stuck": 1,
     "modem/sim_absent": 1,
 }
-_ACTS: Final = {"modem": "operator", "network": "support"}
 
 
 @dataclass(slots=True)
@@ -215,7 +214,7 @@ class Fleet:
         verdict = wire.Verdict(
             can_sell="no" if worst == "modem/sim_absent" else "degraded" if worst else "yes",
             cause=worst,
-            act=_act(worst) if worst else "none",
+            act=act_of(worst) if worst else "none",
             since=member.raised[worst]["first_at"] if worst else wire.timestamp(time.time()),
         )
         message = wire.StateMessage(
@@ -302,7 +301,7 @@ class Fleet:
             "device": unit,
             "evidence": {"simulated": True},
             "advice": key.replace("/", "."),
-            "act": _act(key),
+            "act": act_of(key),
             "basis": "measured",
         }
 
@@ -313,10 +312,6 @@ def _serve(member: Member, events: int) -> None:
         member.client.loop_read()
     if member.client is not None and events & selectors.EVENT_WRITE:
         member.client.loop_write()
-
-
-def _act(key: str) -> wire.Act:
-    return _ACTS.get(key.partition("/")[0], "merchant")  # type: ignore[return-value]
 
 
 def run_fleet(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.app import App
+from agent.delivery import Delivery
 from agent.commands import Commands, Desk, Refusal, validate
 from agent.config import DeviceConfig
 from agent.config_file import load_trusted
@@ -320,7 +321,9 @@ port = "{line}"
 run_dir = "{tmp_path}/run"
 state_dir = "{tmp_path}/state"
 """)
-    daemon = App(load_trusted(file))
+    delivery = Delivery(load_trusted(file))
+    delivery.start()
+    daemon = App(delivery)
     daemon.start()
     yield daemon
     daemon.stop("test_over")

@@ -188,8 +188,6 @@ def mock_root(daemon: Daemon) -> Path:
         assert daemon.process.poll() is None, daemon.log.read_text()
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                if b"agent.app" not in (entry / "cmdline").read_bytes():
-                    continue
                 settings = (entry / "environ").read_bytes()
             except OSError:  # it ended meanwhile
                 continue

@@ -42,9 +42,9 @@ cards.redact_text = same
 cards.guard_output = lambda: None
 import drivers.redact
 drivers.redact.redact_text = same
-import agent.app
+import agent.serve
 sys.argv = ["agent", "--config", sys.argv[-1]]
-sys.exit(agent.app.main())
+sys.exit(agent.serve.main())
 """
 
 

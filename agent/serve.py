@@ -1,0 +1,77 @@
+"""The daemon's process: signals, log, start and stop. It never loads pydantic: its configuration was checked before."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cards import guard_output
+from agent.config_file import load_trusted
+from agent.delivery import Delivery
+from agent.groundwork import CannotRun
+from drivers.redact import redact_text
+
+if TYPE_CHECKING:
+    from agent.app import App
+
+
+def serve(config_file: str, log_level: str) -> int:
+    """Run on a checked file until SIGTERM or SIGINT. 0 for a clean stop, 2 when it could not run."""
+    gc.disable()  # nothing that is loaded now is garbage
+    _share_one_heap()
+    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    guard_output()
+    reasons: list[str] = []
+    running: list[App] = []
+
+    def on_signal(number: int, _frame: object) -> None:
+        reasons.append(signal.Signals(number).name.lower())
+        for app in running:
+            app.ask_to_stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # before anything is opened that a stop has to close
+        signal.signal(number, on_signal)
+    try:
+        delivery = Delivery(load_trusted(config_file))
+    except CannotRun as error:
+        print(f"posdiag: {redact_text(str(error))}", file=sys.stderr)
+        return 2
+    delivery.start()
+    from agent.app import App  # noqa: PLC0415 - loaded while the broker is being reached
+
+    app = App(delivery, Path(config_file))
+    running.append(app)
+    app.start()
+    gc.freeze()  # what is here now stays, and need not be looked through for garbage
+    gc.enable()
+    if not reasons:
+        app.run()
+    app.stop(reasons[0] if reasons else "stopped")
+    return 0
+
+
+def _share_one_heap() -> None:
+    """A dozen threads that rest most of the time need no heap each; the C library would give them one."""
+    import ctypes  # noqa: PLC0415
+
+    with contextlib.suppress(AttributeError):  # a C library without arenas
+        ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX of malloc.h
+
+
+def main() -> int:
+    """`serve` by itself: what the launcher becomes after it has checked the file."""
+    parser = argparse.ArgumentParser(prog="posdiag run")
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--log-level", default="info")
+    args = parser.parse_args()
+    return serve(args.config, args.log_level)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

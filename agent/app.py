@@ -17,14 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from agent import wire
+from agent import desired, wire
 from agent.budget import SPARING, Budget
 from agent.cards import CleanPublisher, clean, clean_identity, clean_json, clean_readings, guard_output
 from agent.clock import Clock
-from agent.commands import Commands, Desk, Refusal
+from agent.collect import LogTail
+from agent.commands import TIERS, Commands
 from agent.conditions import conditions
 from agent.config import Config
-from agent.config_file import load_trusted
+from agent.config_file import ConfigError
 from agent.control import ControlServer
 from agent.core import Core
 from agent.deeds import Deeds
@@ -32,6 +33,7 @@ from agent.groundwork import CannotRun, boot_number, device_info, hold_run_dir, 
 from agent.health import Processor, health_message, probe_table
 from agent.help_desk import HelpDesk
 from agent.notify import Notifier
+from agent.office import House, Office
 from agent.outbox import Outbox
 from agent.probes.boots import BootsProbe
 from agent.probes.firmware import FirmwareProbe
@@ -70,7 +72,7 @@ class App:
         self.config = config = replace(config, support=support)
         self.clock = Clock()
         self.run_dir = Path(config.paths.run_dir)
-        self._stopping = False
+        self._stopping = self.restarting = False
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock_file = hold_run_dir(self.run_dir)
         self.store = open_store(config, self.clock)
@@ -103,7 +105,7 @@ class App:
             CleanPublisher(self.uplink),
             boot=self._boots.boot.number,
             devices=[device_info(worker) for worker in self.workers],
-            commands=tuple(sorted(Deeds.NAMES)) if config.mqtt.commands else (),
+            commands=tuple(sorted(TIERS)) if config.mqtt.commands or config.commands.keys_file else (),
             wake=self.wake,
         )
         self.help = HelpDesk(config, self.core, self.store, self.clock, self._boots.boot.number)
@@ -136,29 +138,39 @@ class App:
         if config.power.nut:
             host.append(NutProbe(config.power))
         self.runners = [ProbeRunner("host", host, self.observe), ProbeRunner("network", [self._network], self.observe)]
-        self.commands = Commands(
-            Desk(
-                topics=self.topics,
-                protocol5=config.mqtt.protocol == "5",
-                wall=self.clock.wall,
-                put_result=self._put_result,
-                seen=self._seen,
-                actions=self.deeds.actions(),
-            )
-        )
+        self.office = Office(config, config_file or Path(), self._house())
+        self.commands = Commands(self.office.desk())
         self.report = ReportListener(self.run_dir / "report.sock", self._told)
         self.control = ControlServer(self.run_dir / "control.sock", self._asked)
         self.supervisor = Supervisor(self.sale.held)
         self.notifier = Notifier()
         self._look_s = min(_LOOK_S, self.notifier.watchdog_s or _LOOK_S)
-        self._budget_told = False
         self._processor = Processor()
         self._health_due = self.clock.monotonic() + _HEALTH_FIRST_S
-        self._look_due = 0.0
+        self._look_due, self._budget_told = 0.0, False
         self._aside: tuple[str, str] | None = None
         self._store_told: dict[str, Reading] = {}
         self._broker: Reading = unknown(Cause.NOT_ASKED)
         self._link: Reading = unknown(Cause.NOT_ASKED)
+
+    def _house(self) -> House:
+        return House(
+            topics=self.topics,
+            core=self.core,
+            store=self.store,
+            outbox=self.outbox,
+            clock=self.clock,
+            boot=self._boots.boot.number,
+            deeds=self.deeds,
+            sale=self.sale.held,
+            publish_live=self.uplink.publish_live,
+            publish_retained=CleanPublisher(self.uplink).publish_retained,
+            restart=self.ask_to_restart,
+            facts=self._facts,
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        return {"status": self.core.status(), "health": json.loads(self._health()), "boots": self.store.get("boots")}
 
     # --- start and stop
 
@@ -172,7 +184,7 @@ class App:
         self.control.start()
         for thread in (*self.workers, *self.runners, self.commands):
             thread.start()
-        self.core.report_config({})
+        self.office.start()
         self.uplink.start()
         self.core.write_status()
         self.supervisor.posts += posts_of(self)
@@ -207,6 +219,11 @@ class App:
         """End `run`. From a signal handler too: it takes no lock, which the interrupted code might hold."""
         self._stopping = True
         os.eventfd_write(self._waker, 1)
+
+    def ask_to_restart(self) -> None:
+        """End `run`, and have the process begin anew."""
+        self.restarting = True
+        self.ask_to_stop()
 
     def stop(self, reason: str) -> None:
         """Stop in the opposite order; offline with its reason goes out last. Ends in under two seconds."""
@@ -271,6 +288,7 @@ class App:
         )
         self._tell_store()
         self.watchman.look(connected=self.uplink.connected)
+        self.office.look(connected=self.uplink.connected)
         self._remember()
 
     def _tell_store(self) -> None:
@@ -326,8 +344,11 @@ class App:
         return failing + [f"{e.probe.name}: {e.error}" for runner in self.runners for e in runner.entries if e.error]
 
     def _publish_health(self) -> None:
+        self.uplink.publish_retained("health", clean_json(self._health()), "health")
+
+    def _health(self) -> bytes:
         self.budget.meter(**self.uplink.traffic(), probes=self._network.spent)
-        payload = health_message(
+        return health_message(
             self.core.header(),
             cpu_percent=self._processor.percent(),
             depth=self.outbox.depth(),
@@ -335,8 +356,8 @@ class App:
             refused={**self.commands.refused, "report": self.report.refused},
             probes=probe_table(self.workers, self.runners, self.clock.wall()),
             problems=self._problems(),
+            audit=self.office.audit_log.head,
         )
-        self.uplink.publish_retained("health", clean_json(payload), "health")
 
     def _flush_telemetry(self) -> None:
         batch = self.core.take_telemetry()
@@ -362,6 +383,7 @@ class App:
         self.core.observe(source, readings)
         self.trends.observe(source, readings, self.clock.wall())
         self.watchman.heard(source, readings)
+        self.office.live.heard(source, readings)
         if source == "power":
             self._boots.sample_power(readings["mains"], readings.get("battery_percent", _NONE), readings["supply"])
         elif "clock_utc" in readings and readings["clock_utc"].value is not None:
@@ -409,7 +431,7 @@ class App:
     def _asked(self, request: dict[str, Any]) -> Any:
         """A request over the control socket."""
         try:
-            answer = self.watchman.control(request)
+            answer = self.watchman.control(request) or self.office.control(request)
             return clean(self.deeds.control(request) if answer is None else answer)
         except Exception as error:  # noqa: BLE001 - whoever asked is told, without card data
             raise ValueError(redact_text(str(error) or type(error).__name__)) from None
@@ -420,37 +442,24 @@ class App:
         return clean_json(self.core.state_payload(conn, status, reason))
 
     def _incoming(self, message: Incoming) -> None:
-        if message.suffix in {"command", "all/command"}:
-            if self.config.mqtt.commands:
+        if message.suffix in {"command", "all/command", "config"}:
+            if self.office.open:
                 self.commands.incoming(message)
-            else:
-                self.commands.refused["off"] = self.commands.refused.get("off", 0) + 1
+            elif message.payload:
+                self.commands.count("off")
         elif message.suffix == "case":
             payload = clean_json(message.payload)
             self.deeds.take_case(payload)
             self.watchman.take_case(payload)
-        elif message.suffix == "config":
-            self.deeds.refuse_config(message.payload)
-            word, why = ("rejected", "settings come from the file") if message.payload else ("ok", "none")
-            self.observe("agent", {"config": known(word), "config_why": known(why)})
         elif message.suffix.startswith("center/"):
             self.deeds.take_center(message.suffix.split("/")[1], message.payload)
             self.uplink.pack(wanted=self.deeds.packing)
-
-    def _seen(self, command_id: str, expires: int) -> bool:
-        if redact_text(command_id) != command_id:  # it would be stored, and be part of a topic
-            raise Refusal("card_data", "the command's id looks like card data")
-        return not self.store.note_command(command_id, expires, "accepted")
-
-    def _put_result(self, command_id: str, body: dict[str, Any]) -> None:
-        if redact_text(command_id) == command_id:
-            self.outbox.put("result", body, suffix=f"result/{command_id}")
 
     # --- status.json
 
     def _problems(self) -> list[str]:
         link = self.uplink.status()
-        lines = [*self.outbox.problems()]
+        lines = [*self.outbox.problems(), *self.office.problems()]
         if not link["connected"] and link["last_error"]:
             lines.append(f"broker: {link['last_error']}")
         lines += [f"{worker.device.name}: {worker.detail}" for worker in self.workers if worker.detail]
@@ -464,6 +473,7 @@ class App:
             "store": self.outbox.depth(),
             "problems": self._problems(),
             **self.help.extra(),
+            **self.office.extra(),
         }
         safe: dict[str, Any] = clean(more)
         return safe
@@ -485,6 +495,7 @@ def main() -> int:
     parser.add_argument("--log-level", default="info")
     args = parser.parse_args()
     logging.basicConfig(level=args.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger().addHandler(LogTail())
     guard_output()
     reasons: list[str] = []
     running: list[App] = []
@@ -497,15 +508,17 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # before anything is opened that a stop has to close
         signal.signal(number, on_signal)
     try:
-        app = App(load_trusted(args.config), Path(args.config))
-    except CannotRun as error:
+        app = App(desired.start(Path(args.config)), Path(args.config))
+    except (CannotRun, ConfigError) as error:
         print(f"posdiag: {redact_text(str(error))}", file=sys.stderr)
         return 2
     running.append(app)
     app.start()
     if not reasons:
         app.run()
-    app.stop(reasons[0] if reasons else "stopped")
+    app.stop(reasons[0] if reasons else "settings" if app.restarting else "stopped")
+    if app.restarting and not reasons:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - as this process was started
     return 0
 
 

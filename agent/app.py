@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.budget import SPARING
-from agent.cards import clean, clean_identity, clean_json, clean_readings
-from agent.commands import Commands, Desk, Refusal
+from agent.cards import CleanPublisher, clean, clean_identity, clean_json, clean_readings
+from agent.commands import TIERS, Commands
 from agent.control import ControlServer
 from agent.deeds import Deeds
 from agent.delivery import Delivery
@@ -20,6 +20,7 @@ from agent.groundwork import json_object
 from agent.health import Processor, health_message, probe_table
 from agent.help_desk import HelpDesk
 from agent.notify import Notifier
+from agent.office import House, Office
 from agent.probes.firmware import FirmwareProbe
 from agent.probes.network import NetworkProbe
 from agent.probes.nut import NutProbe
@@ -55,12 +56,12 @@ class App:
         self.clock, self.run_dir, self.store = delivery.clock, delivery.run_dir, delivery.store
         self.outbox, self.uplink, self.core = delivery.outbox, delivery.uplink, delivery.core
         self.budget, self.topics, self._boots = delivery.budget, delivery.topics, delivery.boots
-        self._stopping = False
+        self._stopping = self.restarting = False
         self.sale = SaleLock(self.run_dir / "busy.lock")
         self.workers = [PortWorker(device, self, self.sale.held) for device in config.device]
         self._baselines_kept = dict(delivery.baselines)
-        if config.mqtt.commands:
-            self.core.takes(Deeds.NAMES)
+        if config.mqtt.commands or config.commands.keys_file:
+            self.core.takes(TIERS)
         self.help = HelpDesk(config, self.core, self.store, self.clock, self._boots.boot.number)
         self.core.on_status(self._more_status)
         self.deeds = Deeds(self.core, self.workers, self.config, self.help)
@@ -91,29 +92,39 @@ class App:
         if config.power.nut:
             host.append(NutProbe(config.power))
         self.runners = [ProbeRunner("host", host, self.observe), ProbeRunner("network", [self._network], self.observe)]
-        self.commands = Commands(
-            Desk(
-                topics=self.topics,
-                protocol5=config.mqtt.protocol == "5",
-                wall=self.clock.wall,
-                put_result=self._put_result,
-                seen=self._seen,
-                actions=self.deeds.actions(),
-            )
-        )
+        self.office = Office(config, config_file or Path(), self._house())
+        self.commands = Commands(self.office.desk())
         self.report = ReportListener(self.run_dir / "report.sock", self._told)
         self.control = ControlServer(self.run_dir / "control.sock", self._asked)
         self.supervisor = Supervisor(self.sale.held)
         self.notifier = Notifier()
         self._look_s = min(_LOOK_S, self.notifier.watchdog_s or _LOOK_S)
-        self._budget_told = False
         self._processor = Processor()
         self._health_due = self.clock.monotonic() + _HEALTH_FIRST_S
-        self._look_due = 0.0
+        self._look_due, self._budget_told = 0.0, False
         self._aside: tuple[str, str] | None = None
         self._store_told: dict[str, Reading] = {}
         self._broker: Reading = unknown(Cause.NOT_ASKED)
         self._link: Reading = unknown(Cause.NOT_ASKED)
+
+    def _house(self) -> House:
+        return House(
+            topics=self.topics,
+            core=self.core,
+            store=self.store,
+            outbox=self.outbox,
+            clock=self.clock,
+            boot=self._boots.boot.number,
+            deeds=self.deeds,
+            sale=self.sale.held,
+            publish_live=self.uplink.publish_live,
+            publish_retained=CleanPublisher(self.uplink).publish_retained,
+            restart=self.ask_to_restart,
+            facts=self._facts,
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        return {"status": self.core.status(), "health": json.loads(self._health()), "boots": self.store.get("boots")}
 
     # --- start and stop
 
@@ -126,7 +137,7 @@ class App:
         self.control.start()
         for thread in (*self.workers, *self.runners, self.commands):
             thread.start()
-        self.core.report_config({})
+        self.office.start()
         self.core.write_status()
         self.supervisor.posts += posts_of(self)
         self.notifier.ready()
@@ -156,6 +167,11 @@ class App:
         """End `run`. From a signal handler too: it takes no lock, which the interrupted code might hold."""
         self._stopping = True
         self.delivery.wake()
+
+    def ask_to_restart(self) -> None:
+        """End `run`, and have the process begin anew."""
+        self.restarting = True
+        self.ask_to_stop()
 
     def stop(self, reason: str) -> None:
         """Stop in the opposite order; offline with its reason goes out last. Ends in under two seconds."""
@@ -220,6 +236,7 @@ class App:
         )
         self._tell_store()
         self.watchman.look(connected=self.uplink.connected)
+        self.office.look(connected=self.uplink.connected)
         self._remember()
 
     def _tell_store(self) -> None:
@@ -275,8 +292,11 @@ class App:
         return failing + [f"{e.probe.name}: {e.error}" for runner in self.runners for e in runner.entries if e.error]
 
     def _publish_health(self) -> None:
+        self.uplink.publish_retained("health", clean_json(self._health()), "health")
+
+    def _health(self) -> bytes:
         self.budget.meter(**self.uplink.traffic(), probes=self._network.spent)
-        payload = health_message(
+        return health_message(
             self.core.header(),
             cpu_percent=self._processor.percent(),
             depth=self.outbox.depth(),
@@ -284,8 +304,8 @@ class App:
             refused={**self.commands.refused, "report": self.report.refused},
             probes=probe_table(self.workers, self.runners, self.clock.wall()),
             problems=self._problems(),
+            audit=self.office.audit_log.head,
         )
-        self.uplink.publish_retained("health", clean_json(payload), "health")
 
     def _flush_telemetry(self) -> None:
         batch = self.core.take_telemetry()
@@ -311,6 +331,7 @@ class App:
         self.core.observe(source, readings)
         self.trends.observe(source, readings, self.clock.wall())
         self.watchman.heard(source, readings)
+        self.office.live.heard(source, readings)
         if source == "power":
             self._boots.sample_power(readings["mains"], readings.get("battery_percent", _NONE), readings["supply"])
         elif "clock_utc" in readings and readings["clock_utc"].value is not None:
@@ -358,7 +379,7 @@ class App:
     def _asked(self, request: dict[str, Any]) -> Any:
         """A request over the control socket."""
         try:
-            answer = self.watchman.control(request)
+            answer = self.watchman.control(request) or self.office.control(request)
             return clean(self.deeds.control(request) if answer is None else answer)
         except Exception as error:  # noqa: BLE001 - whoever asked is told, without card data
             raise ValueError(redact_text(str(error) or type(error).__name__)) from None
@@ -366,37 +387,24 @@ class App:
     # --- to and from the broker; the uplink's thread
 
     def _incoming(self, message: Incoming) -> None:
-        if message.suffix in {"command", "all/command"}:
-            if self.config.mqtt.commands:
+        if message.suffix in {"command", "all/command", "config"}:
+            if self.office.open:
                 self.commands.incoming(message)
-            else:
-                self.commands.refused["off"] = self.commands.refused.get("off", 0) + 1
+            elif message.payload:
+                self.commands.count("off")
         elif message.suffix == "case":
             payload = clean_json(message.payload)
             self.deeds.take_case(payload)
             self.watchman.take_case(payload)
-        elif message.suffix == "config":
-            self.deeds.refuse_config(message.payload)
-            word, why = ("rejected", "settings come from the file") if message.payload else ("ok", "none")
-            self.observe("agent", {"config": known(word), "config_why": known(why)})
         elif message.suffix.startswith("center/"):
             self.deeds.take_center(message.suffix.split("/")[1], message.payload)
             self.uplink.pack(wanted=self.deeds.packing)
-
-    def _seen(self, command_id: str, expires: int) -> bool:
-        if redact_text(command_id) != command_id:  # it would be stored, and be part of a topic
-            raise Refusal("card_data", "the command's id looks like card data")
-        return not self.store.note_command(command_id, expires, "accepted")
-
-    def _put_result(self, command_id: str, body: dict[str, Any]) -> None:
-        if redact_text(command_id) == command_id:
-            self.outbox.put("result", body, suffix=f"result/{command_id}")
 
     # --- status.json
 
     def _problems(self) -> list[str]:
         link = self.uplink.status()
-        lines = [*self.outbox.problems()]
+        lines = [*self.outbox.problems(), *self.office.problems()]
         if not link["connected"] and link["last_error"]:
             lines.append(f"broker: {link['last_error']}")
         lines += [f"{worker.device.name}: {worker.detail}" for worker in self.workers if worker.detail]
@@ -410,6 +418,7 @@ class App:
             "store": self.outbox.depth(),
             "problems": self._problems(),
             **self.help.extra(),
+            **self.office.extra(),
         }
         safe: dict[str, Any] = clean(more)
         return safe

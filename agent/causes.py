@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from agent.model import Fault
 from agent.vocabulary import VOCABULARY, Act, act_of
@@ -63,7 +63,7 @@ def _cause_of(key: str, raised: Mapping[str, Fault], topology: Topology) -> tupl
         further: list[str] = []
         for effect in ring:
             for candidate in _may_explain(effect):
-                if candidate in seen or not _applies(effect, candidate, topology):
+                if candidate in seen or not _applies(effect, candidate, topology, raised):
                     continue
                 if candidate in raised:
                     battery = candidate == "power/battery_critical" and not effect.startswith("power/")
@@ -93,8 +93,19 @@ _POWER_LOSS = {
 """Which supply each power fault takes away. The other power faults silence nothing."""
 
 
-def _applies(key: str, candidate: str, topology: Topology) -> bool:
+_TLS_FAILS: Final[Mapping[str, frozenset[str]]] = {
+    "modem/weak_signal": frozenset({"timeout", "closed"}),
+    "system/clock_wrong": frozenset({"expired", "not_yet_valid"}),
+}
+"""What a cause can do to a handshake, in words of `tls_why`: no weak signal makes a certificate another host's."""
+
+
+def _applies(key: str, candidate: str, topology: Topology, raised: Mapping[str, Fault]) -> bool:
     unit = key.partition("/")[0]
+    if key == "network/tls_failed" and key in raised and candidate in _TLS_FAILS:
+        why = raised[key].evidence.get("tls_why")
+        if isinstance(why, str) and why not in _TLS_FAILS[candidate]:
+            return False
     if candidate.startswith("power/") and unit != "power":
         return topology.powered_by.get(unit, "host") in _POWER_LOSS.get(candidate, set())
     if candidate.startswith("modem/") and unit == "network":

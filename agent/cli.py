@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 EXIT_OK, EXIT_FAULTS, EXIT_CANNOT = 0, 1, 2
+OWN = frozenset(
+    {"run", "check", "status", "slip", "work-order", "discover", "config", "pki", "consent", "audit", "bundle"}
+)
 _DEFAULT_CONFIG = "/etc/posdiag/agent.toml"
 
 
@@ -50,7 +53,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     _add_discover(verbs)
     _add_config(verbs)
     _add_pki(verbs)
-    if not words or words[0] not in {"run", "check", "status", "slip", "work-order", "discover", "config", "pki"}:
+    _add_command_verbs(verbs)
+    if not words or words[0] not in OWN:
         _add_others(verbs)
     return parser
 
@@ -220,6 +224,12 @@ def _add_pki(verbs: Verbs) -> None:  # type: ignore[valid-type]
     from agent.pki_verb import add_commands  # noqa: PLC0415
 
     add_commands(verbs)
+
+
+def _add_command_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    from agent.command_verbs import add_commands  # noqa: PLC0415
+
+    add_commands(verbs, _DEFAULT_CONFIG)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,31 @@
 """From a command topic to a result: refuse what is not owed, run what is allowed, report each step.
 
-Until commands are signed, the topic is taken only where the configuration says so (`mqtt.commands`).
+What nobody known has signed is counted and nothing else: a result would tell an outsider that he was heard. A signed
+command is remembered on disk before anything is done, so that no power cut lets it run twice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import queue
 import random
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
 
 from agent import wire
+from agent.config import CommandsConfig
 from agent.uplink import Incoming
+from drivers.redact import redact_text
+
+log = logging.getLogger("posdiag.commands")
 
 TIERS: Final[Mapping[str, int]] = {
     "check": 0,
@@ -32,11 +39,14 @@ TIERS: Final[Mapping[str, int]] = {
     "maintenance": 2,
     "reboot": 3,
 }
-_QUEUE = 8
-_MAX_LIFE_S = 300
-_SKEW_S = 30  # the center's clock and ours may differ by this much
-MAX_OUTPUT_BYTES = 4096
-_VALIDATE_S = 15.0
+MAX_OUTPUT_BYTES: Final = 4096
+DISRUPTS: Final = 2
+_QUEUE: Final = 8
+_MAX_LIFE_S: Final = 300
+_SKEW_S: Final = 30  # the center's clock and ours may differ by this much
+_VALIDATE_S: Final = 15.0
+_PLACES: Final = 4  # more at a time would slow each other down on one port
+_UNTOLD_S: Final = 600.0  # what outsiders send takes so few lines of the audit that it cannot push the others out
 
 
 class Refusal(Exception):
@@ -48,6 +58,61 @@ class Refusal(Exception):
         self.id = command_id
 
 
+class Memory(Protocol):
+    """What is known of commands on disk."""
+
+    def knows(self, command_id: str) -> bool:
+        """Whether it was taken before."""
+
+    def take(self, command_id: str, expires: int) -> bool:
+        """Remember it as accepted; False when the disk could not be made to."""
+
+    def end(self, command_id: str, expires: int) -> None:
+        """It has ended; goes to disk with the result that is put next."""
+
+    def floor(self) -> float:
+        """What ends before this may have been taken and forgotten."""
+
+
+class Audit(Protocol):
+    """Where decisions are written down."""
+
+    def add(self, decision: str, *, why: str = "", **facts: str | int) -> bool:
+        """On disk at return; whether the disk took it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One running command, as its action sees it. `end_s` is monotonic; `stopping` is set when the daemon stops."""
+
+    id: str
+    expires: int
+    end_s: float
+    stopping: threading.Event
+    tell: Callable[[Any], None]
+    """Tell how far it is: an output of the state `running`."""
+
+    @property
+    def left_s(self) -> float:
+        """Seconds to its deadline, never negative."""
+        return max(0.0, self.end_s - time.monotonic())
+
+
+Action = Callable[[Mapping[str, Any], Job], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What one command does: its return value is the output. Raises ValueError for bad arguments."""
+
+    run: Action
+    deadline_s: float = 60.0
+
+
+class Leave(Exception):
+    """Raised by an action whose result is told after the next start; its state is in the store."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """What the command runner needs of the rest of the agent."""
@@ -56,20 +121,34 @@ class Desk:
     protocol5: bool
     wall: Callable[[], float]
     put_result: Callable[[str, dict[str, Any]], None]
-    seen: Callable[[str, int], bool]
-    """(id, expiry) -> whether it was seen before; remembers it on disk."""
-    actions: Mapping[str, Callable[[Mapping[str, Any]], Any]]
-    """Command name to what it does; its return value is the output. Raises ValueError for bad arguments."""
+    memory: Memory
+    audit: Audit
+    config: CommandsConfig
+    tasks: Mapping[str, Task]
+    take_settings: Callable[[bytes], None]
+    """What came on topic `config`. Raises Refusal."""
+
+
+@dataclass(slots=True)
+class _Rate:
+    """When commands were accepted, monotonic; kept over a successor, not over a restart."""
+
+    all: deque[float] = field(default_factory=deque)
+    disruptive: deque[float] = field(default_factory=deque)
 
 
 class Commands(threading.Thread):
-    """Runs commands one after the other in a thread of its own."""
+    """Judges commands one after the other in a thread of its own; each that is accepted then has one, too."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(name="commands", daemon=True)
         self._desk = desk
         self._queue: queue.Queue[Incoming | None] = queue.Queue(_QUEUE)
         self._stopping = threading.Event()
+        self._places = threading.BoundedSemaphore(_PLACES)
+        self._rate = _Rate()
+        self._untold = 0
+        self._told_at = float("-inf")
         self.refused: dict[str, int] = {}
         """Reason to count, for `health`."""
         self.busy_since = float("inf")
@@ -80,7 +159,7 @@ class Commands(threading.Thread):
         try:
             self._queue.put_nowait(message)
         except queue.Full:
-            self._count("flood")
+            self.count("flood")
 
     def stop(self) -> None:
         self._stopping.set()
@@ -94,88 +173,171 @@ class Commands(threading.Thread):
                 continue
             self.busy_since = time.monotonic()
             try:
-                command = self._accept(message)
+                if message.suffix == "config":
+                    self._desk.take_settings(message.payload)
+                else:
+                    self._begin(self._accept(message))
             except Refusal as refusal:
-                self._count(refusal.reason)
-                if refusal.id is not None:
-                    self._desk.put_result(refusal.id, {"id": refusal.id, "state": "rejected", "error": str(refusal)})
-            else:
-                self._execute(command)
+                self._refuse(refusal)
             self.busy_since = float("inf")
 
     def successor(self) -> Commands:
         """Another one, not started, with the counts of this; for when this has ended or hangs."""
         self.stop()
         other = Commands(self._desk)
-        other.refused = self.refused
+        other.refused, other._rate = self.refused, self._rate
         return other
 
-    def _count(self, reason: str) -> None:
+    def count(self, reason: str) -> None:
+        """One more was refused."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.count(refusal.reason)
+        if refusal.id is not None:
+            self._desk.audit.add("rejected", jti=refusal.id, why=f"{refusal.reason}: {refusal}")
+            self._desk.put_result(refusal.id, {"id": refusal.id, "state": "rejected", "error": str(refusal)})
+            return
+        self._untold += 1
+        if time.monotonic() - self._told_at >= _UNTOLD_S:
+            self._told_at = time.monotonic()
+            log.warning("a command was not taken: %s", refusal)
+            self._desk.audit.add("ignored", why=f"{refusal.reason}: {refusal}", count=self._untold)
+            self._untold = 0
 
     # --- may it run?
 
-    def _accept(self, message: Incoming) -> wire.CommandBody:
+    def _accept(self, message: Incoming) -> Signed:
         if message.retain:
             raise Refusal("retained", "a retained command is never run")
-        command = validate(message.payload)
+        if len(message.payload) > wire.MAX_PACKET_BYTES:
+            raise Refusal("oversized", "larger than a message may be")
+        signed = validate(message.payload, self._desk.config.keys_file)
+        command = signed.command
         broadcast = message.suffix == "all/command"
-        self._check_address(command, message, broadcast=broadcast)
-        self._check_time(command)
-        if command.cmd not in self._desk.actions:
-            raise Refusal("unsupported", f"this agent has no command {command.cmd!r}", command.jti)
-        tier = TIERS[command.cmd]
-        if command.tier < tier:
-            raise Refusal("tier", f"{command.cmd} is of tier {tier}, the command says {command.tier}", command.jti)
-        if broadcast and (tier > 0 or command.spread_s is None):
-            raise Refusal("broadcast", "to all terminals only tier 0 may go, with spread_s", command.jti)
-        if self._desk.seen(command.jti, command.exp):
+        self._check_audience(command, broadcast=broadcast)
+        if self._desk.memory.knows(command.jti):
             raise Refusal("replayed", "this command was taken before")  # its own result stands; none is added
-        return command
+        self._check_end(command)
+        if not self._desk.memory.take(command.jti, command.exp):
+            raise Refusal("unkept", "this terminal's disk takes nothing, so it cannot take commands", command.jti)
+        try:
+            self._check(command, message, broadcast=broadcast)
+        except Refusal:
+            self._desk.memory.end(command.jti, command.exp)
+            raise
+        return signed
 
-    def _check_address(self, command: wire.CommandBody, message: Incoming, *, broadcast: bool) -> None:
+    def _check_audience(self, command: wire.CommandBody, *, broadcast: bool) -> None:
         topics = self._desk.topics
-        wanted = f"{topics.estate}/{'all' if broadcast else topics.terminal}"
-        if command.aud != wanted:
+        if command.aud != f"{topics.estate}/{'all' if broadcast else topics.terminal}":
             raise Refusal("audience", "the command is for another terminal")
-        if not self._desk.protocol5:
-            return
-        if message.response_topic != topics.result(command.jti) and not broadcast:
-            raise Refusal("response_topic", "the response topic is not this terminal's own", command.jti)
-        if message.correlation != command.jti.encode():
-            raise Refusal("correlation", "the correlation data is not the command's id", command.jti)
+        if redact_text(command.jti) != command.jti:  # it would be stored, and be part of a topic
+            raise Refusal("card_data", "the command's id looks like card data")
 
-    def _check_time(self, command: wire.CommandBody) -> None:
-        now = self._desk.wall()
+    def _check_end(self, command: wire.CommandBody) -> None:
         if command.exp - command.nbf > _MAX_LIFE_S:
             raise Refusal("lifetime", f"a command may live {_MAX_LIFE_S} s at most", command.jti)
-        if now < command.nbf - _SKEW_S:
-            raise Refusal("early", "the command is not valid yet by this terminal's clock", command.jti)
-        if now > command.exp:
+        if self._desk.wall() > command.exp:
             raise Refusal("expired", "the command came too late", command.jti)
+        if command.exp <= self._desk.memory.floor():
+            raise Refusal("forgotten", "what was taken at that time is not known any more", command.jti)
+
+    def _check(self, command: wire.CommandBody, message: Incoming, *, broadcast: bool) -> None:
+        if self._desk.wall() < command.nbf - _SKEW_S:
+            raise Refusal("early", "the command is not valid yet by this terminal's clock", command.jti)
+        if self._desk.protocol5:
+            if message.response_topic != self._desk.topics.result(command.jti) and not broadcast:
+                raise Refusal("response_topic", "the response topic is not this terminal's own", command.jti)
+            if message.correlation != command.jti.encode():
+                raise Refusal("correlation", "the correlation data is not the command's id", command.jti)
+        if command.cmd not in self._desk.tasks:
+            raise Refusal("unsupported", f"this agent has no command {command.cmd!r}", command.jti)
+        tier = TIERS[command.cmd]
+        if command.tier != tier:
+            raise Refusal("tier", f"{command.cmd} is of tier {tier}, the command says {command.tier}", command.jti)
+        if broadcast and (tier > 0 or _spread(command) is None):
+            raise Refusal("broadcast", "to all terminals only tier 0 may go, with args.spread_s", command.jti)
+        self._check_rate(command, tier)
+
+    def _check_rate(self, command: wire.CommandBody, tier: int) -> None:
+        config, now = self._desk.config, time.monotonic()
+        limits = [(self._rate.all, 60.0, config.per_minute)]
+        if tier >= DISRUPTS:
+            limits.append((self._rate.disruptive, 3600.0, config.disruptive_per_hour))
+        for times, span_s, most in limits:
+            while times and now - times[0] > span_s:
+                times.popleft()
+            if len(times) >= most:
+                raise Refusal("rate", f"more than {most} of these commands in {span_s:.0f} s", command.jti)
+        for times, _, _ in limits:
+            times.append(now)
 
     # --- run it
 
-    def _execute(self, command: wire.CommandBody) -> None:
+    def _begin(self, signed: Signed) -> None:
+        command = signed.command
+        self._desk.audit.add("accepted", jti=command.jti, cmd=command.cmd, kid=signed.kid, iss=command.iss[:64])
+        self._tell(command, "accepted", time.monotonic())
+        name = f"command-{command.jti[:8]}"
+        threading.Thread(target=self._live_through, args=(command,), name=name, daemon=True).start()
+
+    def _tell(self, command: wire.CommandBody, state: wire.ResultState, started: float, **more: Any) -> None:
+        ms = round((time.monotonic() - started) * 1000)
+        self._desk.put_result(command.jti, {"id": command.jti, "state": state, "ms": ms, **more})
+
+    def _live_through(self, command: wire.CommandBody) -> None:
+        """From accepted to its end; what a stop cuts short is told as interrupted after the next start."""
         started = time.monotonic()
-
-        def tell(state: wire.ResultState, **more: Any) -> None:
-            ms = round((time.monotonic() - started) * 1000)
-            self._desk.put_result(command.jti, {"id": command.jti, "state": state, "ms": ms, **more})
-
-        tell("accepted")
-        if command.spread_s and self._stopping.wait(random.uniform(0, min(command.spread_s, _MAX_LIFE_S))):  # noqa: S311 - spreads load
+        spread_s = _spread(command) or 0.0
+        if spread_s and self._stopping.wait(random.uniform(0, min(spread_s, _MAX_LIFE_S))):  # noqa: S311 - spreads load
             return
-        tell("running")
+        patience_s = spread_s + command.exp - self._desk.wall()
+        if not self._places.acquire(timeout=max(0.0, patience_s)):
+            self._end(command, "expired", started, error="others before it took too long")
+            return
         try:
-            output = self._desk.actions[command.cmd](command.args)
+            self._run_task(command, started)
+        finally:
+            self._places.release()
+
+    def _run_task(self, command: wire.CommandBody, started: float) -> None:
+        task = self._desk.tasks[command.cmd]
+        job = Job(
+            id=command.jti,
+            expires=command.exp,
+            end_s=time.monotonic() + task.deadline_s,
+            stopping=self._stopping,
+            tell=lambda output: self._tell(command, "running", started, **bounded(output)),
+        )
+        self._tell(command, "running", started)
+        try:
+            output = task.run(command.args, job)
+        except Leave:
+            return
         except Exception as error:  # noqa: BLE001 - the result carries it; the daemon goes on
-            tell("failed", code=1, error=(str(error) or type(error).__name__)[:256])
+            if not self._stopping.is_set():
+                self._end(command, "failed", started, code=1, error=(str(error) or type(error).__name__)[:256])
         else:
-            tell("succeeded", **_bounded(output))
+            self._end(command, "succeeded", started, **bounded(output))
+
+    def _end(
+        self, command: wire.CommandBody, state: Literal["succeeded", "failed", "expired"], started: float, **more: Any
+    ) -> None:
+        self._desk.audit.add(state, jti=command.jti, cmd=command.cmd, why=str(more.get("error", "")))
+        self._desk.memory.end(command.jti, command.exp)
+        self._tell(command, state, started, **more)
 
 
-def _bounded(output: Any) -> dict[str, Any]:
+def _spread(command: wire.CommandBody) -> float | None:
+    """Seconds over which terminals begin at random; None where the command names none."""
+    value = command.args.get("spread_s")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MAX_LIFE_S:
+        return None
+    return float(value)
+
+
+def bounded(output: Any) -> dict[str, Any]:
     """The output, or why it is not there: a result carries 4 KiB at most."""
     size = len(wire.dumps(output))
     if size <= MAX_OUTPUT_BYTES:
@@ -183,21 +345,39 @@ def _bounded(output: Any) -> dict[str, Any]:
     return {"output": {"too_large": size}, "error": f"the output of {size} bytes is more than a result carries"}
 
 
-def validate(payload: bytes) -> wire.CommandBody:
-    """Have a child validate the payload. Raises Refusal."""
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A command and the `kid` of the key that signed it, "" on a closed test network."""
+
+    command: wire.CommandBody
+    kid: str
+
+
+def validate(payload: bytes, keys_file: str) -> Signed:
+    """Have a child say who signed the payload and what is in it. Raises Refusal."""
+    answer = ask_child("command", payload, keys_file)
+    if "ok" not in answer:
+        raise Refusal(str(answer["reason"]), str(answer["error"]), answer.get("id") or None)
+    return Signed(wire.CommandBody(**answer["ok"]), answer["kid"])
+
+
+def ask_child(
+    kind: Literal["command", "settings"], payload: bytes, keys_file: str, config_file: str = ""
+) -> dict[str, Any]:
+    """One answer of `agent.actions.validate`. Raises Refusal when there is none."""
+    asked = json.dumps({"kind": kind, "keys_file": keys_file, "config_file": config_file}).encode()
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "agent.actions.validate"],
-            input=payload[: wire.MAX_PACKET_BYTES + 1],
+            [sys.executable, "-I", "-m", "agent.actions.validate"],
+            input=asked + b"\n" + payload[: wire.MAX_PACKET_BYTES + 1],
             capture_output=True,
             timeout=_VALIDATE_S,
             check=True,
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
         )
-        answer = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired as error:
         raise Refusal("overran", "the command could not be validated in time") from error
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise Refusal("unvalidated", "the command could not be validated") from error
-    if "error" in answer:
-        raise Refusal("malformed", str(answer["error"]))
-    return wire.CommandBody(**answer["ok"])
+    return answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -31,17 +32,22 @@ class ConfigError(ValueError):
 
 def load_trusted(path: str | Path) -> Config:
     """Build the configuration from a file that `check` has passed. Raises ConfigError when it cannot be read."""
-    return _build(Config, _parse(Path(path)))  # type: ignore[no-any-return]
+    return build(read_values(Path(path)))
+
+
+def build(values: dict[str, Any]) -> Config:
+    """The configuration of values that `check_values` has passed."""
+    return _build(Config, values)  # type: ignore[no-any-return]
 
 
 def check(path: str | Path) -> Config:
     """Read and validate the file. Raises ConfigError with every mistake found, each on a line of its own."""
-    return check_values(_parse(Path(path)), str(path))
+    return check_values(read_values(Path(path)), str(path))
 
 
 def passed_before(path: str | Path) -> bool:
     """Whether this version has passed this very file before. Raises ConfigError when it cannot be read."""
-    stamp = _stamp_file(_parse(Path(path)))
+    stamp = _stamp_file(read_values(Path(path)))
     try:
         return stamp is not None and stamp.read_text("ascii") == _stamp(Path(path))
     except (OSError, UnicodeDecodeError):
@@ -50,7 +56,7 @@ def passed_before(path: str | Path) -> bool:
 
 def note_passed(path: str | Path) -> None:
     """Remember that the file passed, if the state directory takes it, so that the next start need not check again."""
-    stamp = _stamp_file(_parse(Path(path)))
+    stamp = _stamp_file(read_values(Path(path)))
     with contextlib.suppress(OSError):
         if stamp is not None:
             stamp.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -95,7 +101,8 @@ def schema() -> dict[str, Any]:
     return TypeAdapter(Config).json_schema()
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def read_values(path: Path) -> dict[str, Any]:
+    """What stands in a TOML file. Raises ConfigError."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -175,6 +182,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     if config.terminal.id in RESERVED_TERMINALS:
         yield f"terminal.id = {config.terminal.id!r}: no terminal may be called that"
     yield from _bad_url(config)
+    yield from _bad_run_dir(config.paths.run_dir)
     seen: dict[str, str] = {}
     units: dict[str, str] = {}
     for number, device in enumerate(config.device):
@@ -206,6 +214,15 @@ def _bad_url(config: Config) -> Iterator[str]:
         yield f"mqtt.url = {config.mqtt.url!r}: certificates are given, but only mqtts:// uses them"
     if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
         yield "mqtt.cert_file and mqtt.key_file: one is given without the other"
+
+
+def _bad_run_dir(run_dir: str) -> Iterator[str]:
+    # unix(7): sun_path has 108 bytes, the last a zero.
+    most = 107 - len("/control.sock")
+    if len(os.fsencode(run_dir)) > most:
+        yield f"paths.run_dir = {run_dir!r}: longer than {most} bytes, so that no socket can be made in it"
+    if "\0" in run_dir:
+        yield f"paths.run_dir = {run_dir!r}: holds a zero byte"
 
 
 def _bad_device(device: DeviceConfig, where: str, units: dict[str, str]) -> Iterator[str]:

@@ -6,12 +6,16 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.wire import loads
+
 _MAX_LINE = 64 * 1024
-_IDLE_S = 2.0  # a client that says nothing must not hold one of the few places for long
+_ASK_S = 2.0  # a client that does not come to the point must not hold one of the few places for long
+_TELL_S = 10.0  # nor one that asks and does not listen
 
 
 class ControlError(Exception):
@@ -62,20 +66,22 @@ class ControlServer(threading.Thread):
                 self._serve(link)
 
     def _serve(self, link: socket.socket) -> None:
-        link.settimeout(_IDLE_S)
+        until = time.monotonic() + _ASK_S
         with contextlib.suppress(OSError):
             data = bytearray()
-            while not data.endswith(b"\n") and len(data) < _MAX_LINE:
+            while not data.endswith(b"\n") and len(data) < _MAX_LINE and (left := until - time.monotonic()) > 0:
+                link.settimeout(left)
                 more = link.recv(4096)
                 if not more:
                     return
                 data += more
-            link.settimeout(None)
-            link.sendall(json.dumps(self._answer(bytes(data)), ensure_ascii=False).encode() + b"\n")
+            answer = json.dumps(self._answer(bytes(data)), ensure_ascii=False)
+            link.settimeout(_TELL_S)
+            link.sendall(answer.encode("utf-8", "replace") + b"\n")  # half of a surrogate pair is no text
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            request = json.loads(line)
+            request = loads(line)
         except ValueError:
             return {"error": "not a line of JSON"}
         if not isinstance(request, dict):

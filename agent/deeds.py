@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from agent import wire
 from agent.check import LEVELS, build_report, failed_readings, gather
@@ -18,6 +18,7 @@ from agent.help_desk import HelpDesk
 from agent.packing import NAME
 from agent.probes.port import PortWorker
 from agent.readiness import readiness
+from agent.status_file import plain
 from drivers.driver import Driver
 from drivers.errors import DriverError, Unsupported
 from drivers.reading import Identity, Level, Reading, known
@@ -25,6 +26,7 @@ from drivers.reading import Identity, Level, Reading, known
 _DEVICE_S = 8.0  # one device's whole check, with a dead line
 _ALL_S = 9.0
 _PRINT_S = 20.0  # a slip of 1.5 kB at 9600 baud, behind a check that is under way
+_RECOVER_S = 45.0  # a modem that starts anew answers after half a minute
 _DULL = ("unsupported", "not_asked")
 
 Action = Callable[[Mapping[str, Any]], Any]
@@ -32,8 +34,6 @@ Action = Callable[[Mapping[str, Any]], Any]
 
 class Deeds:
     """The agent's verbs over its running workers."""
-
-    NAMES: ClassVar[frozenset[str]] = frozenset({"check", "identify", "statistics", "resync", "print_slip"})
 
     def __init__(self, core: Core, workers: Sequence[PortWorker], config: Config, help_desk: HelpDesk) -> None:
         self._core = core
@@ -54,11 +54,13 @@ class Deeds:
             "statistics": self.statistics,
             "resync": self.resync,
             "print_slip": self.print_slip,
+            "recover": self.recover,
         }
 
     def control(self, request: Mapping[str, Any]) -> Any:
         """A request over the control socket: {"cmd": name, "args": {…}}."""
         actions = {**self.actions(), "check": self.check, "help": self.help}
+        del actions["recover"]  # it disrupts, and is asked for by whoever signs for it
         action = actions.get(str(request.get("cmd")))
         args = request.get("args", {})
         if action is None or not isinstance(args, dict):
@@ -126,6 +128,14 @@ class Deeds:
         self._workers[device.name].ask(lambda driver: print_parts(driver, parts), _PRINT_S)
         return {"device": device.name, "case": case}
 
+    def recover(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """A device's own recovery, and how it is afterwards. ValueError without a device, DriverError during a sale."""
+        if "device" not in args:
+            raise ValueError(f"device is one of {', '.join(self._workers) or 'none'}")
+        worker = self._chosen(args)[0]
+        readings = worker.ask(lambda driver: driver.recover(), _RECOVER_S)
+        return {"device": worker.device.name, "readings": {name: plain(each) for name, each in readings.items()}}
+
     def help(self, _args: Mapping[str, Any]) -> dict[str, Any]:
         """A status of now and its help code; for those on this machine."""
         return self._help.fresh()
@@ -171,11 +181,6 @@ class Deeds:
     def packing(self) -> bool:
         """Whether a center is online, and each that is has said that it knows the dictionary."""
         return bool(self._packing) and all(self._packing.values())
-
-    def refuse_config(self, payload: bytes) -> None:
-        """Desired settings are not taken over MQTT by this version; the center is told so once for each."""
-        if payload:
-            self._core.report_config({"*": "this agent takes its configuration from its file"})
 
 
 def _small_object(payload: bytes) -> dict[str, Any] | None:

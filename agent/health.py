@@ -75,6 +75,7 @@ def health_message(
     refused: Mapping[str, int],
     probes: Iterable[wire.ProbeEntry],
     problems: Iterable[str],
+    audit: Mapping[str, Any],
 ) -> bytes:
     """The message of topic `health`."""
     return wire.encode(
@@ -91,5 +92,6 @@ def health_message(
             refused=dict(refused),
             probes=tuple(probes),
             problems=tuple(problems),
+            audit=audit,
         )
     )

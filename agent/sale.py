@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from drivers.owner import CLOSED, OpenWatch, who_has_open
+from drivers.owner import CLOSED, OpenWatch, nobody_has_open
 
 _PART_BYTES = 65536
 _FRESH_S = 0.05  # several threads ask within one poll; the contract gives 0.2 s to notice
@@ -44,7 +44,7 @@ class SaleLock:
             self._held = self._look()
             if not self._held and self._closed and self._watch.works:
                 self._closed = False
-                self._open = who_has_open(str(self._path)) is not None
+                self._open = not nobody_has_open(str(self._path))
         return self._held
 
     def _look(self) -> bool:

@@ -6,15 +6,18 @@ import argparse
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent import desired
 from agent.cards import guard_output
-from agent.config_file import load_trusted
+from agent.config_file import ConfigError
 from agent.delivery import Delivery
 from agent.groundwork import CannotRun
+from agent.log_tail import LogTail
 from drivers.redact import redact_text
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ def serve(config_file: str, log_level: str) -> int:
     gc.disable()  # nothing that is loaded now is garbage
     _share_one_heap()
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger().addHandler(LogTail())
     guard_output()
     reasons: list[str] = []
     running: list[App] = []
@@ -38,8 +42,8 @@ def serve(config_file: str, log_level: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # before anything is opened that a stop has to close
         signal.signal(number, on_signal)
     try:
-        delivery = Delivery(load_trusted(config_file))
-    except CannotRun as error:
+        delivery = Delivery(desired.start(Path(config_file)))
+    except (CannotRun, ConfigError) as error:
         print(f"posdiag: {redact_text(str(error))}", file=sys.stderr)
         return 2
     delivery.start()
@@ -52,7 +56,9 @@ def serve(config_file: str, log_level: str) -> int:
     gc.enable()
     if not reasons:
         app.run()
-    app.stop(reasons[0] if reasons else "stopped")
+    app.stop(reasons[0] if reasons else "settings" if app.restarting else "stopped")
+    if app.restarting and not reasons:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - as this process was started
     return 0
 
 

@@ -84,6 +84,11 @@ def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
             lines.append(f"{key:8} " + ", ".join(f"{k} {v}" for k, v in status[key].items()))
     if status["support"]:
         lines.append(f"support  {status['support']}")
+    lines += [
+        f"consent  {q['cmd']} until {q['until']}: posdiag consent give {q['id']}" for q in status.get("consent", ())
+    ]
+    if status.get("maintenance"):
+        lines.append(f"service  under maintenance until {status['maintenance']['until']}")
     lines += [f"problem  {problem}" for problem in status.get("problems", ())]
     return "\n".join(lines)
 

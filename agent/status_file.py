@@ -58,7 +58,7 @@ class StatusFile:
             "faults": [faults.body(fault) for _, fault in sorted(explained.items())],
             "devices": {name: _device(info) for name, info in devices.items()},
             "readings": {
-                source: {name: _shown(reading) for name, reading in readings.items()}
+                source: {name: plain(reading) for name, reading in readings.items()}
                 for source, readings in latest.items()
             },
             "case": self.case,
@@ -90,5 +90,6 @@ def _device(info: DeviceInfo) -> dict[str, str]:
     }
 
 
-def _shown(reading: Reading) -> Value | dict[str, str]:
+def plain(reading: Reading) -> Value | dict[str, str]:
+    """A reading as JSON: its value, or why there is none."""
     return reading.value if reading.value is not None else {"error": reading.unknown or ""}

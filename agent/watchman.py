@@ -16,11 +16,12 @@ from agent.model import Fault
 from agent.probes.port import PortWorker
 from agent.probes.security import SecurityProbe
 from agent.store import Store
-from drivers.reading import Identity, Reading, known
+from drivers.reading import Cause, Identity, Reading, known, unknown
 
 _KEEP_S: Final = 600.0  # what is learned of the place may be lost for so long; everything else is kept at once
 _KEPT: Final = "security"
 _KEPT_ABSENCE: Final = "absence"
+_KEPT_LOST: Final = "tamper_lost"
 
 Observe = Callable[[str, Mapping[str, Reading]], None]
 
@@ -47,6 +48,8 @@ class Watchman:
         self._observe = observe
         self._again = again
         self._keep_at = clock.monotonic() + _KEEP_S
+        self._lost = set(store.get(_KEPT_LOST).split())
+        """Devices that told something of tampering once, which never came whole."""
         self.guard = Guard(config.terminal.id, store.get(_KEPT), self._event, clock.wall, mobile=config.security.mobile)
         families = {name: worker.device.family for name, worker in self._workers.items()}
         self._absence = Absence(store.get(_KEPT_ABSENCE))
@@ -61,6 +64,8 @@ class Watchman:
 
     def restored(self, faults: Mapping[str, Fault]) -> None:
         """Before the workers start: a driver whose device tells tampering only once is reminded of what it told."""
+        for name in self._lost.intersection(self._workers):
+            self._workers[name].recalled["tamper"] = unknown(Cause.LOST)
         for name, worker in self._workers.items():
             fault = faults.get(f"{worker.unit}/tamper")
             if fault is not None and fault.device == name and "tamper" in worker.family.driver.RECALLS:
@@ -76,6 +81,19 @@ class Watchman:
         worker = self._workers.get(source)
         if worker is not None and worker.unit == "modem":
             self.guard.modem(readings)
+        tamper = readings.get("tamper")
+        if worker is not None and tamper is not None:
+            self._mind_lost(source, tamper)
+
+    def _mind_lost(self, device: str, tamper: Reading) -> None:
+        """Remember over a restart that a telling was lost, until the device tells again what is so."""
+        before = set(self._lost)
+        if tamper.unknown == Cause.LOST:
+            self._lost.add(device)
+        elif tamper.value is not None:
+            self._lost.discard(device)
+        if self._lost != before:
+            self._store.keep("kv", {_KEPT_LOST: " ".join(sorted(self._lost))})
 
     def identified(self, device: str, identity: Identity) -> None:
         """Who a device says it is; called in its worker's thread."""

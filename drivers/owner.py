@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import struct
 from pathlib import Path
 
+SERVICE = "/run/posdiag-owner.sock"
+"""Where `drivers.owner_service` listens, which may see what other users' processes have open."""
+ANSWER_BYTES = 256
+_SERVICE_S = 1.0  # it may have to be started first; a scan of a busy machine takes 50 ms
+
+_INIT = "1"  # in some containers hidden even from root; it starts programs and sells nothing
 _LOCK_DIRS = ("/run/lock", "/var/lock")
 
 
 def who_holds(port: str) -> str | None:
     """The process that holds `port`, as "name (pid N)", or None. Looks at UUCP lock files and at /proc/*/fd.
 
-    A process of another user is not visible in /proc without rights; the advisory flock taken later covers part of
-    that gap. Our own process does not count.
+    A process of another user is visible in /proc only to root and to `drivers.owner_service`, which is asked where it
+    runs; without it the advisory flock taken later covers part of that gap. Our own process does not count.
     """
     device = os.path.realpath(port)
     return _by_lock_file(device) or who_has_open(device)
@@ -34,28 +41,59 @@ def _by_lock_file(device: str) -> str | None:
 
 def who_has_open(device: str) -> str | None:
     """Another process that has this file open, as "name (pid N)", or None. `device` is a path without links."""
-    own = os.getpid()
+    return look(device)[0]
+
+
+def nobody_has_open(device: str) -> bool:
+    """Whether it is certain that no other process has this file open: no process was hidden from us."""
+    holder, certain = look(device)
+    return certain and holder is None
+
+
+def look(device: str) -> tuple[str | None, bool]:
+    """Another process that has this file open, and whether None in its place is certain."""
+    holder, certain = scan(device, os.getpid())
+    return (holder, certain) if holder is not None or certain else _ask_service(device)
+
+
+def scan(device: str, asking: int) -> tuple[str | None, bool]:
+    """The same by /proc alone, for the process `asking`, which does not count."""
     try:
         wanted = Path(device).stat()
     except OSError:
-        return None
+        return None, True
+    certain = True
     for pid in os.listdir("/proc"):  # noqa: PTH208 - plain strings: a busy machine has tens of thousands of handles
-        if pid.isdigit() and int(pid) != own and _has_open(f"/proc/{pid}/fd", device, wanted.st_rdev):
-            return _name(int(pid))
-    return None
+        if pid.isdigit() and int(pid) != asking:
+            try:
+                if _has_open(f"/proc/{pid}/fd", device, wanted.st_rdev):
+                    return _name(int(pid)), True
+            except PermissionError:
+                certain = certain and pid == _INIT
+            except OSError:  # it ended
+                pass
+    return None, certain
 
 
 def _has_open(folder: str, device: str, number: int) -> bool:
-    try:
-        handles = os.listdir(folder)  # noqa: PTH208 - as above
-    except OSError:  # it ended, or belongs to another user
-        return False
-    for handle in handles:
+    for handle in os.listdir(folder):  # noqa: PTH208 - as above
         path = f"{folder}/{handle}"
-        with contextlib.suppress(OSError):  # closed while we looked
+        with contextlib.suppress(FileNotFoundError):  # closed while we looked
             if os.readlink(path) == device and os.stat(path).st_rdev == number:  # noqa: PTH115, PTH116 - as above
                 return True
     return False
+
+
+def _ask_service(device: str) -> tuple[str | None, bool]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+        link.settimeout(_SERVICE_S)
+        try:
+            link.connect(SERVICE)
+            link.send(os.fsencode(device))
+            answer = link.recv(ANSWER_BYTES).decode("utf-8", "replace")
+        except OSError:  # there is none, or it does not answer: nobody knows
+            return None, False
+    return answer[1:] or None, answer[:1] == "="
 
 
 def _name(pid: int) -> str:

@@ -25,6 +25,7 @@ class Cause:
     SALE = "sale"  # not asked, because a sale was going on
     NOT_ASKED = "not_asked"
     FAILED = "failed"
+    LOST = "lost"  # the device told it once, and that answer never came whole
     LEARNING = "learning"  # a trend that has seen too little yet
 
 

@@ -88,9 +88,10 @@ class SmartPin(Driver):
         return {"keys": keys, "tamper": self._tamper()}
 
     def recall(self, readings: Readings) -> None:
-        """A pad that was torn off stays so until both users have fixed it, though its log is empty by now."""
+        """A pad that was or may have been torn off stays so until both users fix it, though its log is empty by now."""
         tamper = readings.get("tamper")
         self._watch.torn = tamper is not None and tamper.value == "yes"
+        self._watch.doubtful = tamper is not None and tamper.unknown == Cause.LOST
 
     def specific(self) -> dict[str, Value]:
         return self._watch.told()
@@ -108,19 +109,21 @@ class SmartPin(Driver):
             return unknown(Cause.NOT_ASKED)
         if self._wary:
             self._wary -= 1
-            return unknown(Cause.NOT_ASKED)
+            return unknown(Cause.LOST if self._watch.doubtful else Cause.NOT_ASKED)
         try:
             log = self._ask("removal log", Question.REMOVALS, smartpin.decode_removals, _LOG_REPLY_S)
         except (LinkLost, Yielded):
-            self._watch.lost += 1
+            self._watch.lose()
             raise
         except Refused:
             return unknown(Cause.REFUSED)
         except DriverError as error:
-            self._watch.lost += 1
+            self._watch.lose()
             self._wary = _CLEAN_POLLS
-            return unknown(error.cause)
-        return known("yes" if self._watch.look(log) else "no")
+            return unknown(Cause.LOST if self._watch.doubtful else error.cause)
+        if self._watch.look(log):
+            return known("yes")
+        return unknown(Cause.LOST) if self._watch.doubtful else known("no")
 
     def _ask(self, asked: str, question: Question, decode: Callable[[bytes], T], deadline_s: float = _REPLY_S) -> T:
         """The decoded answer. Raises Refused, and BadReply when it is not an answer to this question."""
@@ -140,6 +143,8 @@ class _Watch:
     def __init__(self) -> None:
         self.lost = 0
         """Answers that never came whole: what they held is gone from the pad."""
+        self.doubtful = False
+        """Whether one of them may have told of a removal. Only both users' fixing of the pad ends that."""
         self.torn = False
         """Whether the pad counts as torn off; what was known before may be put here."""
         self._keeps = False
@@ -148,6 +153,12 @@ class _Watch:
         self._last = ""
         self._fixed: set[int] = set()
         self._before = smartpin.RemovalLog((), ())
+
+    def lose(self) -> None:
+        """An answer never came whole. A pad that keeps its log tells it again."""
+        self.lost += 1
+        self.doubtful = not self._keeps
+        self._fixed = set()
 
     def look(self, log: smartpin.RemovalLog) -> bool:
         """Whether the pad counts as torn off after this log.
@@ -161,6 +172,7 @@ class _Watch:
         torn_again = bool(log.illegal) and log.illegal != before.illegal
         self._repeats = self._repeats + 1 if log.illegal and not torn_again else 0
         self._keeps = self._keeps or self._repeats >= _KEEPS_AFTER
+        self.doubtful = self.doubtful and not self._keeps
         if torn_again:
             self.torn = True
             self._count += len(set(log.illegal).difference(before.illegal))
@@ -172,7 +184,7 @@ class _Watch:
         if self._keeps and not log.illegal:
             self.torn = False
         if self._fixed >= {1, 2}:
-            self.torn = False
+            self.torn = self.doubtful = False
         return self.torn
 
     def told(self) -> dict[str, Value]:

@@ -1,31 +1,64 @@
-"""The short-lived child that validates one command, so that the daemon never holds pydantic.
+"""The short-lived child that says who signed a message and what is in it, so that the daemon holds neither code for it.
 
-Reads the payload on standard input and writes one JSON object: {"ok": {…}} or {"error": "one line"}.
+Standard input: one line of JSON, {"kind": "command" or "settings", "keys_file": path, "config_file": path}, then the
+message's bytes. An empty `keys_file` is a closed test network's: then the message is plain JSON.
+Standard output: {"ok": {…}, "kid": …}, or {"reason": word, "error": one line}; with "id" and "kid" once the signature
+is known to be good. Settings have "rejected", key to why, beside "ok".
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import resource
+import re
 import sys
+from pathlib import Path
+from typing import Any
 
 from agent import wire
+from agent.actions.confine import confine
+from agent.signed import NotSigned, verified
 
 _CPU_S = 10
-_MEMORY_BYTES = 512 * 1024 * 1024
+_ID = re.compile(r"[a-z0-9_-]{8,64}")
+
+
+def judge(kind: str, payload: bytes, keys_file: str, config_file: str = "") -> dict[str, Any]:
+    """The answer to one request."""
+    if len(payload) > wire.MAX_PACKET_BYTES:
+        return {"reason": "oversized", "error": "larger than a message may be"}
+    kid = ""
+    if keys_file:
+        try:
+            kid, payload = verified(payload, Path(keys_file))
+        except NotSigned as error:
+            return {"reason": error.reason, "error": str(error)}
+    try:
+        message = wire.decode(wire.SettingsBody if kind == "settings" else wire.CommandBody, payload)
+    except wire.WireError as error:
+        return {"reason": "malformed", "error": str(error), "id": _id_of(payload) if kid else "", "kid": kid}
+    answer = {"ok": wire.to_json_whole(message), "kid": kid}
+    if isinstance(message, wire.SettingsBody):
+        from agent.desired import problems  # noqa: PLC0415 - commands do without
+
+        answer["rejected"] = problems(Path(config_file), message.settings)
+    return answer
+
+
+def _id_of(payload: bytes) -> str:
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        name = wire.loads(payload)["jti"]
+        if isinstance(name, str) and _ID.fullmatch(name):
+            return name
+    return ""
 
 
 def main() -> int:
-    """Validate standard input as a command."""
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    """One request from standard input."""
+    confine(_CPU_S)
+    asked = json.loads(sys.stdin.buffer.readline())
     payload = sys.stdin.buffer.read(wire.MAX_PACKET_BYTES + 1)
-    try:
-        command = wire.decode(wire.CommandBody, payload)
-    except wire.WireError as error:
-        print(json.dumps({"error": str(error)}))
-    else:
-        print(json.dumps({"ok": wire.to_json_whole(command)}))
+    print(json.dumps(judge(asked["kind"], payload, asked["keys_file"], asked["config_file"])))
     return 0
 
 

@@ -42,14 +42,14 @@ def is_older(one: str, other: str) -> bool | None:
     """Compare versions number by number; None when they are not spelled alike."""
     left, right = (_PARTS.findall(text.strip().lower()) for text in (one, other))
     for a, b in zip(left, right, strict=False):
-        if a.isdigit() and b.isdigit():
+        if a.isdecimal() and b.isdecimal():
             if int(a) != int(b):
                 return int(a) < int(b)
         elif a != b:
             return None
     # 1.2 and 1.2.1: the longer is newer when only numbers follow; 1.2 and 1.2b cannot be told.
     rest = left[len(right) :] or right[len(left) :]
-    if any(not part.isdigit() and part != "." for part in rest):
+    if any(not part.isdecimal() and part != "." for part in rest):
         return None
     return len(left) < len(right)
 

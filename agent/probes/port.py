@@ -211,7 +211,9 @@ class PortWorker(threading.Thread):
         self.last_answer_at = time.monotonic()
         self._next_poll = min(self._next_poll, self.last_answer_at + self._every_s)  # a noisy line's rest is over
         self.detail = ""
-        self.recalled |= {name: reading for name, reading in readings.items() if reading.value is not None}
+        self.recalled |= {
+            n: each for n, each in readings.items() if each.value is not None or each.unknown == Cause.LOST
+        }
         self._sink.observe(self.device.name, {**readings, "port": _PORT_OK, "reply": _REPLY_OK})
 
     def _identify(self, driver: Driver) -> None:

@@ -23,7 +23,7 @@ terminals = Table(
     text("firmware"),
     text("language"),
     values("inventory"),
-    # from the state: null until it was heard
+    # from the state: null until it was heard; `clock_ms` is when it was said, if its clock could be trusted
     text("status"),
     text("reason"),
     whole("conn"),
@@ -33,7 +33,7 @@ terminals = Table(
     ms_or_null("since_ms"),
     values("poi"),
     whole("boot"),
-    ms_or_null("state_at_ms"),
+    ms_or_null("clock_ms"),
     # from the other retained topics, each whole
     values("health"),
     values("config_reported"),
@@ -42,12 +42,12 @@ terminals = Table(
     ms_or_null("last_contact_ms"),
     ms_or_null("will_at_ms"),
     ms_or_null("late_ms"),
-    # which message each part is from, by `center.ingest.order`: what is older changes nothing
-    whole("state_version", default=-1),
-    whole("inventory_version", default=-1),
-    whole("health_version", default=-1),
-    whole("config_version", default=-1),
-    whole("digest_version", default=-1),
+    # which message each part is from, by center/ingest/order.py: what is older changes nothing
+    text("state_version", default=""),
+    text("inventory_version", default=""),
+    text("health_version", default=""),
+    text("config_version", default=""),
+    text("digest_version", default=""),
     ms("created_ms"),
     Index(None, "estate", "site"),
     Index(None, "status"),
@@ -111,8 +111,8 @@ faults = Table(
     text("act", default="none"),
     text("basis", default="measured"),
     whole("boot", default=0),
-    ms("at_ms"),
-    whole("version", default=-1),
+    ms_or_null("clock_ms"),
+    text("version", default=""),
     ms("received_ms"),
     text("incident_id"),
     Index(None, "state", "fault"),

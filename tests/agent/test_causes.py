@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -87,6 +88,26 @@ def test_each_fault_has_its_nearest_cause_in_any_order(topology, raised, expecte
     for result in results:
         assert {key: result[key].cause for key in expected} == expected
         assert result == results[0]
+
+
+@pytest.mark.parametrize(
+    ("cause", "explained_words", "others"),
+    [
+        (
+            "modem/weak_signal",
+            ("timeout", "closed"),
+            ("expired", "not_yet_valid", "wrong_host", "untrusted", "authorities"),
+        ),
+        ("system/clock_wrong", ("expired", "not_yet_valid"), ("wrong_host", "untrusted", "timeout", "closed")),
+        ("network/captive_portal", ("wrong_host", "untrusted", "timeout", "expired"), ()),
+    ],
+)
+def test_a_cause_explains_only_what_it_can_do_to_a_handshake(cause, explained_words, others):
+    for word in (*explained_words, *others):
+        failed = replace(fault("network/tls_failed"), evidence={"tls_why": word})
+        expected = cause if word in explained_words else None
+        for order in ([failed, fault(cause)], [fault(cause), failed]):
+            assert explain(order, MODEM)["network/tls_failed"].cause == expected, word
 
 
 def test_a_root_names_everything_it_explains_however_far():

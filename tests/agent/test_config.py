@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +57,9 @@ def test_a_good_file_gives_the_same_configuration_with_and_without_pydantic(tmp_
         ("baud = 19200", "bauds = 19200", "device[0].bauds: unknown key; did you mean 'baud'?"),
         ("baud = 19200", 'baud = "fast"', "device[0].baud = 'fast'"),
         ("baud = 19200", "baud = -1", "device[0].baud = -1"),
+        ("[network]", f"[paths]\nrun_dir = '/{'r' * 94}'\n[network]", "longer than 94 bytes"),
+        ("[network]", f"[paths]\nrun_dir = '/{'界' * 31}x'\n[network]", "longer than 94 bytes"),
+        ("[network]", '[paths]\nrun_dir = "/r\\u0000"\n[network]', "holds a zero byte"),
         ('id = "t1"', 'id = "T 1"', "terminal.id = 'T 1'"),
         ('id = "t1"', 'id = "center"', "no terminal may be called that"),
         ('id = "t1"', "", "terminal.id: missing"),
@@ -108,3 +113,27 @@ def test_the_command_says_it_on_one_line_and_exits_with_2(tmp_path):
         [sys.executable, "-m", "agent.cli", "config", "check", str(path), "--json"], capture_output=True, check=False
     )
     assert json.loads(done.stdout)["ok"] is False
+
+
+def test_the_longest_run_dir_can_hold_the_sockets(tmp_path):
+    run_dir = f"{tmp_path}/{'r' * 200}"[:94]
+    config = check(write(tmp_path, GOOD.replace("[network]", f"[paths]\nrun_dir = '{run_dir}'\n[network]")))
+    Path(config.paths.run_dir).mkdir()
+    for name in ("report.sock", "control.sock"):
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(f"{config.paths.run_dir}/{name}")
+
+
+@pytest.mark.parametrize("verb", ["run", "status", "check"])
+def test_a_run_dir_that_is_too_long_is_one_line(tmp_path, verb):
+    path = write(tmp_path, GOOD.replace("[network]", f"[paths]\nrun_dir = '{tmp_path}/{'r' * 100}'\n[network]"))
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "agent.cli", verb, "--config", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "paths.run_dir" in done.stderr

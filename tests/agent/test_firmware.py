@@ -56,6 +56,7 @@ def test_verdicts(device, verdict):
         ("1.2", "1.2b", None),
         ("A1", "B2", None),
         ("", "1", True),
+        ("²", "1", None),  # a digit to the eye, and no number
     ],
 )
 def test_versions_are_compared_number_by_number(one, other, older):

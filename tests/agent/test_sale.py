@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 from agent.sale import SaleLock
+from drivers import owner
+from drivers.owner import nobody_has_open
 from tests.wait import wait_until
 
 HOLD = "import fcntl,sys,time; f=open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
@@ -40,7 +42,19 @@ def test_an_application_that_keeps_the_file_open_is_seen_at_each_sale(tmp_path):
                 wait_until(lambda held=held: sale.held() is held, 0.2)
         app.stdin.close()
     wait_until(lambda: not sale.held(), 0.2)
-    assert not sale._open, "nobody has it open, so nothing is read any more"
+    certain = nobody_has_open(str(tmp_path / "busy.lock"))
+    assert sale._open is not certain, "nobody has it open, so nothing is read any more; unless that cannot be seen"
+
+
+def test_an_application_that_is_hidden_from_us_is_seen_at_each_sale(tmp_path, monkeypatch):
+    monkeypatch.setattr(owner, "scan", lambda _device, _asking: (None, False))  # what /proc shows of another user's
+    monkeypatch.setattr(owner, "SERVICE", str(tmp_path / "nothing"))
+    sale = SaleLock(tmp_path / "busy.lock")
+    with (tmp_path / "busy.lock").open() as app:
+        assert not sale.held()
+        for lock, held in ((fcntl.LOCK_EX, True), (fcntl.LOCK_UN, False)) * 2:
+            fcntl.flock(app, lock)
+            wait_until(lambda held=held: sale.held() is held, 0.2)
 
 
 def test_looking_takes_no_lock(tmp_path):

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.app import App
-from agent.delivery import Delivery
 from agent.commands import Commands, Desk, Refusal, validate
-from agent.config import DeviceConfig
+from agent.config import CommandsConfig, DeviceConfig
 from agent.config_file import load_trusted
+from agent.delivery import Delivery
 from agent.probes.port import PortWorker
 from agent.probes.runner import ProbeRunner
 from agent.supervise import Post, Supervisor
@@ -276,8 +276,27 @@ def test_a_runner_has_a_successor_and_is_heard_no_more(how: str) -> None:
 def test_a_child_that_takes_too_long_is_ended_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.commands._VALIDATE_S", 0.001)
     with pytest.raises(Refusal) as refusal:
-        validate(b"{}")
+        validate(b"{}", "")
     assert refusal.value.reason == "overran"
+
+
+class Nothing:
+    """Remembers no command and writes no decision down."""
+
+    def knows(self, _id: str) -> bool:
+        return False
+
+    def take(self, _id: str, _expires: int) -> bool:
+        return False
+
+    def end(self, _id: str, _expires: int) -> None:
+        pass
+
+    def floor(self) -> float:
+        return 0.0
+
+    def add(self, _decision: str, *, why: str = "", **_facts: str | int) -> bool:
+        return False
 
 
 def test_the_successor_of_the_command_thread_keeps_the_counts() -> None:
@@ -286,8 +305,11 @@ def test_the_successor_of_the_command_thread_keeps_the_counts() -> None:
         protocol5=True,
         wall=lambda: 0.0,
         put_result=lambda _id, _body: None,
-        seen=lambda _id, _exp: False,
-        actions={},
+        memory=Nothing(),
+        audit=Nothing(),
+        config=CommandsConfig(),
+        tasks={},
+        take_settings=lambda _payload: None,
     )
     first = Commands(desk)
     first.refused["flood"] = 3
@@ -323,7 +345,7 @@ state_dir = "{tmp_path}/state"
 """)
     delivery = Delivery(load_trusted(file))
     delivery.start()
-    daemon = App(delivery)
+    daemon = App(delivery, file)
     daemon.start()
     yield daemon
     daemon.stop("test_over")

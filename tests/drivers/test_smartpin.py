@@ -180,14 +180,52 @@ def test_the_log_is_asked_after_a_good_answer():
     assert pad.asked() == [Question.KEYS, Question.KEYS, Question.REMOVALS]
 
 
-@pytest.mark.parametrize(("answer", "cause"), [(b"", Cause.NO_REPLY), (TORN[:-2] + b"\0\3", Cause.BAD_REPLY)])
-def test_a_lost_log_is_unknown_and_counted(answer: bytes, cause: str):
+@pytest.mark.parametrize("answer", [b"", TORN[:-2] + b"\0\3"])
+def test_a_lost_log_is_unknown_and_counted(answer: bytes):
     pad = Pad()
     pad.logs = [answer]
     readings = pad.driver.check_health()
-    assert readings == {"keys": known("loaded"), "tamper": unknown(cause)}
+    assert readings == {"keys": known("loaded"), "tamper": unknown(Cause.LOST)}
     assert pad.driver.specific()["removal_logs_lost"] == 1
-    assert [pad.tamper() for _ in range(4)] == [unknown(Cause.NOT_ASKED)] * 3 + [known("no")]
+    assert [pad.tamper() for _ in range(5)] == [unknown(Cause.LOST)] * 5
+    assert pad.asked().count(Question.REMOVALS) == 3, "left alone for three polls"
+
+
+def lose_a_log(pad: Pad) -> None:
+    pad.logs = [TORN[:-2] + b"\0\3", *[EMPTY] * 3]
+    assert [pad.tamper().unknown for _ in range(5)][-1] == Cause.LOST
+
+
+def test_what_a_lost_log_may_have_told_ends_when_both_users_fix_the_pad():
+    pad = Pad()
+    pad.logs = [codec.encode(b"\x06\x0110-20261121-0900/\x00")]
+    assert pad.tamper() == known("no")
+    lose_a_log(pad)
+    pad.logs = [codec.encode(b"\x06\x0120-20261121-0901/\x00")]
+    assert pad.tamper() == unknown(Cause.LOST), "the other had fixed it before"
+    pad.logs = [FIXED]
+    assert [pad.tamper() for _ in range(2)] == [known("no")] * 2
+
+
+def test_a_removal_told_after_a_lost_log_is_one():
+    pad = Pad()
+    lose_a_log(pad)
+    pad.logs = [TORN]
+    assert [pad.tamper() for _ in range(2)] == [known("yes")] * 2
+
+
+def test_a_pad_that_keeps_its_log_loses_nothing():
+    pad = Pad()
+    pad.logs = [*[TORN] * 3, TORN[:-2] + b"\0\3", *[EMPTY] * 9]
+    assert [pad.tamper().value for _ in range(8)] == [*["yes"] * 3, *[None] * 4, "no"]
+
+
+def test_a_pad_opened_anew_keeps_the_doubt():
+    pad = Pad()
+    pad.driver.recall({"tamper": unknown(Cause.LOST)})
+    assert pad.tamper() == unknown(Cause.LOST)
+    pad.logs = [FIXED]
+    assert pad.tamper() == known("no")
 
 
 def test_the_log_is_left_alone_until_a_bad_line_has_been_good_for_a_while():

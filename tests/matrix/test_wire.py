@@ -49,10 +49,8 @@ def outcome(seen: Seen) -> str:
 
 
 def lies_of(watch: Watch, seen: Seen) -> dict[str, object]:
-    """What noise made up. A pad empties its removal log by telling it: what noise ate of that is told by nobody."""
-    found: dict[str, object] = dict(lies(watch.family, seen.readings, seen.states))
-    if watch.driver.specific().get("removal_logs_lost") and found.get("tamper") == "no":
-        del found["tamper"]
+    """What noise made up."""
+    found = lies(watch.family, seen.readings, seen.states)
     return {name: value for name, value in found.items() if name not in ONE_BIT}
 
 

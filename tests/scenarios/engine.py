@@ -51,7 +51,7 @@ class Record:
     events: list[tuple[float, str, Mapping[str, Any]]] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
 
-    def put_all(self, messages: Any, *, faults: Mapping[str, str | None] | None = None) -> list[int]:
+    def put_all(self, messages: Any, *, faults: Mapping[str, str | None] | None = None, wake: bool = True) -> list[int]:
         for name, body, _suffix in messages:
             if name == "event":
                 self.events.append((self.clock.monotonic() - self.began, body["event"], body["data"]))

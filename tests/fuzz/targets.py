@@ -1,0 +1,567 @@
+"""What reads bytes that an outsider can bring, as a table: nearly right pieces to feed it with, and what must hold then.
+
+A target's `take` reads one piece and returns how much in it was good. It lets pass only the errors that the reader's
+own documentation names; whatever else it raises is a defect of the reader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass
+from functools import partial
+from typing import Any
+
+from agent import cards, certificate, packing, report, report_code, wire
+from agent.probes import dns, firmware, nut
+from agent.probes.sntp import parse_reply
+from agent.security import Parts
+from center import scan
+from center.ledger import Ledger
+from center.watch import Fleet
+from drivers.codecs import (
+    at,
+    at_quectel,
+    at_replies,
+    at_simcom,
+    ccid_serial,
+    creator,
+    escpos,
+    evdev,
+    smartpin,
+    szzt,
+    vivotech2,
+)
+from drivers.codecs.malformed import Malformed
+from drivers.reading import Identity, Reading
+from drivers.redact import Redactor, redact, redact_text
+from firmware_notes import load_golden
+from tests.agent.statuses import fault, status
+
+Parser = Callable[..., Any]
+Take = Callable[[bytes], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One reader. `corpus` holds what it understands; `limit_s` is the processor time that one piece may cost."""
+
+    name: str
+    corpus: Sequence[bytes]
+    take: Take
+    limit_s: float = 0.5
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+MOST_HELD = 8192
+"""What any decoder may hold back: the largest says 4 KiB, and half a message beside it."""
+
+
+def _asked(kind: escpos.Kind | None) -> Callable[[], escpos.Demux]:
+    def make() -> escpos.Demux:
+        demux = escpos.Demux()
+        demux.expect(kind)
+        return demux
+
+    return make
+
+
+DECODERS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "escpos": ("escpos", _asked(None)),
+    "escpos, status asked": ("escpos", _asked(escpos.Kind.STATUS)),
+    "escpos, model asked": ("escpos", _asked(escpos.Kind.BYTE)),
+    "escpos, text asked": ("escpos", _asked(escpos.Kind.BLOCK)),
+    "escpos, full status asked": ("escpos", _asked(escpos.Kind.FULL_STATUS)),
+    "at": ("at", lambda: at.AtDecoder("AT+CPIN?")),
+    "quectel": ("quectel", at.AtDecoder),
+    "simcom": ("simcom", at.AtDecoder),
+    "crt571": ("crt571", creator.Decoder),
+    "neo": ("neo", vivotech2.Decoder),
+    "neo, low byte first": ("neo", lambda: vivotech2.Decoder("lsb")),
+    "gempc": ("gempc", ccid_serial.Decoder),
+    "zt588": ("zt588", szzt.Decoder),
+    "smartpin": ("smartpin", smartpin.Decoder),
+    "evdev": ("evdev", evdev.Decoder),
+}
+
+
+def golden(family: str) -> list[bytes]:
+    """The golden frames of a family."""
+    return [frame.data for frame in load_golden(family)]
+
+
+def held(decoder: Any) -> int:
+    """Bytes that a decoder keeps in its attributes."""
+    kept = vars(decoder).values()
+    assert all(value is None or isinstance(value, int | str | bytes | bytearray | escpos.Kind) for value in kept)
+    return sum(len(value) for value in kept if isinstance(value, bytearray))
+
+
+def drain(decoder: Any, limit: int) -> int:
+    """How many messages came out. Each step but the last takes bytes out of the decoder."""
+    messages = 0
+    for _ in range(limit + 1):
+        before = held(decoder)
+        try:
+            message = decoder.next()
+        except Malformed:
+            assert held(decoder) < before, "an error that consumed nothing"
+            continue
+        if message is None:
+            return messages
+        assert held(decoder) < before, "a message out of nothing"
+        assert is_dataclass(message)
+        messages += 1
+    raise AssertionError("more steps than bytes")
+
+
+def _decoder(make: Callable[[], Any]) -> Take:
+    decoder = make()
+
+    def take(piece: bytes) -> int:
+        decoder.feed(piece)
+        assert held(decoder) <= MOST_HELD
+        messages = drain(decoder, MOST_HELD)
+        if isinstance(decoder, escpos.Demux):
+            decoder.expect(make().awaited)
+        return messages
+
+    return take
+
+
+def _line_parsers() -> dict[str, Parser]:
+    found: dict[str, Parser] = {}
+    for module in (at_replies, at_quectel, at_simcom):
+        for name, parser in inspect.getmembers(module, inspect.isfunction):
+            if name.startswith("parse_") and parser.__module__ == module.__name__:
+                found[f"{module.__name__.rpartition('.')[2]}.{name}"] = parser
+    return found
+
+
+LINE_PARSERS = _line_parsers()
+MODEM_FRAMES = [data for family in ("at", "quectel", "simcom") for data in golden(family)]
+
+
+def reads(parser: Parser, lines: list[str]) -> bool:
+    """Whether a modem's parser makes anything of these lines."""
+    parameters = inspect.signature(parser).parameters
+    try:
+        if "prefix" in parameters:
+            told = parser(lines, "+CEREG")
+        else:
+            told = parser(lines) if "lines" in parameters else [parser(line) for line in lines]
+    except ValueError:
+        return False
+    return any(each is not None for each in told) if isinstance(told, list) else told is not None
+
+
+def _modem_lines(piece: bytes) -> int:
+    lines = piece.decode("latin-1").splitlines()
+    return sum(reads(parser, lines) for parser in LINE_PARSERS.values())
+
+
+INSIDE: dict[str, tuple[str, Parser]] = {
+    "zt588 identity": ("zt588", szzt.decode_identity),
+    "smartpin text": ("smartpin", smartpin.decode_text),
+    "smartpin keys": ("smartpin", smartpin.decode_keys),
+    "smartpin removals": ("smartpin", smartpin.decode_removals),
+    "evdev identity": ("evdev", evdev.decode_ids),
+}
+"""Texts and tables inside frames: whose, and what reads them; all of them raise Malformed."""
+
+
+def inner(family: str) -> list[bytes]:
+    """The insides of a family's golden frames, cut as the families cut them."""
+    cuts = ((0, 0), (3, 3), (4, 3))
+    found = (data[cut : len(data) - tail] for data in golden(family) for cut, tail in cuts)
+    return [each for each in found if each]
+
+
+def _within(parser: Parser, piece: bytes) -> int:
+    try:
+        parser(piece)
+    except Malformed:
+        return 0
+    return 1
+
+
+IDENTITIES = [
+    b"EPSON|TM-T88V|X2N0001|2.04",
+    b"Quectel|EC25|866758040000000|EC25EUXGAR08A05M1G",
+    b"CREATOR|CRT-571|CRT-571(V20)|1.13.9",
+    "EPSON|TM-T88V|X2N0001|².04".encode("latin-1"),
+    b"ID TECH|IDPB-602400M|123T456789|ID TECH SmartPIN L100 Firmware V1.00",
+]
+
+
+def _identities() -> Take:
+    """Who a device says it is: cleaned, compared with who it was, and judged by the firmware notes."""
+    parts = Parts("t1")
+
+    def take(piece: bytes) -> int:
+        texts = [each[:128] for each in piece.decode("latin-1").split("|")][:4]
+        texts += [""] * (4 - len(texts))
+        identity = cards.clean_identity(
+            Identity(manufacturer=texts[0], model=texts[1], serial=texts[2], firmware=texts[3])
+        )
+        good = 0
+        for family in ("escpos", "quectel", "crt571", "smartpin"):
+            parts.judge(family, family, identity, expected=False, updated=False)
+            entry = wire.DeviceEntry(
+                name=family, unit="printer", family=family, port="", model=identity.model, firmware=identity.firmware
+            )
+            verdict, _ = firmware.judge(entry, firmware.load_models())
+            assert verdict.value in {None, "ok", "outdated", "known_bad", "unknown_combination"}
+            good += verdict.value in {"ok", "outdated", "known_bad"}
+        return good
+
+    return take
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+QUERY = dns.encode_query("host.acquirer.test", 4711)
+_ADDRESS = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\x7f\x00\x00\x01"
+DNS_ANSWERS = [
+    QUERY[:2] + b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00" + QUERY[12:] + _ADDRESS,
+    QUERY[:2] + b"\x81\x83\x00\x01\x00\x00\x00\x00\x00\x00" + QUERY[12:],
+    QUERY[:2] + b"\x81\x80\x00\x01\x00\x40\x00\x00\x00\x00" + QUERY[12:] + _ADDRESS * 64,
+    QUERY[:2] + b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00" + QUERY[12:] + b"\x01a" * 300,
+]
+
+
+def _dns(piece: bytes) -> int:
+    good = 0
+    for data in (piece, QUERY[:2] + piece[2:], DNS_ANSWERS[0][: len(QUERY)] + piece):
+        with contextlib.suppress(dns.NotAnAnswer):
+            answer = dns.parse_answer(data, QUERY)
+            assert len(answer.addresses) <= 64
+            good += bool(answer.addresses)
+    return good
+
+
+_LIST = b'BEGIN LIST VAR ups\nVAR ups battery.charge "42"\nVAR ups ups.status "OB LB \\"x\\""\nEND LIST VAR ups\n'
+NUT_LISTS = [
+    _LIST,
+    b"ERR DATA-STALE\n",
+    b"ERR UNKNOWN-UPS\n",
+    _LIST.replace(b"42", b"nan"),
+    _LIST.replace(b"42", b"1e999"),
+]
+
+
+def _nut(piece: bytes) -> int:
+    try:
+        readings = nut.readings_of(nut.parse_list(piece, "ups"))
+    except nut.NutError:
+        return 0
+    numbers = [each.value for each in readings.values() if isinstance(each.value, float)]
+    assert all(abs(value) < 1e12 for value in numbers), "neither infinite nor no number"
+    return readings["mains"].value is not None
+
+
+NTP_TOKEN = b"12345678"
+NTP_REPLY = b"\x24\x02" + bytes(22) + NTP_TOKEN + b"\xe8\x00\x00\x00\x00\x00\x00\x00" * 2
+
+
+def _ntp(piece: bytes) -> int:
+    offset = parse_reply(piece, NTP_TOKEN, 0.0, 0.0)
+    assert offset is None or abs(offset) <= 1 << 31
+    return offset is not None
+
+
+def certificates() -> list[bytes]:
+    """A server's certificate, in DER and in PEM."""
+    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - only here
+
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "host.acquirer.test")])
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(4711)
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=90))
+        .sign(key, hashes.SHA256())
+    )
+    return [made.public_bytes(each) for each in (serialization.Encoding.DER, serialization.Encoding.PEM)]
+
+
+def _certificate(piece: bytes) -> int:
+    good = 0
+    for read in (certificate.from_der, certificate.from_pem):
+        with contextlib.suppress(certificate.BadCertificate):
+            told = read(piece)
+            good += bool(told)
+    return good
+
+
+# --- programs at the terminal -----------------------------------------------------------------------------------------
+
+REPORTS = [
+    b'{"reader": {"good": 120, "failed": 3, "attempts": 2}}',
+    b'{"printer": {"result": "paper_out", "slips": 7}, "modem": {}}',
+    b'{"reader": {"good": 4111111111111111}}',
+    b'{"reader": {"good": NaN}, "keypad": {"x": -Infinity}}',
+    b'{"reader": {"word": "4111-1111-1111-1111"}}',
+]
+
+
+def _report(piece: bytes) -> int:
+    good = 0
+    for line in piece.splitlines():
+        with contextlib.suppress(ValueError):
+            for readings in report.parse(line).values():
+                good += len(readings)
+                for reading in readings.values():
+                    assert isinstance(reading, Reading)
+                    assert sum(letter.isdigit() for letter in str(reading.value)) <= 20
+                    assert isinstance(reading.value, str) or abs(reading.value or 0) < 1e12
+    return good
+
+
+# --- what comes over MQTT ---------------------------------------------------------------------------------------------
+
+COMMAND = {
+    "iss": "center",
+    "aud": "demo/pos-1",
+    "jti": "abcdefgh",
+    "nbf": 1_795_000_000,
+    "exp": 1_795_000_100,
+    "cmd": "check",
+    "args": {"level": "internal", "device": "printer"},
+    "tier": 0,
+}
+_HEADER = {"v": 1, "boot": 3, "at": "2026-11-21T12:00:00.000Z", "up_ms": 5000, "clock": "synced"}
+_FAULT = {
+    "fault": "printer/paper_out",
+    "state": "raised",
+    "severity": "major",
+    "cause": None,
+    "symptoms": [],
+    "first_at": "2026-11-21T12:00:00.000Z",
+    "last_at": "2026-11-21T12:00:00.000Z",
+    "count": 1,
+    "device": "printer",
+    "evidence": {"paper": "out"},
+    "advice": "printer.paper_out",
+    "act": "merchant",
+    "basis": "measured",
+}
+_VERDICT = {"can_sell": "no", "cause": "printer/paper_out", "act": "merchant", "since": "2026-11-21T12:00:00.000Z"}
+MESSAGES: dict[str, bytes] = {
+    "command": json.dumps(COMMAND).encode(),
+    "case": json.dumps({"case": "C-1", "at": "2026-11-21T12:00:00.000Z", "channel": "+44 20 7946 0000"}).encode(),
+    "config": json.dumps({"version": "7", "settings": {"power": {"low_percent": 25}}}).encode(),
+    "center/c1/state": json.dumps({"status": "online", "inflates": packing.NAME}).encode(),
+    "fault/printer/paper_out": json.dumps({**_HEADER, **_FAULT}).encode(),
+    "state": json.dumps({**_HEADER, "status": "online", "conn": 2, "reason": "running", "verdict": _VERDICT}).encode(),
+    "event": json.dumps(
+        {**_HEADER, "seq": 9, "event": "fault.raised", "data": {"fault": "printer/paper_out"}}
+    ).encode(),
+    "result/abcdefgh": json.dumps(
+        {**_HEADER, "seq": 9, "id": "abcdefgh", "state": "succeeded", "output": {"x": 1}}
+    ).encode(),
+}
+KINDS = [
+    each
+    for _, each in inspect.getmembers(wire, inspect.isclass)
+    if each.__module__ == wire.__name__ and each.__name__.endswith(("Message", "Body"))
+]
+
+
+def _messages(piece: bytes) -> int:
+    good = 0
+    for kind in KINDS:
+        with contextlib.suppress(wire.WireError):
+            good += wire.decode(kind, piece) is not None
+    return good
+
+
+def _deflated(piece: bytes) -> int:
+    """A piece as it came, and one that inflates to it."""
+    good = 0
+    for data in (piece, packing.deflate(piece, packing.DICTIONARY)[0], zlib.compress(piece * 200)):
+        try:
+            text = packing.inflate(data)
+        except wire.WireError:
+            continue
+        assert len(text) <= wire.MAX_PACKET_BYTES
+        good += 1
+    return good
+
+
+def _center() -> Take:
+    """What the center's live table and its audit make of what terminals send, by its first byte to one of the topics."""
+    ledger, fleet = Ledger(), Fleet()
+    suffixes = (
+        "state",
+        "fault/printer/paper_out",
+        "event",
+        "telemetry",
+        "result/abcdefgh",
+        "health",
+        "inventory",
+        "x/y",
+    )
+
+    def take(piece: bytes) -> int:
+        good = 0
+        for number, suffix in enumerate(suffixes):
+            topic = f"pos/1/demo/{'till-1' if piece[:1] > b'0' else piece[1:40].decode('latin-1')}/{suffix}"
+            ledger.take(topic, piece, float(number))
+            good += fleet.take(topic, piece) is not None
+        json.dumps(ledger.report(100.0))
+        fleet.shown()
+        return good
+
+    return take
+
+
+# --- help codes -------------------------------------------------------------------------------------------------------
+
+HELP_STATUS = status(
+    fault("modem/sim_absent", sim="absent"), fault("network/link_down", "modem/sim_absent", link="down")
+)
+
+
+def _scan(text: str) -> int:
+    try:
+        found = scan.decode(text)
+    except scan.NoReport:
+        return 0
+    shown = scan.render(found, scan.verify(found, bytes(32)), 1_795_000_000.0)
+    assert len(shown) < 200_000
+    json.dumps(found.fields)
+    return 1
+
+
+def _help_content(piece: bytes) -> int:
+    """A code whose check sum fits, so that its content is read."""
+    packed = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=report_code.DICTIONARY)
+    body = packed.compress(piece) + packed.flush()
+    data = b"\x00" + zlib.crc32(body).to_bytes(4, "big") + body
+    return _scan(report_code.PREFIX + report_code.to_base41(data))
+
+
+def _help_corpus() -> list[bytes]:
+    return [
+        json.dumps(report_code.content(HELP_STATUS, most, (3, 2)), separators=(",", ":")).encode()
+        for most in (12, 3, 1)
+    ]
+
+
+# --- card data --------------------------------------------------------------------------------------------------------
+
+CARDS = [
+    b"4111111111111111",
+    b"%B4111111111111111^DOE/JANE^26121010000000000?;4111111111111111=26121010000000000?",
+    b"\x70\x20\x57\x13\x41\x11\x11\x11\x11\x11\x11\x11\xd2\x61\x21\x01\x00\x00\x00\x00\x0f\x9f\x1e",
+    b'{"a": "4111 1111 1111 1111", "b": [5105105105105100, 1.5, null], "iccid": "8944110000000000000"}',
+    "卡号４１１１１１１１１１１１１１１１".encode("gb18030"),
+    b"\x02\x0a\x41\x11\x11\x11\x11\x11\x11\x11\x03",
+    b"pin block: 041226CBA9876FED",
+]
+
+
+def _filter() -> Take:
+    stream = Redactor()
+
+    def take(piece: bytes) -> int:
+        safe = stream.feed(piece)
+        once = redact(piece)
+        assert redact(once) == once
+        text = redact_text(piece.decode("utf-8", "replace"))
+        cards.clean_json(piece)
+        return (b"<pan:" in once) + (b"<" in safe) + ("<track" in text)
+
+    return take
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def targets() -> list[Target]:
+    """Every reader that needs neither socket nor file, each with a state of its own."""
+    found = [
+        Target(name=f"codec {name}", corpus=golden(family), take=_decoder(make))
+        for name, (family, make) in DECODERS.items()
+    ]
+    found += [
+        Target(name=f"codec {name}", corpus=inner(family), take=partial(_within, parser))
+        for name, (family, parser) in INSIDE.items()
+    ]
+    answers = {
+        "modem lines": (MODEM_FRAMES, _modem_lines),
+        "identities": (IDENTITIES, _identities()),
+        "DNS answers": (DNS_ANSWERS, _dns),
+        "NUT lists": (NUT_LISTS, _nut),
+        "NTP replies": ([NTP_REPLY], _ntp),
+        "TLS certificates": (certificates(), _certificate),
+        "report.sock lines": (REPORTS, _report),
+        "MQTT payloads, validated": (list(MESSAGES.values()), _messages),
+        "MQTT payloads, deflated": ([packing.deflate(each)[0] for each in MESSAGES.values()], _deflated),
+        "MQTT payloads, the center": (list(MESSAGES.values()), _center()),
+        "help codes": ([report_code.encode(HELP_STATUS, None).encode()], lambda piece: _scan(piece.decode("latin-1"))),
+        "help codes, their content": (_help_corpus(), _help_content),
+        "card filter": (CARDS, _filter()),
+    }
+    return found + [Target(name=name, corpus=corpus, take=take) for name, (corpus, take) in answers.items()]
+
+
+# --- feeding it -------------------------------------------------------------------------------------------------------
+
+FLOODS = [
+    filler * (size // len(filler))
+    for filler in (
+        b"\x00", b"\xff", b"\x02", b"[", b"{", b'{"a":', b'[{"x":[', b"9", b"1111111111 ", b'"', b"\\", b'"\\', b"'", b"b'",
+        b"<", b";4", b"%B4^", b"\x57\x13", b"a=", b"\n", b"|", b"POSDIAG1-", b"BEGIN LIST VAR ups\n", b'VAR ups a "b"\n',
+        b"\xa3\xb0", b"\xef\xbc\x90", b"-----BEGIN CERTIFICATE-----", b"\x30\x82", b"4 1-", b"a.b.c.", b"+CEREG: 1,",
+    )
+    for size in (1000, wire.MAX_PACKET_BYTES - 1)
+]  # fmt: skip
+"""One thing again and again, up to the largest packet: what makes a careless reader slow, deep or large."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one target. `slowest_s` is processor time."""
+
+    inputs: int = 0
+    fed: int = 0
+    good: int = 0
+    seconds: float = 0.0
+    slowest_s: float = 0.0
+    slowest: bytes = b""
+    grew_kib: int = 0
+    crashes: int = 0
+    first: str = ""
+    """The first failure and what caused it."""
+
+
+def feed(target: Target, piece: bytes, outcome: Outcome, clock: Callable[[], float] = time.thread_time) -> None:
+    """Have the target take a piece and note what became of it; nothing is raised."""
+    began = clock()
+    try:
+        outcome.good += target.take(piece)
+    except Exception as error:  # noqa: BLE001 - what is not documented is what is looked for
+        outcome.crashes += 1
+        outcome.first = outcome.first or f"{type(error).__name__}: {str(error)[:200]} after {piece[:400]!r}"
+    took = clock() - began
+    outcome.seconds += took
+    outcome.inputs += 1
+    outcome.fed += len(piece)
+    if took > outcome.slowest_s:
+        outcome.slowest_s, outcome.slowest = took, piece

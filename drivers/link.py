@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import select
+import threading
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,6 +82,8 @@ class SerialLink:
             raise PortBusy(port, "a process that locked it") from error
         self._fd: int = self._serial.fileno()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._waking = threading.Lock()
+        """Held while the waker is used from another thread: once closed, its number may belong to any file."""
 
     def write(self, data: bytes) -> None:
         try:
@@ -114,15 +117,17 @@ class SerialLink:
         return bytes(data)
 
     def wake(self) -> None:
-        if self._waker >= 0:
-            os.eventfd_write(self._waker, 1)
+        with self._waking:
+            if self._waker >= 0:
+                os.eventfd_write(self._waker, 1)
 
     def close(self) -> None:
-        waker, self._fd, self._waker = self._waker, -1, -1
+        with self._waking:
+            waker, self._fd, self._waker = self._waker, -1, -1
+            if waker >= 0:
+                os.close(waker)
         with contextlib.suppress(Exception):
             self._serial.close()
-        if waker >= 0:
-            os.close(waker)
 
 
 def _open_error(port: str, error: Exception) -> LinkLost | PortDenied | PortBusy:

@@ -7,7 +7,6 @@ without it, for the daemon, which starts after the launcher has checked the file
 from __future__ import annotations
 
 import os
-import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -148,7 +147,6 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"terminal.id = {config.terminal.id!r}: no terminal may be called that"
     yield from _bad_url(config)
     yield from _bad_run_dir(config.paths.run_dir)
-    yield from _bad_run_dir(config.paths.run_dir)
     seen: dict[str, str] = {}
     units: dict[str, str] = {}
     for number, device in enumerate(config.device):
@@ -180,15 +178,6 @@ def _bad_url(config: Config) -> Iterator[str]:
         yield f"mqtt.url = {config.mqtt.url!r}: certificates are given, but only mqtts:// uses them"
     if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
         yield "mqtt.cert_file and mqtt.key_file: one is given without the other"
-
-
-def _bad_run_dir(run_dir: str) -> Iterator[str]:
-    # unix(7): sun_path has 108 bytes, the last a zero.
-    most = 107 - len("/control.sock")
-    if len(os.fsencode(run_dir)) > most:
-        yield f"paths.run_dir = {run_dir!r}: longer than {most} bytes, so that no socket can be made in it"
-    if "\0" in run_dir:
-        yield f"paths.run_dir = {run_dir!r}: holds a zero byte"
 
 
 def _bad_run_dir(run_dir: str) -> Iterator[str]:

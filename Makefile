@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test test-peers bench chaos lint format clean
+.PHONY: install demo test test-peers bench chaos fuzz lint format clean
 
 install: $(STAMP)
 
@@ -28,6 +28,9 @@ bench: install
 
 chaos: install
 	$(BIN)/python -m tests.chaos
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz --minutes 30
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from agent import VERSION
+
 EXIT_OK, EXIT_FAULTS, EXIT_CANNOT = 0, 1, 2
 OWN = frozenset(
     {"run", "check", "status", "slip", "work-order", "discover", "config", "pki", "consent", "audit", "bundle"}
@@ -44,6 +46,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="posdiag", description="What is wrong with this terminal, what explains it, who must act, what to do now."
     )
+    parser.add_argument("--version", action="version", version=f"posdiag {VERSION}")
     verbs = parser.add_subparsers(metavar="VERB")
     _add_run(verbs)
     _add_check(verbs)

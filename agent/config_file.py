@@ -65,12 +65,8 @@ def note_passed(path: str | Path) -> None:
 
 def _stamp_file(values: dict[str, Any]) -> Path | None:
     paths = values.get("paths", {})
-    folder = (
-        paths.get("state_dir", PathsConfig.__dataclass_fields__["state_dir"].default)
-        if isinstance(paths, dict)
-        else None
-    )
-    return Path(folder) / "config.passed" if isinstance(folder, str) else None
+    folder = paths.get("state_dir", PathsConfig().state_dir) if isinstance(paths, dict) else None
+    return Path(folder) / "config.passed" if isinstance(folder, str) and "\0" not in folder else None
 
 
 def _stamp(path: Path) -> str:
@@ -111,6 +107,8 @@ def read_values(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: not UTF-8 at byte {error.start}"]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: not TOML: {error}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"{path}: nested too deeply"]) from error
 
 
 def _members(kind: type) -> dict[str, Any]:

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import secrets
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 Role = Literal["all", "ingest", "web"]
+_GROUP: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 
@@ -49,7 +54,8 @@ class Settings:
     mqtt_certificate_file: str = ""
     mqtt_key_file: str = ""
     group: str = "center"
-    """The group that the workers share queued messages in."""
+    """The group that the workers share queued messages in. `load` gives one that nobody can guess where none is set:
+    Mosquitto lets whoever knows the name join it, and then messages are lost (deploy/mosquitto/acl)."""
     batch: int = 5000
     """Messages in one transaction at most."""
     command_key_file: str = ""
@@ -80,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def load(args: argparse.Namespace) -> Settings:
     """The settings that the command line and its file give. Raises SettingsError."""
     values: dict[str, Any] = {}
-    path = getattr(args, "config", None)
+    path: str = getattr(args, "config", None) or ""
     if path:
         try:
             values = tomllib.loads(Path(path).read_text("utf-8"))
@@ -88,12 +94,38 @@ def load(args: argparse.Namespace) -> Settings:
             raise SettingsError(f"{path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: {error}") from error
-    settings = replace(Settings(), **_checked(values, path))
+    checked = _checked(values, path)
+    settings = replace(Settings(), **checked)
+    if "group" not in checked:
+        settings = replace(settings, group=_own_group())
     given = {name: getattr(args, name, None) for name in ("db", "mqtt", "http", "role")}
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
     broker(settings.mqtt)
     listener(settings.http)
     return settings
+
+
+def _own_group() -> str:
+    """The group of every process with this state directory; made by the first. Raises SettingsError."""
+    path = state_dir() / "share_group"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            with NamedTemporaryFile("w", dir=path.parent) as file:  # which nobody else may read
+                file.write(f"center-{secrets.token_hex(16)}")
+                file.flush()
+                with suppress(FileExistsError):  # another process was quicker
+                    os.link(file.name, path)
+        name = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be kept: {error}") from error
+    return _group(str(path), name)
+
+
+def _group(where: str, name: str) -> str:
+    if not _GROUP.fullmatch(name):
+        raise SettingsError(f"{where} is a word of letters, digits, - and _")
+    return name
 
 
 def _checked(values: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -104,6 +136,8 @@ def _checked(values: Mapping[str, Any], path: str) -> dict[str, Any]:
             near = get_close_matches(name, known, n=1)
             raise SettingsError(f"{path}: no setting is called {name!r}" + (f"; is it {near[0]}?" if near else ""))
         checked[name] = _value(f"{path}: {name}", known[name], value)
+    if "group" in checked:
+        _group(f"{path}: group", checked["group"])
     if checked.get("role", "all") not in ROLES:
         raise SettingsError(f"{path}: role is one of {', '.join(ROLES)}")
     return checked

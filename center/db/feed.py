@@ -15,8 +15,8 @@ from center.db.engine import bulk_insert, upsert
 from center.db.tables import changes, heartbeat
 
 SETTLED_MS: Final = 30_000
-"""A row's `received_ms` is stamped just before its transaction, which ends within this time or not at all: what was
-received so long ago is all there, in whichever order it was committed."""
+"""A row's `received_ms` is stamped within its transaction, which ends before this time is over or not at all: what
+was received so long ago is all there, in whichever order it was committed."""
 _LOCK: Final = 0x706F7364  # "posd"
 
 

@@ -1,49 +1,65 @@
-"""Print figures beside their goals: `python -m tests.bench [PART …]`. Nothing is asserted; a miss is marked."""
+"""Figures beside their goals: `python -m tests.bench [PART …]`. Nothing is asserted; a miss is marked.
+
+Each figure is printed as it comes and kept in bench.json; table and pictures are made from that, by `report` alone too.
+"""
 
 from __future__ import annotations
 
+import argparse
+import datetime as dt
 import importlib
 import os
-import platform
-import re
 import sys
+import time
 from pathlib import Path
 
-_PARTS = ("daemon", "outbox", "metered", "scenarios")
+from tests.bench import report
+from tests.bench.figure import Effort, Figure
+from tests.bench.kept import Kept, Part, machine
+
+PARTS = ("daemon", "peers", "outbox", "metered", "outage", "soak", "scenarios")
+_ROOT = Path(__file__).resolve().parents[2]
 
 
-def main(words: list[str]) -> int:
-    """0 when all parts could be measured, 2 for a part that does not exist."""
-    unknown = set(words) - set(_PARTS)
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("part", nargs="*", help=f"{', '.join(PARTS)}, or report; all without one")
+    parser.add_argument("--quick", action="store_true", help="a little of everything, into build/bench")
+    parser.add_argument("--minutes", type=float, default=0.0, help="how long daemon, peers and soak last")
+    parser.add_argument("--out", type=Path, help="where bench.json, bench.md and the pictures go; docs without --quick")
+    args = parser.parse_args()
+    unknown = set(args.part) - {*PARTS, "report"}
     if unknown:
-        print(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(_PARTS)}", file=sys.stderr)
-        return 2
-    print(f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {platform.platform()}; ", end="")
-    print(f"Python {platform.python_version()}\n")
-    for part in words or _PARTS:
-        print(f"{part}\n{'-' * len(part)}", flush=True)
-        for what, value, unit, goal in importlib.import_module(f"tests.bench.{part}").figures():
-            verdict = f"goal {goal}{_missed(value, goal)}" if goal else ""
-            print(f"{what:66} {value:12,.2f} {unit:12} {verdict}".rstrip(), flush=True)
-        print()
+        parser.error(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)} and report")
+    out = args.out or _ROOT / ("build/bench" if args.quick else "docs")
+    out.mkdir(parents=True, exist_ok=True)
+    kept = Kept.load(out / "bench.json")
+    effort = Effort(quick=args.quick, minutes=args.minutes)
+    if "report" not in args.part:
+        print("; ".join(machine().values()), flush=True)
+    for name in args.part or PARTS:
+        if name != "report":
+            _measure(name, effort, kept)
+    report.write(kept, out)
     return 0
 
 
-def _missed(value: float, goal: str) -> str:
-    """Whether the first number of a goal such as "≤ 20" is missed."""
-    found = re.match(r"([≤≥]) ?([\d.,]+)", goal)
-    if found is None:
-        return ""
-    limit = float(found[2].replace(",", ""))
-    return "  MISSED" if (value > limit if found[1] == "≤" else value < limit) else ""
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+def _measure(name: str, effort: Effort, kept: Kept) -> None:
+    began, load = time.monotonic(), os.getloadavg()[0]
+    print(f"\n{name}\n{'-' * len(name)}", flush=True)
+    part = Part(at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), quick=effort.quick, load=round(load, 2))
+    for told in importlib.import_module(f"tests.bench.{name}").run(effort):
+        if isinstance(told, Figure):
+            part.figures.append(told)
+            goal = f"goal {told.goal}{'  MISSED' if told.misses else ''}" if told.goal else ""
+            why = told.how if told.value is None else ""
+            print(f"{told.what:66} {told.shown:>16}  {goal or why}".rstrip(), flush=True)
+        else:
+            part.series[told.key] = told.data
+        part.took_s = round(time.monotonic() - began)
+        kept.put(name, part)
+    print(f"{part.took_s} s", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

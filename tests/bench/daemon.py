@@ -1,35 +1,26 @@
-"""The daemon as a process: how soon it tells, how soon it starts, what it costs at rest. Plain MQTT on loopback."""
+"""The daemon as a process over TLS: how soon it starts, how soon it tells, and what it costs at rest."""
 
 from __future__ import annotations
 
-import json
+import compileall
 import random
 import statistics
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
-from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-
 from simulator.terminal import Terminal
-from tests.mqtt.broker import Rumqttd
+from tests.bench.figure import Effort, Figure, Series, Told, quantile, rest
+from tests.bench.ground import Ground, field_intervals, ground, wait_for
+from tests.bench.process import Memory, memory
+from tests.bench.watch import Watch
 from tests.mqtt.meter import Meter
 from tests.system.stage import Agent
-from tests.wait import wait_until
 
-Figure = tuple[str, float, str, str]
-"""What, how much, its unit, and the goal in words ("" for none)."""
-
-_PUSHES = 300
-_STARTS = 7
-_WARM_S = 15
-_REST_S = 60
+_WARM_S = 30
+_ROOT = Path(__file__).parents[2]
 
 # Key, value that breaks, value that heals, fault. More than six changes of one fault in two minutes would be flapping.
 _PUSHED = (
@@ -48,55 +39,38 @@ _POLLED = (
 _ROUNDS = 3
 
 
-class Listener:
-    """A subscriber that notes when what arrived."""
-
-    def __init__(self, port: int) -> None:
-        self.came: dict[tuple[str, str], float] = {}
-        self.first: dict[str, float] = {}
-        self._ready = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        self._client.on_connect = lambda client, *_: client.subscribe("pos/#", qos=1)
-        self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.on_message = self._hear
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        assert self._ready.wait(10)
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _hear(self, _client: object, _userdata: object, message: paho.MQTTMessage) -> None:
-        now = time.monotonic()
-        terminal, _, rest = message.topic.removeprefix("pos/1/demo/").partition("/")
-        self.first.setdefault(terminal, now)
-        if rest.startswith("fault/"):
-            self.came[rest.removeprefix("fault/"), json.loads(message.payload)["state"]] = now
+def run(effort: Effort) -> Told:
+    """Start, delays, and rest with four devices."""
+    for folder in ("agent", "drivers"):
+        compileall.compile_dir(_ROOT / folder, quiet=1)  # as at install
+    with ground() as place:
+        yield from _start(place, effort)
+    with ground() as place:
+        yield from _pushes(place, effort)
+    with ground() as place:
+        yield from _polled(place, effort)
+    with ground() as place:
+        yield from _at_rest(place, effort)
 
 
-@contextmanager
-def _stage(folder: Path) -> Iterator[tuple[Rumqttd, Listener]]:
-    broker = Rumqttd(folder)
-    broker.start()
-    listener = Listener(broker.port)
-    try:
-        yield broker, listener
-    finally:
-        listener.close()
-        broker.kill()
+def _start(place: Ground, effort: Effort) -> Told:
+    """A new and a known state directory alike."""
+    times = []
+    with place.terminal(1) as (terminal, config):
+        for _ in range(int(effort.of(11, 3))):
+            place.listener.first.clear()
+            began = time.monotonic()
+            with Agent(config):
+                times.append(wait_for(lambda: place.listener.first.get(terminal.terminal_id)) - began)
+    how = (
+        f"from `posdiag run` until the broker has passed its first message, sent with QoS 1, to a subscriber; "
+        f"modules byte-compiled, TLS handshake included; median of {len(times)}"
+    )
+    yield Figure("daemon.start", "start → first acknowledged message", statistics.median(times), "s", "≤ 0.30", how)
+    yield Figure("daemon.start_most", "the same, longest", max(times), "s")
 
 
-@contextmanager
-def _terminal(folder: Path, broker: Rumqttd, number: int) -> Iterator[tuple[Terminal, Path]]:
-    url = f"mqtt://127.0.0.1:{broker.port}"
-    with Terminal(folder / f"pos{number}", seed=number, mqtt=url) as terminal:
-        (terminal.folder / "proc" / "stat").unlink()  # the load of this machine is no fault of the terminal
-        config = terminal.folder / "agent.toml"
-        yield terminal, config
-
-
-class Written:
+class _Written:
     """When the simulated device's last byte went into its port."""
 
     def __init__(self, terminal: Terminal, unit: str) -> None:
@@ -111,95 +85,70 @@ class Written:
         port.write = note  # type: ignore[method-assign]
 
 
-def _change(terminal: Terminal, listener: Listener, key: str, value: str, told: tuple[str, str]) -> tuple[float, float]:
+def _change(place: Ground, terminal: Terminal, key: str, value: str, told: tuple[str, str]) -> tuple[float, float]:
     """Set a key; when it was set, and when its fault message arrived."""
-    listener.came.pop(told, None)
+    place.listener.came.pop(told, None)
     began = time.monotonic()
     terminal.set({key: value})
-    return began, wait_until(lambda: listener.came.get(told), 10, every_s=0.002)
+    return began, wait_for(lambda: place.listener.came.get(told), 10)
 
 
-def pushes(folder: Path) -> list[Figure]:
-    """From the last byte of an automatic status packet at the port to the fault at the subscriber."""
+def _changes(keys: tuple[tuple[str, str, str, str], ...], rounds: int) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    for _ in range(rounds):
+        for key, broken, whole, fault in keys:
+            yield key, broken, (fault, "raised")
+            yield key, whole, (fault, "cleared")
+
+
+def _pushes(place: Ground, effort: Effort) -> Told:
     delays: list[float] = []
-    with _stage(folder) as (broker, listener):
-        for number in range(1, 100):
-            if len(delays) >= _PUSHES:
-                break
-            with _terminal(folder, broker, number) as (terminal, config), Agent(config) as agent:
-                agent.until_healthy()
-                agent.until(lambda status: all(device["model"] for device in status["devices"].values()))
-                written = Written(terminal, "printer")
-                for _ in range(_ROUNDS):
-                    for key, broken, whole, fault in _PUSHED:
-                        for value, state in ((broken, "raised"), (whole, "cleared")):
-                            _, arrived = _change(terminal, listener, key, value, (fault, state))
-                            if arrived > written.at:  # else a poll's answer has come in since
-                                delays.append((arrived - written.at) * 1000)
-                            _rest(random.uniform(0.02, 0.15))
+    number = 0
+    while len(delays) < effort.of(500, 60):
+        number += 1
+        with place.terminal(number) as (terminal, config), Agent(config) as agent:
+            agent.until_healthy()
+            agent.until(lambda status: all(device["model"] for device in status["devices"].values()))
+            written = _Written(terminal, "printer")
+            for key, value, told in _changes(_PUSHED, _ROUNDS):
+                _, arrived = _change(place, terminal, key, value, told)
+                if arrived > written.at:  # else a poll's answer has come in since
+                    delays.append((arrived - written.at) * 1000)
+                rest(random.uniform(0.02, 0.15))
     delays.sort()
-    return [
-        (
-            f"push at the port → fault at a subscriber, median of {len(delays)}",
-            statistics.median(delays),
-            "ms",
-            "≤ 2 (5)",
-        ),
-        ("the same, p99", delays[int(len(delays) * 0.99) - 1], "ms", "≤ 10 (20)"),
-        ("the same, most", delays[-1], "ms", ""),
-    ]
+    how = (
+        f"from the last byte of an automatic status packet at the printer's port to the fault at a subscriber, its row "
+        f"durable in between; {len(delays)} changes, TLS to the broker; time on the wire is not in it"
+    )
+    yield Figure("daemon.push", "port → durable → subscriber, median", statistics.median(delays), "ms", "≤ 2", how)
+    yield Figure("daemon.push_p99", "the same, p99", quantile(delays, 0.99), "ms", "≤ 10", how)
+    yield Figure("daemon.push_most", "the same, longest", delays[-1], "ms")
+    yield Series("push_ms", [round(delay, 3) for delay in delays])
 
 
-def polled(folder: Path) -> list[Figure]:
-    """From the change inside a polled device to the fault at the subscriber; the poll interval is in it."""
+def _polled(place: Ground, effort: Effort) -> Told:
     delays = []
-    with (
-        _stage(folder) as (broker, listener),
-        _terminal(folder, broker, 1) as (terminal, config),
-        Agent(config) as agent,
-    ):
+    with place.terminal(1) as (terminal, config), Agent(config) as agent:
         agent.until_healthy()
-        for _ in range(_ROUNDS):
-            for key, broken, whole, fault in _POLLED:
-                for value, state in ((broken, "raised"), (whole, "cleared")):
-                    began, arrived = _change(terminal, listener, key, value, (fault, state))
-                    delays.append(arrived - began)
-                    _rest(random.uniform(0, 0.3))
-    delays.sort()
-    return [
-        (
-            f"change in a device polled each 1 s → subscriber, median of {len(delays)}",
-            statistics.median(delays),
-            "s",
-            "",
-        ),
-        ("the same, most", delays[-1], "s", "poll interval + 0.02"),
-    ]
-
-
-def start(folder: Path) -> list[Figure]:
-    """From `posdiag run` to its first message at a subscriber; a new and a known state directory alike."""
-    times = []
-    with _stage(folder) as (broker, listener), _terminal(folder, broker, 1) as (terminal, config):
-        for _ in range(_STARTS):
-            listener.first.clear()
-            began = time.monotonic()
-            with Agent(config):
-                times.append(wait_until(lambda: listener.first.get(terminal.terminal_id), 20, every_s=0.002) - began)
-    return [
-        (f"`posdiag run` → first message, median of {_STARTS}", statistics.median(times), "s", "≤ 0.30 (0.6)"),
-        ("the same, most", max(times), "s", ""),
-    ]
+        for key, value, told in _changes(_POLLED, int(effort.of(_ROUNDS, 1))):
+            began, arrived = _change(place, terminal, key, value, told)
+            delays.append(arrived - began)
+            rest(random.uniform(0, 0.3))
+    how = f"from the change inside the device to the fault at a subscriber, {len(delays)} changes, most of it the poll"
+    yield Figure(
+        "daemon.polled", "change in a device polled each 1 s → subscriber", statistics.median(delays), "s", "", how
+    )
+    yield Figure("daemon.polled_most", "the same, longest", max(delays), "s")
 
 
 _FLOOR = """
 import socket, sqlite3, ssl, sys, threading
 import paho.mqtt.client as paho, psutil, serial
 client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+client.tls_set(*sys.argv[2:5])
 client.connect("127.0.0.1", int(sys.argv[1]))
 client.loop_start()
 db = sqlite3.connect(":memory:")
-ports = [serial.Serial(name, timeout=None) for name in sys.argv[2:]]
+ports = [serial.Serial(name, timeout=None) for name in sys.argv[5:]]
 for port in ports:
     threading.Thread(target=port.read, daemon=True).start()
 psutil.cpu_percent()
@@ -207,66 +156,50 @@ sys.stdin.read()
 """
 
 
-def rest(folder: Path) -> list[Figure]:
-    """Memory, processor and bytes with four devices polled each second, beside a bare process of the same libraries."""
-    with _stage(folder) as (broker, _), Meter(broker.port) as meter:
-        with _terminal(folder, broker, 1) as (_, config):
-            text = config.read_text().replace(f":{broker.port}", f":{meter.port}")
-            # The simulator's configuration looks at network and system more often than a terminal in the field does.
-            config.write_text("".join(line for line in text.splitlines(True) if not line.startswith("poll_s")))
-            with Agent(config) as agent:
-                agent.until_healthy()
-                _rest(_WARM_S)
-                used, crossed, began = _used_s(agent.pid), meter.count(), time.monotonic()
-                _rest(_REST_S)
-                took = time.monotonic() - began
-                cpu = 100 * (_used_s(agent.pid) - used) / took
-                memory = _memory(agent.pid)
-                tcp, headers = (now - then for now, then in zip(meter.count(), crossed, strict=True))
-        with _terminal(folder, broker, 2) as (terminal, _):
-            floor = _floor(broker.port, [str(terminal.path(unit)) for unit in ("printer", "reader", "modem", "keypad")])
-    an_hour = 3600 / took / 1024
-    return [
-        (f"PSS at rest, after {_WARM_S + _REST_S} s", memory["Pss"] / 1024, "MiB", "≤ 20"),
-        ("of it private", (memory["Private_Clean"] + memory["Private_Dirty"]) / 1024, "MiB", ""),
-        ("PSS of a bare process with the same libraries", floor["Pss"] / 1024, "MiB", ""),
-        (f"processor at rest, over {took:.0f} s", cpu, "% of a core", "≤ 0.15"),
-        ("TCP payload at rest, both ways", tcp * an_hour, "KiB/h", ""),
-        ("with TCP/IP headers", (tcp + headers) * an_hour, "KiB/h", ""),
-    ]
+def _at_rest(place: Ground, effort: Effort) -> Told:
+    """Four devices polled each second, and a bare process with the same libraries for comparison."""
+    lasts = effort.seconds(10, 0.4)
+    with Meter(place.tls_port) as meter, place.terminal(1) as (terminal, config):
+        text = config.read_text("utf-8").replace(f":{place.tls_port}", f":{meter.port}")
+        config.write_text(field_intervals(text), "utf-8")
+        with Agent(config) as agent:
+            agent.until_healthy()
+            watch = Watch({"posdiag": agent.pid}, min(_WARM_S, lasts / 4))
+            before = meter.count()
+            watch.through(lasts)
+            tcp, headers = (now - then for now, then in zip(meter.count(), before, strict=True))
+            cost = watch.cost("posdiag")
+    with place.terminal(2) as (terminal, config):
+        floor = _floor(place, terminal.terminal_id, [str(terminal.path(unit)) for unit in terminal.families])
+    how = (
+        f"{cost.after_s:.0f} s after the start, four devices polled each second over serial lines, TLS on; "
+        "smaps_rollup of the process and its children. The interpreter's pages are shared with the bench itself"
+    )
+    alone = "the same, interpreter and libraries that only the bench shares with it counted in full"
+    yield Figure("rest.pss", "PSS at rest", cost.memory.pss / 1024, "MiB", "≤ 20", how)
+    yield Figure("rest.alone", "the same as if it were the only Python", cost.memory.alone / 1024, "MiB", "", alone)
+    yield Figure("rest.private", "of it private", cost.memory.private / 1024, "MiB")
+    bare = "the same libraries imported, one TLS connection, four ports and a thread for each; does nothing"
+    yield Figure("rest.floor", "PSS of a bare process with the same libraries", floor.pss / 1024, "MiB", "", bare)
+    yield Figure("rest.floor_alone", "the same as if it were the only Python", floor.alone / 1024, "MiB", "", bare)
+    how = f"utime + stime of the daemon and its children over {cost.took_s:.0f} s, its start not included"
+    yield Figure("rest.cpu", "CPU of one core at rest, four devices", cost.cpu_percent, "%", "≤ 0.15", how)
+    how = f"write_bytes of /proc/PID/io over {cost.took_s:.0f} s, run_dir in memory, scaled to a day without faults"
+    yield Figure("rest.disk", "disk written at rest on a wired link", cost.written_day_mib, "MiB/day", "≤ 20", how)
+    how = f"counted by the proxy between daemon and broker over {cost.took_s:.0f} s, both ways, wired link"
+    hour = 3600 / cost.took_s / 1024
+    yield Figure(
+        "rest.line", "on the line at rest, TLS and TCP/IP headers in", (tcp + headers) * hour, "KiB/h", "", how
+    )
+    yield Series("rest", watch.series())
 
 
-def _floor(port: int, names: list[str]) -> dict[str, int]:
-    command = [sys.executable, "-P", "-c", _FLOOR, str(port), *names]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as bare:
-        _rest(3)
-        memory = _memory(bare.pid)
+def _floor(place: Ground, name: str, ports: list[str]) -> Memory:
+    cert, key = place.authority.issue(name)
+    words = [str(place.tls_port), str(place.authority.file), str(cert), str(key), *ports]
+    with subprocess.Popen([sys.executable, "-P", "-c", _FLOOR, *words], stdin=subprocess.PIPE) as bare:
+        rest(3)
+        found = memory(bare.pid)
         assert bare.stdin is not None
         bare.stdin.close()
-    return memory
-
-
-def _used_s(pid: int) -> float:
-    """Seconds of processor time, to the nanosecond, of all threads that live."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
-
-
-def _memory(pid: int) -> dict[str, int]:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    return {line.partition(":")[0]: int(line.split()[1]) for line in lines}
-
-
-def _rest(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() >= end, seconds + 5, every_s=min(0.2, seconds))
-
-
-def figures() -> list[Figure]:
-    """All figures; about four minutes."""
-    out: list[Figure] = []
-    parts: tuple[Callable[[Path], list[Figure]], ...] = (start, pushes, polled, rest)
-    for part in parts:
-        with tempfile.TemporaryDirectory(prefix="posdiag-bench-") as folder:
-            out += part(Path(folder))
-    return out
+    return found

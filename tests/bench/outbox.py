@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from pathlib import Path
 
+from tests.bench.figure import Effort, Figure, Told
+from tests.bench.ground import scratch
 from tests.mqtt.agent import Agent
 from tests.mqtt.broker import Rumqttd
 from tests.wait import wait_until
-
-Figure = tuple[str, float, str, str]
-"""What, how much, its unit, and the goal in words ("" for none)."""
 
 _ROWS = 3000
 _GROUP = 50
 
 
-def figures() -> list[Figure]:
+def run(effort: Effort) -> Told:
     """All figures; a few seconds."""
-    with tempfile.TemporaryDirectory(prefix="posdiag-bench-") as folder:
-        broker = Rumqttd(Path(folder))
+    rows = int(effort.of(_ROWS, _ROWS / 3))
+    with scratch() as folder:
+        broker = Rumqttd(folder)
         broker.start()
         try:
-            with Agent(Path(folder), broker.port) as agent:
+            with Agent(folder, broker.port) as agent:
                 wait_until(lambda: agent.uplink.connected)
-                return [*_each(agent), *_grouped(agent)]
+                yield from _each(agent, rows)
+                yield from _grouped(agent, rows)
         finally:
             broker.kill()
 
 
-def _each(agent: Agent) -> list[Figure]:
+def _each(agent: Agent, rows: int) -> Told:
     began = time.monotonic()
-    for number in range(_ROWS):
+    for number in range(rows):
         agent.event(number)
     put = time.monotonic() - began
-    return [
-        (f"events put, each synced to disk, {_ROWS} rows", _ROWS / put, "rows/s", ""),
-        ("the same, until the broker has acknowledged all", _ROWS / _until_gone(agent, began), "rows/s", "≥ 2000"),
-    ]
+    how = (
+        f"{rows} events put one by one, each synced (FULL) before put returns, sent with QoS 1 to a broker on loopback"
+    )
+    yield Figure("outbox.put", "events put, each synced to disk", rows / put, "rows/s", "", how)
+    rate = rows / _until_gone(agent, began)
+    yield Figure(
+        "outbox.each", "durable publish, FULL each, until all are acknowledged", rate, "rows/s", "≥ 2,000", how
+    )
 
 
-def _grouped(agent: Agent) -> list[Figure]:
+def _grouped(agent: Agent, rows: int) -> Told:
     body = {"event": "test", "data": {"n": 0}}
     began = time.monotonic()
-    for _ in range(_ROWS // _GROUP):
+    for _ in range(rows // _GROUP):
         agent.outbox.put_all([("event", body, "")] * _GROUP)
-    what = f"events put {_GROUP} to a transaction, until acknowledged"
-    return [(what, _ROWS / _until_gone(agent, began), "rows/s", "≥ 5000")]
+    how = f"as before, {_GROUP} events to a transaction"
+    rate = rows / _until_gone(agent, began)
+    yield Figure("outbox.grouped", "durable publish, grouped", rate, "rows/s", "≥ 5,000", how)
 
 
 def _until_gone(agent: Agent, began: float) -> float:

@@ -10,45 +10,45 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from simulator.scenario import Scenario, read
+from tests.bench.figure import Effort, Figure, Told, quantile
 from tests.scenarios.engine import Engine, Played
 from tests.scenarios.months import months
-
-Figure = tuple[str, float, str, str]
-"""What, how much, its unit, and the goal in words ("" for none)."""
 
 _FILES = sorted((Path(__file__).parents[1] / "scenarios").glob("*.toml"))
 _SEEDS = 3
 _MONTHS = 12
 
 
-def figures() -> list[Figure]:
+def run(effort: Effort) -> Told:
     """All figures; about a minute and a half."""
     right, total = 0, 0
+    seeds, months_ = int(effort.of(_SEEDS, 1)), int(effort.of(_MONTHS, 1))
     detected: list[float] = []
     rooted: list[float] = []
     for file in _FILES:
         scenario = read(file)
-        for seed in range(_SEEDS):
+        for seed in range(seeds):
             played = Engine(scenario, seed).play()
             total += 1
             right += not played.missed and played.raised <= scenario.named
             for detect_s, root_s in _times(scenario, played):
                 detected.append(detect_s)
                 rooted.append(root_s)
+    yield Figure("scenarios.number", "scenarios", len(_FILES), "", "≥ 120")
+    share = 100 * right / total
+    yield Figure("scenarios.right", f"plays with exactly the right roots ({seeds} seeds each)", share, "%", "≥ 100")
+    detected.sort()
+    rooted.sort()
+    for key, what, values in (("detect", "time to detect", detected), ("root", "time to the right root", rooted)):
+        yield Figure(f"scenarios.{key}", f"{what}, median", statistics.median(values), "s")
+        yield Figure(f"scenarios.{key}_p95", f"{what}, 95th percentile", quantile(values, 0.95), "s")
     healthy = noisy = 0
-    for good, bad in months(_MONTHS):
+    for good, bad in months(months_):
         healthy += good.false.total()
         noisy += bad.false.total()
-    return [
-        ("scenarios", len(_FILES), "", "at least 120"),
-        (f"plays with exactly the right roots ({_SEEDS} seeds each)", round(100 * right / total, 2), "%", "100"),
-        (f"false roots per healthy terminal-month ({_MONTHS} months)", round(healthy / _MONTHS, 3), "", "0"),
-        (f"false roots per noisy terminal-month ({_MONTHS} months)", round(noisy / _MONTHS, 3), "", "0"),
-        ("time to detect, median", _median(detected), "s", ""),
-        ("time to detect, 95th percentile", _p95(detected), "s", ""),
-        ("time to the right root, median", _median(rooted), "s", ""),
-        ("time to the right root, 95th percentile", _p95(rooted), "s", ""),
-    ]
+    for key, number in (("healthy", healthy), ("noisy", noisy)):
+        what = f"false roots per {key} terminal-month ({months_} months)"
+        yield Figure(f"scenarios.{key}", what, number / months_, "", "≤ 0")
 
 
 def _times(scenario: Scenario, played: Played) -> Iterator[tuple[float, float]]:
@@ -66,11 +66,3 @@ def _times(scenario: Scenario, played: Played) -> Iterator[tuple[float, float]]:
         exact = [at_s for at_s, faults in after if {key for key, cause in faults.items() if cause is None} == roots]
         if first and exact:
             yield first[0] - set_at, exact[0] - set_at
-
-
-def _median(values: list[float]) -> float:
-    return round(statistics.median(values), 2)
-
-
-def _p95(values: list[float]) -> float:
-    return round(statistics.quantiles(values, n=20)[-1], 2)

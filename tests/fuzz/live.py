@@ -11,9 +11,13 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Self
 
+import jwt
+
+from agent.actions.validate import judge
 from agent.app import App
 from agent.cli import main as posdiag
 from agent.config import PowerConfig
@@ -21,7 +25,7 @@ from agent.config_file import ConfigError, check, load_trusted
 from agent.probes import dns, nut, reach, sntp
 from agent.uplink import Incoming
 from tests.fuzz.mutator import Mutator
-from tests.fuzz.targets import DNS_ANSWERS, MESSAGES, NTP_REPLY, NTP_TOKEN, NUT_LISTS, REPORTS, Target
+from tests.fuzz.targets import COMMAND, DNS_ANSWERS, MESSAGES, NTP_REPLY, NTP_TOKEN, NUT_LISTS, REPORTS, Target
 from tests.wait import wait_until
 
 _REQUEST_BYTES = 4096
@@ -183,6 +187,69 @@ def _tls(stack: ExitStack, pki: Path) -> Target:
     return Target(name="TLS, a server", corpus=[bytes([number]) for number in range(64)], take=take)
 
 
+REASONS = {"oversized", "keys", "unsigned", "unknown_key", "algorithm", "signature", "malformed"}
+SETTINGS = {
+    "iss": "center",
+    "aud": "demo/pos-1",
+    "nbf": 1_795_000_000,
+    "version": 7,
+    "settings": {"power": {"low_percent": 25.0}, "telemetry": {"batch_s": 60}, "mqtt": {"url": "mqtt://127.0.0.1:1"}},
+}
+
+
+class Signer:
+    """Who may sign, with the key set that the terminal holds."""
+
+    def __init__(self, pki: Path) -> None:
+        assert posdiag(["pki", "command-key", str(pki)]) == 0
+        self.keys_file = pki / "command" / "keys.json"
+        (private,) = (pki / "command").glob("*.jwk")
+        self._key = jwt.PyJWK(json.loads(private.read_bytes()), algorithm="EdDSA")
+        self._kid = private.stem
+
+    def sign(self, content: bytes) -> bytes:
+        return jwt.PyJWS().encode(content, self._key.key, algorithm="EdDSA", headers={"kid": self._kid}).encode()
+
+
+def _forged(signer: Signer) -> Target:
+    """Damaged tokens: only what was signed comes through, and nobody is told more than a word."""
+    contents = [MESSAGES["command"], json.dumps({**COMMAND, "cmd": "reboot", "tier": 3}).encode()]
+    genuine = {json.dumps(json.loads(content), sort_keys=True) for content in contents}
+    unsigned = jwt.encode(COMMAND, "", algorithm="none", headers={"kid": signer._kid}).encode()
+
+    def take(piece: bytes) -> int:
+        answer = judge("command", piece, str(signer.keys_file))
+        if "ok" not in answer:
+            assert answer["reason"] in REASONS
+            assert "\n" not in answer["error"]
+            return 0
+        assert json.dumps({name: answer["ok"][name] for name in COMMAND}, sort_keys=True) in genuine
+        return 1
+
+    corpus = [*map(signer.sign, contents), unsigned, contents[0]]
+    return Target(name="commands, forged", corpus=corpus, take=take)
+
+
+def _signed(signer: Signer, config_file: Path) -> list[Target]:
+    """What a signer may say that is not of the contract: commands, and desired settings."""
+
+    def take(kind: str, piece: bytes) -> int:
+        answer = judge(kind, signer.sign(piece), str(signer.keys_file), str(config_file))
+        if "ok" not in answer:
+            assert answer["reason"] in {"malformed", "oversized"}
+            assert "\n" not in answer["error"]
+            return 0
+        told = answer.get("rejected", {})
+        assert all(isinstance(why, str) and why and "\n" not in why for why in told.values()), told
+        return 1
+
+    commands, settings = [MESSAGES["command"]], [json.dumps(SETTINGS).encode()]
+    return [
+        Target(name="commands, signed", corpus=commands, take=partial(take, "command")),
+        Target(name="desired settings, signed", corpus=settings, take=partial(take, "settings")),
+    ]
+
+
 CONFIG = """
 [terminal]
 id = "pos-1"
@@ -196,6 +263,8 @@ gateway = "127.0.0.1:1"
 name = "printer"
 family = "escpos"
 port = "{folder}/no-printer"
+[commands]
+keys_file = "{folder}/pki/command/keys.json"
 [paths]
 run_dir = "{folder}/run"
 state_dir = "{folder}/state"
@@ -256,6 +325,7 @@ class Daemon:
         assert self.app.control.is_alive()
         assert self.app.report.is_alive()
         assert self.app.commands.is_alive()
+        assert not self.app.commands._rate.all, "a command was accepted"
         status = (self.run_dir / "status.json").read_bytes()
         assert json.loads(status)["terminal"] == "pos-1"
         assert len(status) < 64 * 1024
@@ -310,6 +380,7 @@ def live_targets(folder: Path) -> Iterator[list[Target]]:
     """All of them, for as long as the context lasts."""
     pki = folder / "pki"
     assert posdiag(["pki", "init", str(pki)]) == 0
+    signer = Signer(pki)
     with ExitStack() as stack:
         daemon = stack.enter_context(Daemon(folder))
         wait_until((folder / "run" / "status.json").exists)
@@ -320,6 +391,8 @@ def live_targets(folder: Path) -> Iterator[list[Target]]:
             _http(stack),
             _tls(stack, pki),
             _config(folder),
+            _forged(signer),
+            *_signed(signer, folder / "agent.toml"),
             daemon.report(stack),
             daemon.control(),
             daemon.mqtt(),

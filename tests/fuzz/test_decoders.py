@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import drivers.codecs
 from drivers.codecs import escpos
+from tests.fuzz.devices import DECODERS, MOST_HELD, drain, golden, held
 from tests.fuzz.mutator import Mutator
-from tests.fuzz.targets import DECODERS, MOST_HELD, drain, golden, held
 
 BYTES_EACH = 130_000
 EACH = pytest.mark.parametrize("name", DECODERS)

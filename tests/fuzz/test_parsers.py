@@ -17,8 +17,9 @@ from agent import wire
 from agent.probes import dns
 from drivers.codecs import at_quectel, at_replies, escpos_profiles, escpos_status, evdev, smartpin, szzt
 from drivers.redact import redact
+from tests.fuzz.devices import INSIDE, LINE_PARSERS, MODEM_FRAMES, reads
 from tests.fuzz.mutator import Mutator
-from tests.fuzz.targets import COMMAND, INSIDE, LINE_PARSERS, MODEM_FRAMES, reads
+from tests.fuzz.targets import COMMAND
 
 # --- modem lines ------------------------------------------------------------------------------------------------------
 

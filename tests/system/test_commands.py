@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -17,111 +14,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.mqtt.broker import Observer, Rumqttd
-from tests.system.stage import Agent, Sim, posdiag
+from tests.system.desk import GOOD, Desk, make_key, part, settings, states
+from tests.system.stage import Agent, Sim
 from tests.wait import wait_until
-
-_count = itertools.count(1)
-SETTINGS = """
-[telemetry]
-health_s = 1
-[commands]
-keys_file = "{keys}"
-per_minute = {per_minute}
-disruptive_per_hour = {per_hour}
-consent_s = {consent_s}
-reboot = ["{reboot}", "now"]
-"""
-
-
-def make_key(folder: Path) -> Path:
-    """A new command key beside those that are there; its private file."""
-    made = posdiag("pki", "command-key", str(folder), "--json")
-    assert made.returncode == 0, made.stderr
-    return Path(json.loads(made.stdout)["files"][0])
-
-
-def settings(sim: Sim, keys: Path, **more: Any) -> Path:
-    """A configuration that takes signed commands alone."""
-    values = {"per_minute": 600, "per_hour": 60, "consent_s": 20, "reboot": "/bin/true", **more}
-    return sim.write_config(
-        add=SETTINGS.format(keys=keys, **values),
-        change=lambda text: text.replace("commands = true", "commands = false"),
-    )
-
-
-def part(value: object) -> str:
-    data = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-class Desk:
-    """Somebody who sends commands, knowing the contract alone."""
-
-    def __init__(self, agent: Agent, observer: Observer, key_file: Path | None = None) -> None:
-        self.agent = agent
-        self.observer = observer
-        self.key = json.loads(key_file.read_bytes()) if key_file else {}
-
-    def body(self, cmd: str, **more: Any) -> dict[str, Any]:
-        now = int(time.time())
-        _pos, _version, estate, terminal = self.agent.base.split("/")
-        return {
-            "iss": "desk-1",
-            "aud": f"{estate}/{terminal}",
-            "jti": f"command-{next(_count):06d}",
-            "nbf": now - 5,
-            "exp": now + 60,
-            "cmd": cmd,
-            "args": {},
-            "tier": 0,
-            **more,
-        }
-
-    def signed(self, body: dict[str, Any]) -> bytes:
-        if not self.key:
-            return json.dumps(body).encode()
-        secret = self.key["d"]
-        private = Ed25519PrivateKey.from_private_bytes(base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4)))
-        return jwt.encode(body, private, "EdDSA", {"kid": self.key["kid"]}).encode()
-
-    def send(
-        self,
-        body: dict[str, Any],
-        *,
-        answer_to: str | None = None,
-        tag: bytes | None = None,
-        payload: bytes | None = None,
-    ) -> str:
-        properties = Properties(PacketTypes.PUBLISH)
-        properties.ResponseTopic = answer_to or f"{self.agent.base}/result/{body['jti']}"
-        properties.CorrelationData = tag if tag is not None else body["jti"].encode()
-        properties.MessageExpiryInterval = 60
-        payload = self.signed(body) if payload is None else payload
-        self.observer.publish(f"{self.agent.base}/command", payload, properties)
-        return str(body["jti"])
-
-    def results(self, command_id: str) -> list[dict[str, Any]]:
-        topic = f"{self.agent.base}/result/{command_id}"
-        return [heard.body for heard in list(self.observer.heard) if heard.topic == topic]
-
-    def life(self, command_id: str) -> list[dict[str, Any]]:
-        """Its results once the last has come."""
-        final = {"succeeded", "failed", "rejected", "expired", "interrupted"}
-        return wait_until(lambda: (r := self.results(command_id)) and r[-1]["state"] in final and r, 20)
-
-    def healths(self) -> list[dict[str, Any]]:
-        topic = f"{self.agent.base}/health"
-        return [heard.body for heard in list(self.observer.heard) if heard.topic == topic]
-
-    def refused(self) -> dict[str, int]:
-        """Counts by reason as the last `health` tells them."""
-        return self.healths()[-1].get("refused", {}) if self.healths() else {}
-
-    def refused_by_now(self) -> dict[str, int]:
-        """As `refused`, with all that was sent before counted."""
-        heard = len(self.healths())
-        wait_until(lambda: len(self.healths()) > heard + 1, 25)
-        return self.refused()
 
 
 @pytest.fixture(scope="module")
@@ -139,18 +34,11 @@ def desk(sim: Sim, observer: Observer) -> Iterator[Desk]:
         yield Desk(agent, observer, key)
 
 
-def _states(life: list[dict[str, Any]]) -> list[str]:
-    return [result["state"] for result in life]
-
-
-GOOD = ["accepted", "running", "succeeded"]
-
-
 def test_check(sim: Sim, desk: Desk) -> None:
     sim.set(printer_cover="open")
     desk.agent.until(lambda status: status["faults"])
     life = desk.life(desk.send(desk.body("check", args={"device": "printer"})))
-    assert _states(life) == GOOD
+    assert states(life) == GOOD
     output = life[-1]["output"]
     assert output["devices"]["printer"]["readings"]["cover"] == "open"
     assert [fault["fault"] for fault in output["faults"]] == ["printer/cover_open"]
@@ -163,17 +51,17 @@ def test_check(sim: Sim, desk: Desk) -> None:
 
 def test_check_of_everything_fits_a_result(desk: Desk) -> None:
     life = desk.life(desk.send(desk.body("check")))
-    assert _states(life) == GOOD
+    assert states(life) == GOOD
     assert life[-1]["output"]["verdict"]["can_sell"] == "yes"
 
 
 def test_identify_and_statistics(desk: Desk) -> None:
     life = desk.life(desk.send(desk.body("identify")))
-    assert _states(life) == GOOD
+    assert states(life) == GOOD
     assert {"printer", "reader", "modem", "keypad"} == life[-1]["output"].keys()
     assert life[-1]["output"]["printer"]["ModelName"] == "SIM-T88"
     life = desk.life(desk.send(desk.body("statistics", args={"device": "printer"})))
-    assert _states(life) == GOOD
+    assert states(life) == GOOD
     assert any(isinstance(value, int) for value in life[-1]["output"]["printer"].values())
 
 
@@ -182,7 +70,7 @@ def test_resync_publishes_what_is_retained_again(sim: Sim, desk: Desk) -> None:
     desk.agent.until(lambda status: status["faults"])
     wait_until(lambda: desk.observer.of("fault/printer/paper_out"))
     before = len(desk.observer.heard)
-    assert _states(desk.life(desk.send(desk.body("resync")))) == GOOD
+    assert states(desk.life(desk.send(desk.body("resync")))) == GOOD
     wanted = {f"{desk.agent.base}/{name}" for name in ("state", "inventory", "faults", "fault/printer/paper_out")}
     wait_until(lambda: wanted <= {heard.topic for heard in desk.observer.heard[before:]})
     sim.set(printer_paper="ok")
@@ -191,7 +79,7 @@ def test_resync_publishes_what_is_retained_again(sim: Sim, desk: Desk) -> None:
 
 def test_wrong_arguments_fail(desk: Desk) -> None:
     life = desk.life(desk.send(desk.body("check", args={"device": "toaster"})))
-    assert _states(life) == ["accepted", "running", "failed"]
+    assert states(life) == ["accepted", "running", "failed"]
     assert "printer" in life[-1]["error"]
 
 
@@ -206,25 +94,25 @@ def test_wrong_arguments_fail(desk: Desk) -> None:
     ],
 )
 def test_refused_with_a_result(desk: Desk, reason: str, change: dict[str, Any]) -> None:
-    before = desk.refused_by_now().get(reason, 0)
+    before = desk.refused().get(reason, 0)
     life = desk.life(desk.send(desk.body(**{"cmd": "check", **change})))
-    assert _states(life) == ["rejected"]
+    assert states(life) == ["rejected"]
     assert life[0]["error"]
     wait_until(lambda: desk.refused().get(reason, 0) == before + 1, 20)
 
 
 def test_refused_because_the_answer_would_go_elsewhere(desk: Desk) -> None:
     body = desk.body("check")
-    assert _states(desk.life(desk.send(body, answer_to="pos/1/demo/other/result/x"))) == ["rejected"]
+    assert states(desk.life(desk.send(body, answer_to="pos/1/demo/other/result/x"))) == ["rejected"]
     body = desk.body("check")
-    assert _states(desk.life(desk.send(body, tag=b"another"))) == ["rejected"]
+    assert states(desk.life(desk.send(body, tag=b"another"))) == ["rejected"]
     assert desk.observer.of("other/result/x") == []
 
 
 def test_a_command_runs_once(desk: Desk) -> None:
     body = desk.body("identify", args={"device": "reader"})
     life = desk.life(desk.send(body))
-    before = desk.refused_by_now().get("replayed", 0)
+    before = desk.refused().get("replayed", 0)
     desk.send(body)
     desk.send(body)
     wait_until(lambda: desk.refused().get("replayed", 0) == before + 2, 20)
@@ -263,7 +151,7 @@ def forged(desk: Desk, body: dict[str, Any]) -> dict[str, bytes]:
 
 def test_what_nobody_known_has_signed_is_counted_and_nothing_else(desk: Desk) -> None:
     """No result is owed, and nothing is told to whoever sent it."""
-    before = sum(desk.refused_by_now().values())
+    before = sum(desk.refused().values())
     heard = len([h for h in desk.observer.heard if "/result/" in h.topic])
     body = desk.body("identify")
     tries = forged(desk, body)
@@ -274,18 +162,18 @@ def test_what_nobody_known_has_signed_is_counted_and_nothing_else(desk: Desk) ->
     assert len([h for h in desk.observer.heard if "/result/" in h.topic]) == heard
     reasons = desk.refused()
     assert {"unsigned", "algorithm", "unknown_key", "signature", "oversized"} <= reasons.keys(), reasons
-    assert _states(desk.life(desk.send(body))) == GOOD  # the id was not taken by those who could not sign for it
+    assert states(desk.life(desk.send(body))) == GOOD  # the id was not taken by those who could not sign for it
 
 
 def test_signed_rubbish_is_refused_with_a_result(desk: Desk) -> None:
     for change in ({"cmd": "format"}, {"tier": 9}, {"args": []}, {"exp": "soon"}, {"nbf": None}):
         life = desk.life(desk.send(desk.body("check", **change) if "cmd" not in change else desk.body("format")))
-        assert _states(life) == ["rejected"]
+        assert states(life) == ["rejected"]
         assert "\n" not in life[0]["error"]
 
 
 def test_another_terminals_command_is_not_ours(desk: Desk) -> None:
-    before = desk.refused_by_now().get("audience", 0)
+    before = desk.refused().get("audience", 0)
     command_id = desk.send(desk.body("check", aud="demo/another"))
     wait_until(lambda: desk.refused().get("audience", 0) == before + 1, 20)
     assert desk.results(command_id) == []
@@ -293,18 +181,18 @@ def test_another_terminals_command_is_not_ours(desk: Desk) -> None:
 
 def test_a_command_to_all_needs_a_spread(desk: Desk) -> None:
     estate = desk.agent.base.rpartition("/")[0]
-    before = desk.refused_by_now().get("broadcast", 0)
-    for spread, states in (({}, ["rejected"]), ({"spread_s": 1}, GOOD)):
+    before = desk.refused().get("broadcast", 0)
+    for spread, wanted in (({}, ["rejected"]), ({"spread_s": 1}, GOOD)):
         body = desk.body("identify", aud="demo/all", args={"device": "reader", **spread})
         properties = Properties(PacketTypes.PUBLISH)
         properties.CorrelationData = body["jti"].encode()
         desk.observer.publish(f"{estate}/all/command", desk.signed(body), properties)
-        assert _states(desk.life(body["jti"])) == states
+        assert states(desk.life(body["jti"])) == wanted
     wait_until(lambda: desk.refused().get("broadcast", 0) == before + 1, 20)
 
 
 def test_a_flood_is_counted_and_the_next_command_runs(desk: Desk) -> None:
-    before = desk.refused_by_now()
+    before = desk.refused()
     for _ in range(60):
         desk.observer.publish(f"{desk.agent.base}/command", b"{}")
 
@@ -313,7 +201,7 @@ def test_a_flood_is_counted_and_the_next_command_runs(desk: Desk) -> None:
 
     wait_until(lambda: counted("unsigned") + counted("flood") == 60, 30)
     assert counted("flood") > 0
-    assert _states(desk.life(desk.send(desk.body("identify", args={"device": "reader"})))) == GOOD
+    assert states(desk.life(desk.send(desk.body("identify", args={"device": "reader"})))) == GOOD
 
 
 @pytest.mark.parametrize("topic", ["config", "case"])
@@ -321,7 +209,7 @@ def test_a_flood_is_counted_and_the_next_command_runs(desk: Desk) -> None:
 def test_rubbish_on_other_topics_hurts_nobody(desk: Desk, topic: str, payload: bytes) -> None:
     desk.observer.publish(f"{desk.agent.base}/{topic}", payload)
     desk.observer.publish(f"{desk.agent.base.rpartition('/')[0]}/center/c1/state", payload)
-    assert _states(desk.life(desk.send(desk.body("identify", args={"device": "reader"})))) == GOOD
+    assert states(desk.life(desk.send(desk.body("identify", args={"device": "reader"})))) == GOOD
     assert "case" not in desk.agent.status()["case"]
 
 
@@ -336,6 +224,7 @@ def test_a_retained_command_is_never_run(
         body = desk.body("identify")
         observer.publish(f"{desk.agent.base}/command", desk.signed(body), retain=True)
         with Agent(config) as agent:
+            desk.agent = agent
             agent.until_healthy()
             wait_until(lambda: desk.refused().get("retained") == 1, 25)
             assert desk.results(body["jti"]) == []
@@ -361,20 +250,20 @@ def test_keys_rotate_by_overlap_and_a_key_set_that_is_gone_refuses_all(sim: Sim,
     newer = Desk(desk.agent, desk.observer, make_key(sim.folder / "pki"))
     assert newer.key["kid"] != desk.key["kid"]
     for each in (desk, newer):
-        assert _states(each.life(each.send(each.body("identify", args={"device": "reader"})))) == GOOD
+        assert states(each.life(each.send(each.body("identify", args={"device": "reader"})))) == GOOD
     keys = sim.folder / "pki" / "command" / "keys.json"
     both = keys.read_bytes()
     try:
         keys.write_text(json.dumps({"keys": [k for k in json.loads(both)["keys"] if k["kid"] == newer.key["kid"]]}))
-        before = desk.refused_by_now().get("unknown_key", 0)
+        before = desk.refused().get("unknown_key", 0)
         desk.send(desk.body("identify"))
         wait_until(lambda: desk.refused().get("unknown_key", 0) == before + 1, 20)
-        assert _states(newer.life(newer.send(newer.body("identify", args={"device": "reader"})))) == GOOD
+        assert states(newer.life(newer.send(newer.body("identify", args={"device": "reader"})))) == GOOD
         for content in (b"", b"{", b'{"keys": []}', json.dumps({"keys": [newer.key]}).encode()):
             keys.write_bytes(content)
-            before = desk.refused_by_now().get("keys", 0)
+            before = desk.refused().get("keys", 0)
             newer.send(newer.body("identify"))
             wait_until(lambda so_far=before + 1: desk.refused().get("keys", 0) == so_far, 20)
     finally:
         keys.write_bytes(both)
-    assert _states(desk.life(desk.send(desk.body("identify", args={"device": "reader"})))) == GOOD
+    assert states(desk.life(desk.send(desk.body("identify", args={"device": "reader"})))) == GOOD

@@ -1,0 +1,93 @@
+"""Messages gathered for one transaction: every queued one, and the newest of each retained topic. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agent.wire import WireError
+from center.ingest import cards
+from center.ingest.reader import COLUMNS, QUEUED, Reader
+
+HEAD_BYTES: Final = 256  # of a refused message, kept to tell what it was
+CONTACT_MS: Final = 10_000  # how exact `last_contact_ms` is; a row is not written for each message
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a worker has done since it started."""
+
+    messages: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    card_numbers: int = 0
+    deleted: int = 0
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows by kind as `reader.COLUMNS` has them, ready for the writer."""
+
+    queued: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {kind: [] for kind in QUEUED})
+    newest: dict[str, dict[tuple[str, ...], tuple[str, tuple[Any, ...]]]] = field(
+        default_factory=lambda: {kind: {} for kind in COLUMNS if kind not in QUEUED}
+    )
+    """Of each retained kind, by (estate, terminal) or (estate, terminal, fault): version and row."""
+    contacts: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """Who spoke itself, and whether any of it was late."""
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of `quarantine`."""
+    messages: int = 0
+    card_numbers: int = 0
+    deleted: int = 0
+
+    def add(self, reader: Reader, topic: str, payload: bytes, *, retained: bool, now_ms: int) -> None:
+        """Take one message in. What is not of the contract becomes a row of `quarantine`; nothing is raised."""
+        self.messages += 1
+        try:
+            read = reader.read(topic, payload, retained=retained, now_ms=now_ms)
+        except WireError as error:
+            self.refuse(topic, payload, str(error), now_ms)
+            return
+        if read is None:
+            self.deleted += 1
+            return
+        self.card_numbers += read.card_numbers
+        where = (read.estate, read.terminal)
+        if read.kind in self.queued:
+            self.queued[read.kind].append(read.row)
+        else:
+            newest = self.newest[read.kind]
+            key = (*where, read.about) if read.about else where
+            known = newest.get(key)
+            if known is None or known[0] < read.version:
+                newest[key] = (read.version, read.row)
+        if not retained and not read.is_will:
+            self.contacts[where] = self.contacts.get(where, False) or read.late
+
+    def refuse(self, topic: str, payload: bytes, why: str, now_ms: int) -> None:
+        """Keep how it begins, without card numbers."""
+        head = cards.redact(payload[: HEAD_BYTES + 32].decode("utf-8", "replace")).encode()[:HEAD_BYTES]
+        topic = cards.redact(topic.replace("\0", ""))[:HEAD_BYTES]
+        self.refused.append({"topic": topic, "why": why, "head": head, "size": len(payload), "at_ms": now_ms})
+
+
+class Contacts:
+    """Whose sign of life is worth a row: a terminal's is written at most every `CONTACT_MS`."""
+
+    def __init__(self) -> None:
+        self._told_ms: dict[tuple[str, str], int] = {}
+
+    def due(self, contacts: Mapping[tuple[str, str], bool], now_ms: int) -> list[tuple[Any, ...]]:
+        """Rows (estate, terminal, last_contact_ms, late_ms, created_ms) to write now."""
+        return [
+            (*where, now_ms, now_ms if late else None, now_ms)
+            for where, late in contacts.items()
+            if now_ms - self._told_ms.get(where, 0) >= CONTACT_MS
+        ]
+
+    def told(self, rows: list[tuple[Any, ...]]) -> None:
+        """They are committed."""
+        self._told_ms.update(((row[0], row[1]), row[2]) for row in rows)

@@ -1,0 +1,283 @@
+"""One message as rows for the database: validated by the wire's own types, without card numbers. Pure.
+
+Rows are tuples in the order of the columns named beside them; JSON stands in them as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import to_json
+
+from agent import wire
+from agent.packing import plain
+from center.ingest import cards
+from center.ingest.order import MOST_BOOTS, MOST_CONNECTIONS, MOST_UP_MS, order, state_order
+
+QUEUED: Final[Mapping[str, type[wire.Queued]]] = {
+    "telemetry": wire.TelemetryMessage,
+    "event": wire.EventMessage,
+    "result": wire.ResultMessage,
+}
+_LONGEST: Final = 2**62
+_REMEMBERED: Final = 500_000  # topics; a fleet of 100,000 has about as many
+_PARTS: Final[Mapping[tuple[str, ...], str]] = {
+    ("state",): "state",
+    ("inventory",): "inventory",
+    ("health",): "health",
+    ("faults",): "digest",
+    ("config", "reported"): "config",
+    ("telemetry",): "telemetry",
+    ("event",): "event",
+}
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "telemetry": ("estate", "terminal", "boot", "seq", "at_ms", "late", "samples"),
+    "event": (*("estate", "terminal", "boot", "seq", "at_ms", "up_ms", "clock", "late", "event", "data"),),
+    "result": (
+        *("estate", "terminal", "boot", "seq", "command_id", "state", "code", "output", "error", "ms", "at_ms"),
+        "late",
+    ),
+    "state": (
+        *("estate", "terminal", "status", "reason", "conn", "can_sell", "cause", "act", "since_ms", "poi", "boot"),
+        *("clock_ms", "last_contact_ms", "will_at_ms", "state_version", "created_ms"),
+    ),
+    "inventory": (
+        *("estate", "terminal", "model", "firmware", "language", "inventory", "inventory_version", "created_ms"),
+    ),
+    "health": ("estate", "terminal", "health", "health_version", "created_ms"),
+    "config": ("estate", "terminal", "config_reported", "config_version", "created_ms"),
+    "digest": ("estate", "terminal", "digest", "digest_version", "created_ms"),
+    "fault": (
+        *("estate", "terminal", "fault", "state", "severity", "cause", "symptoms", "first_ms", "last_ms", "count"),
+        *("device", "evidence", "advice", "act", "basis", "boot", "clock_ms", "version"),
+    ),
+}
+"""The columns of each kind's rows. `state` to `digest` are parts of a terminal's row."""
+
+
+class Target(NamedTuple):
+    """What a topic is about; `about` is a fault's key or a command's id."""
+
+    kind: str
+    estate: str
+    terminal: str
+    about: str = ""
+
+
+class Read(NamedTuple):
+    """A message that is of the contract. `version` is "" where every message counts, not only the newest."""
+
+    kind: str
+    estate: str
+    terminal: str
+    about: str
+    version: str
+    row: tuple[Any, ...]
+    late: bool
+    is_will: bool
+    card_numbers: int
+
+
+class Reader:
+    """Reads messages; remembers topics that it has taken apart."""
+
+    def __init__(self) -> None:
+        self._targets: dict[str, Target] = {}
+
+    def read(self, topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Read | None:
+        """The message as a row; None for a retained message that was deleted, which says nothing. Raises WireError."""
+        target = self._targets.get(topic)
+        if target is None:
+            target = self._remember(topic)
+        if not payload:
+            if target.kind in QUEUED:
+                raise wire.WireError("an empty payload")
+            return None
+        text = plain(payload)
+        if (b"N" in text or b"I" in text) and (b"NaN" in text or b"Infinity" in text):
+            _refuse_constants(text)
+        text, found = cards.clean(text)
+        version, row, late, is_will = _MAKERS[target.kind](target, text, retained, now_ms)
+        return Read(target.kind, target.estate, target.terminal, target.about, version, row, late, is_will, found)
+
+    def _remember(self, topic: str) -> Target:
+        if len(self._targets) >= _REMEMBERED:
+            self._targets.clear()
+        target = self._targets[topic] = target_of(topic)
+        return target
+
+
+def target_of(topic: str) -> Target:
+    """Take apart a topic that the center listens to. Raises WireError."""
+    parsed = wire.parse_topic(topic)
+    if parsed.terminal in wire.RESERVED_TERMINALS:
+        raise wire.WireError(f"no terminal is called {parsed.terminal}")
+    part = _PARTS.get(parsed.rest)
+    if part is not None:
+        return Target(part, parsed.estate, parsed.terminal)
+    if parsed.kind == "fault" and len(parsed.rest) == 3:
+        return Target("fault", parsed.estate, parsed.terminal, "/".join(parsed.rest[1:]))
+    if parsed.kind == "result" and len(parsed.rest) == 2:
+        return Target("result", parsed.estate, parsed.terminal, parsed.rest[1])
+    raise wire.WireError("not a topic that a terminal speaks on")
+
+
+def _refuse_constants(text: bytes) -> None:
+    """JSON has neither NaN nor infinities, though parsers take them."""
+    try:
+        wire.dumps(wire.loads(text))
+    except ValueError as error:
+        raise wire.WireError("not JSON: a number that is none") from error
+
+
+_Made = tuple[str, tuple[Any, ...], bool, bool]
+
+
+def _checked(message: wire.Uplink) -> int:
+    """The message's time in milliseconds. Raises WireError for counters that no terminal reaches."""
+    if not (0 <= message.boot <= MOST_BOOTS and 0 <= message.up_ms <= MOST_UP_MS):
+        raise wire.WireError("a boot or up_ms that cannot be")
+    return _ms(message.at)
+
+
+def _ms(at: str) -> int:
+    return round(wire.epoch(at) * 1000)
+
+
+def _seq(message: wire.Queued) -> int:
+    if not 1 <= message.seq <= _LONGEST:
+        raise wire.WireError("a seq that cannot be")
+    return message.seq
+
+
+def _clock_ms(message: wire.Uplink, at_ms: int) -> int | None:
+    return at_ms if message.clock in {"synced", "network"} else None
+
+
+def _json(value: Any) -> str:
+    return to_json(value).decode()
+
+
+def _text(value: str) -> str:
+    """A text that a database takes: PostgreSQL has no NUL."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in value else value
+
+
+def _telemetry(target: Target, text: bytes, _retained: bool, _now_ms: int) -> _Made:
+    message = wire.decode(wire.TelemetryMessage, text)
+    at_ms = _checked(message)
+    row = (
+        *(target.estate, target.terminal, message.boot, _seq(message), at_ms, message.late),
+        _json(message.samples),
+    )
+    return "", row, message.late, False
+
+
+def _event(target: Target, text: bytes, _retained: bool, _now_ms: int) -> _Made:
+    message = wire.decode(wire.EventMessage, text)
+    at_ms = _checked(message)
+    row = (
+        *(target.estate, target.terminal, message.boot, _seq(message), at_ms, message.up_ms, message.clock),
+        *(message.late, _text(message.event), _json(message.data)),
+    )
+    return "", row, message.late, False
+
+
+def _result(target: Target, text: bytes, _retained: bool, _now_ms: int) -> _Made:
+    message = wire.decode(wire.ResultMessage, text)
+    if message.id != target.about:
+        raise wire.WireError("a result of another command than its topic says")
+    if not (abs(message.code) < _LONGEST and abs(message.ms) < _LONGEST):
+        raise wire.WireError("a code or ms that cannot be")
+    at_ms = _checked(message)
+    row = (
+        *(target.estate, target.terminal, message.boot, _seq(message), message.id, message.state, message.code),
+        *(None if message.output is None else _json(message.output), _text(message.error), message.ms, at_ms),
+        message.late,
+    )
+    return "", row, message.late, False
+
+
+def _state(target: Target, text: bytes, retained: bool, now_ms: int) -> _Made:
+    message = wire.decode(wire.StateMessage, text)
+    at_ms = _checked(message)
+    if not 0 <= message.conn <= MOST_CONNECTIONS:
+        raise wire.WireError("a conn that cannot be")
+    is_will = message.status == "offline" and message.reason == "connection_lost"
+    clock_ms = _clock_ms(message, at_ms)
+    verdict = message.verdict
+    # A retained message was said at its own time, and a will by the broker: neither is a sign of life from now.
+    contact_ms = None if is_will else min(clock_ms or 0, now_ms) or None if retained else now_ms
+    row = (
+        *(target.estate, target.terminal, message.status, _text(message.reason), message.conn),
+        *((verdict.can_sell, verdict.cause, verdict.act, _ms(verdict.since)) if verdict else (None,) * 4),
+        *(_json(message.poi), message.boot, clock_ms, contact_ms, now_ms if is_will and not retained else None),
+        *(state_order(message.boot, message.conn, is_will=is_will, up_ms=message.up_ms), now_ms),
+    )
+    return row[-2], row, False, is_will
+
+
+def _inventory(target: Target, text: bytes, _retained: bool, now_ms: int) -> _Made:
+    message = wire.decode(wire.InventoryMessage, text)
+    _checked(message)
+    version = order(message.boot, message.up_ms)
+    models = dict.fromkeys(device.model for device in message.devices if device.model)
+    model = _text(message.agent.get("model") or " + ".join(models))
+    firmware = _text(message.agent.get("firmware") or message.agent.get("version", ""))
+    row = (
+        *(target.estate, target.terminal, model, firmware, _text(message.language), _body(message), version, now_ms),
+    )
+    return version, row, False, False
+
+
+def _whole(kind: type[wire.Uplink]) -> Any:
+    """A maker of rows that keep the message as it is."""
+
+    def make(target: Target, text: bytes, _retained: bool, now_ms: int) -> _Made:
+        message = wire.decode(kind, text)
+        _checked(message)
+        version = order(message.boot, message.up_ms)
+        return version, (target.estate, target.terminal, _body(message), version, now_ms), False, False
+
+    return make
+
+
+def _fault(target: Target, text: bytes, _retained: bool, _now_ms: int) -> _Made:
+    message = wire.decode(wire.FaultMessage, text)
+    if message.fault != target.about:
+        raise wire.WireError("another fault than its topic says")
+    if not 0 <= message.count < _LONGEST:
+        raise wire.WireError("a count that cannot be")
+    at_ms = _checked(message)
+    version = order(message.boot, message.up_ms)
+    row = (
+        *(target.estate, target.terminal, message.fault, message.state, message.severity, message.cause),
+        *(_json(message.symptoms), _ms(message.first_at), _ms(message.last_at), message.count),
+        *(_text(message.device), _json(message.evidence), _text(message.advice), message.act, message.basis),
+        *(message.boot, _clock_ms(message, at_ms), version),
+    )
+    return version, row, False, False
+
+
+_HEADER: Final = frozenset(spec.name for spec in fields(wire.Uplink)) - {"at", "clock"}
+
+
+def _body(message: object) -> str:
+    """The message without what only orders it."""
+    return _json({name: value for name, value in wire.to_json_whole(message).items() if name not in _HEADER})
+
+
+_MAKERS: Final[Mapping[str, Any]] = {
+    "telemetry": _telemetry,
+    "event": _event,
+    "result": _result,
+    "state": _state,
+    "inventory": _inventory,
+    "health": _whole(wire.HealthMessage),
+    "config": _whole(wire.ConfigReportedMessage),
+    "digest": _whole(wire.DigestMessage),
+    "fault": _fault,
+}

@@ -1,0 +1,81 @@
+"""Which worker is which: each holds a numbered slot in `heartbeat`, and its slot names its session at the broker.
+
+A worker that comes back after a crash takes the slot that it left, and with it what the broker kept for it meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import delete, select
+
+from center.db.engine import Database, upsert
+from center.db.tables import heartbeat
+from center.ingest.batch import Counts
+
+STALE_MS: Final = 20_000
+_PREFIX: Final = "ingest-"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot that is ours; `number` counts from 1."""
+
+    number: int
+    group: str
+
+    @property
+    def name(self) -> str:
+        """Its row in `heartbeat`."""
+        return f"{_PREFIX}{self.group or 'alone'}-{self.number}"
+
+
+def take(database: Database, group: str, now_ms: int) -> Slot:
+    """The lowest slot whose worker is gone: without a beat for `STALE_MS`, or dead on this machine."""
+    with database.begin() as connection:
+        rows = {row.name: row for row in connection.execute(select(heartbeat).with_for_update())}
+        number = 1
+        while _alive(rows.get(Slot(number, group).name), now_ms):
+            number += 1
+        slot = Slot(number, group)
+        upsert(connection, heartbeat, [_row(slot, {"state": "starting"}, now_ms)])
+    return slot
+
+
+def beat(database: Database, slot: Slot, counts: Counts, told: dict[str, Any], now_ms: int) -> bool:
+    """Say that we live, and how we are. Returns False when another worker has taken the slot."""
+    row = _row(slot, asdict(counts) | told, now_ms)
+    with database.begin() as connection:
+        held = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name == slot.name)).scalar()
+        if held is not None and (held["host"], held["pid"]) != (row["data"]["host"], row["data"]["pid"]):
+            return False
+        upsert(connection, heartbeat, [row])
+    return True
+
+
+def leave(database: Database, slot: Slot) -> None:
+    """Free the slot."""
+    with database.begin() as connection:
+        connection.execute(delete(heartbeat).where(heartbeat.c.name == slot.name))
+
+
+def _row(slot: Slot, data: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    who = {"host": socket.gethostname(), "pid": os.getpid()}
+    return {"name": slot.name, "at_ms": now_ms, "data": who | data}
+
+
+def _alive(row: Any, now_ms: int) -> bool:
+    if row is None or now_ms - row.at_ms > STALE_MS:
+        return False
+    if row.data["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(row.data["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's, so it lives
+    return bool(row.data["pid"] != os.getpid())

@@ -1,0 +1,226 @@
+"""A worker of the ingest: messages from the broker into the database, acknowledged once they are on the disk.
+
+One task reads and validates, one writes: while a batch is written the next one is gathered. When the database is slow,
+reading stops, and what waits does so at the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import mqtt5
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+
+from agent import wire
+from center.db.engine import Database, reason
+from center.ingest import slots
+from center.ingest.batch import Batch
+from center.ingest.link import Access, Link, LinkError
+from center.ingest.reader import Reader
+from center.ingest.writer import Writer, now_ms
+from center.settings import Settings
+
+log = logging.getLogger("posdiag.center.ingest")
+
+SESSION_S: Final = 600
+"""How long the broker keeps what is for a worker that died. It is back in seconds, by whoever supervises it."""
+BEAT_S: Final = 5.0
+_RETRY_S: Final = (0.2, 5.0)
+_RECONNECT_S: Final = (0.5, 15.0)
+_SHARED: Final = ("event", "telemetry", "result/+")
+_PLAIN: Final = ("state", "inventory", "health", "fault/+/+", "faults", "config/reported")
+_POISON: Final = (DataError, IntegrityError, ProgrammingError)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Messages as they came, and as rows."""
+
+    batch: Batch = field(default_factory=Batch)
+    messages: list[mqtt5.PublishPacket] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+
+
+class Worker:
+    """One worker. `run` is its task; the rest may be looked at from the same loop. Raises nothing but cancellation."""
+
+    def __init__(self, settings: Settings, database: Database, clock_ms: Callable[[], int] = now_ms) -> None:
+        self.connected = False
+        """Whether all subscriptions are in force."""
+        self.problem = ""
+        """What stands in the way, in one line."""
+        self.slot = slots.take(database, settings.group, clock_ms())
+        self._settings = settings
+        self._access = Access.of(settings)
+        self._database = database
+        self._clock_ms = clock_ms
+        self._reader = Reader()
+        self._writer = Writer(database)
+        self._pool = ThreadPoolExecutor(1, "writer")
+        self._gathered = _Gathered()
+        self._changed = asyncio.Condition()
+        self._link: Link | None = None
+        self._stray = False
+
+    async def run(self) -> None:
+        """Work until cancelled; then finish what has been taken, and leave politely."""
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(self._write_always())
+            beating = tasks.create_task(self._beat_always())
+            try:
+                await self._connect_always()
+            finally:
+                await asyncio.shield(self._leave(writing, beating))
+
+    async def _leave(self, *others: asyncio.Task[None]) -> None:
+        self.connected = False
+        for other in others:
+            other.cancel()
+        await asyncio.wait(others)
+        self._pool.shutdown()  # what is being written is finished; it comes again, and is not stored twice
+        self._writer.close()
+        if self._link is not None:
+            await self._link.close()
+        try:
+            slots.leave(self._database, self.slot)
+        except DBAPIError as error:
+            log.warning("the slot stays taken: %s", reason(error))
+
+    # --- the broker ---------------------------------------------------------------------------------------------------
+
+    async def _connect_always(self) -> None:
+        pause_s = _RECONNECT_S[0]
+        while True:
+            self._link = Link(self._access, self._client_id, session_s=SESSION_S)
+            try:
+                await self._take_in(self._link)
+            except LinkError as error:
+                if self.connected:
+                    pause_s = _RECONNECT_S[0]
+                self.connected = False
+                self._tell(str(error))
+            await self._link.close(politely=False)
+            await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311 - only spread, not secret
+            pause_s = min(2 * pause_s, _RECONNECT_S[1])
+
+    @property
+    def _client_id(self) -> str:
+        return f"center-{self._settings.name}-{self.slot.name}"
+
+    def _filters(self) -> list[str]:
+        every = f"{wire.PREFIX}/+/+"
+        group = self._settings.group
+        share = f"$share/{group}/" if group else ""
+        return [*(f"{share}{every}/{rest}" for rest in _SHARED), *(f"{every}/{rest}" for rest in _PLAIN)]
+
+    async def _take_in(self, link: Link) -> None:
+        await link.open()
+        refused = await link.subscribe(self._filters())
+        if refused:
+            raise LinkError(f"the broker refuses a subscription: {refused[0]}")
+        self.connected, self.problem = True, ""
+        log.info("listening as %s", self._client_id)
+        while True:
+            messages = await link.receive()
+            if self._stray:
+                self._stray = False
+                raise LinkError("the session is another worker's now")
+            if messages:
+                await self._gather(messages)
+
+    async def _gather(self, messages: list[mqtt5.PublishPacket]) -> None:
+        gathered, at_ms = self._gathered, self._clock_ms()
+        for message in messages:
+            gathered.batch.add(self._reader, message.topic, message.payload, retained=message.retain, now_ms=at_ms)
+        gathered.messages += messages
+        async with self._changed:
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: len(self._gathered.messages) < self._settings.batch)
+
+    # --- the database -------------------------------------------------------------------------------------------------
+
+    async def _write_always(self) -> None:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._gathered.messages))
+                gathered, self._gathered = self._gathered, _Gathered()
+                self._changed.notify_all()
+            link = self._link
+            await self._write(gathered)
+            if link is not None and link is self._link:  # numbers of a connection that is gone mean nothing
+                link.acknowledge([each.packet_id for each in gathered.messages if each.packet_id is not None])
+
+    async def _write(self, gathered: _Gathered) -> None:
+        """Until it is written."""
+        pause_s = _RETRY_S[0]
+        while True:
+            try:
+                await self._in_writer(self._store, gathered)
+            except DBAPIError as error:
+                self._tell(f"the database: {reason(error)}")
+                await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - as above
+                pause_s = min(2 * pause_s, _RETRY_S[1])
+            else:
+                return
+
+    async def _in_writer(self, work: Callable[..., None], *args: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+    def _store(self, gathered: _Gathered) -> None:
+        try:
+            self._writer.write(gathered.batch, self._clock_ms)
+        except _POISON as error:
+            self._store_in_parts(gathered.messages, reason(error))
+
+    def _store_in_parts(self, messages: list[mqtt5.PublishPacket], why: str) -> None:
+        """Find what the database refuses, and put it aside, so that the rest is stored."""
+        at_ms, batch = self._clock_ms(), Batch()
+        if len(messages) == 1:
+            batch.refuse(messages[0].topic, messages[0].payload, f"the database refuses it: {why}", at_ms)
+            batch.messages = 1
+            self._writer.write(batch, self._clock_ms)
+            return
+        middle = len(messages) // 2
+        for part in (messages[:middle], messages[middle:]):
+            batch = Batch()
+            for each in part:
+                batch.add(self._reader, each.topic, each.payload, retained=each.retain, now_ms=at_ms)
+            try:
+                self._writer.write(batch, self._clock_ms)
+            except _POISON as error:
+                self._store_in_parts(part, reason(error))
+
+    # --- how it goes --------------------------------------------------------------------------------------------------
+
+    async def _beat_always(self) -> None:
+        while True:
+            waiting = self._gathered
+            told = {
+                "state": "listening" if self.connected else "away from the broker",
+                "problem": self.problem,
+                "waiting": len(waiting.messages),
+                "oldest_ms": round((time.monotonic() - waiting.since) * 1000) if waiting.messages else 0,
+            }
+            try:
+                await self._in_writer(self._beat, told)
+            except DBAPIError as error:
+                self._tell(f"the database: {reason(error)}")
+            await asyncio.sleep(BEAT_S)
+
+    def _beat(self, told: dict[str, Any]) -> None:
+        if not slots.beat(self._database, self.slot, self._writer.counts, told, self._clock_ms()):
+            log.warning("another worker took slot %d while this one could not be heard", self.slot.number)
+            self.slot = slots.take(self._database, self._settings.group, self._clock_ms())
+            self._stray = True
+
+    def _tell(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem

@@ -75,6 +75,8 @@ def read_values(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: not UTF-8 at byte {error.start}"]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: not TOML: {error}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"{path}: nested too deeply"]) from error
 
 
 def _members(kind: type) -> dict[str, Any]:

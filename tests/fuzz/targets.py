@@ -29,12 +29,14 @@ from tests.fuzz.devices import (
     IDENTITIES,
     INSIDE,
     MODEM_FRAMES,
+    NOTES,
     Take,
     decoding,
     golden,
     identities,
     inner,
     modem_lines,
+    notes,
     within,
 )
 
@@ -343,6 +345,7 @@ def targets() -> list[Target]:
         "help codes": ([report_code.encode(HELP_STATUS, None).encode()], lambda piece: _scan(piece.decode("latin-1"))),
         "help codes, their content": (_help_corpus(), _help_content),
         "card filter": (CARDS, _filter()),
+        "firmware notes": (NOTES, notes),
     }
     return found + [Target(name=name, corpus=corpus, take=take) for name, (corpus, take) in answers.items()]
 
@@ -358,6 +361,7 @@ FLOODS = [
     )
     for size in (1000, wire.MAX_PACKET_BYTES - 1)
 ]  # fmt: skip
+FLOODS += [b"a=" + b"[" * 9000, b"a=" + b"{b=" * 3000]
 """One thing again and again, up to the largest packet: what makes a careless reader slow, deep or large."""
 
 

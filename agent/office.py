@@ -78,6 +78,11 @@ class Office:
         """Whether this terminal takes commands at all."""
         return bool(self._config.commands.keys_file) or self._config.mqtt.commands
 
+    @property
+    def on_trial(self) -> bool:
+        """Whether settings are being tried."""
+        return self._desired.on_trial
+
     def desk(self) -> Desk:
         """What the command thread needs."""
         return Desk(

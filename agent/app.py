@@ -168,6 +168,7 @@ class App:
             publish_retained=CleanPublisher(self.uplink).publish_retained,
             restart=self.ask_to_restart,
             facts=self._facts,
+            trace=self.deeds.trace,
         )
 
     def _facts(self) -> dict[str, Any]:

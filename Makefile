@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test test-peers bench chaos fuzz lint format clean
+.PHONY: install demo test test-peers bench chaos fuzz deb sbom licences lock lint format clean
 
 install: $(STAMP)
 
@@ -32,15 +32,30 @@ chaos: install
 fuzz: install
 	$(BIN)/python -m tests.fuzz --minutes 30
 
+# The Debian package of the daemon in dist/, with the list of all that is in it (CycloneDX) beside it.
+deb: install
+	deploy/debian/build
+
+sbom: deb
+	@ls dist/*.cdx.json
+
+licences: deb
+	$(BIN)/python deploy/debian/sbom.py --licences "$$(ls -t dist/*.cdx.json | head -1)"
+
+# Newest versions of what the package carries, with the hashes of their wheels.
+lock: install
+	$(BIN)/python deploy/debian/lock.py
+
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python deploy/debian/audit.py
 
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

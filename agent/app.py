@@ -42,6 +42,7 @@ log = logging.getLogger("posdiag")
 
 _HEALTH_FIRST_S: Final = 15.0  # by then every probe has had its first turn
 _LOOK_S: Final = 10.0  # how often the agent looks after itself
+_TRIAL_LOOK_S: Final = 1.0
 _RESET_S: Final = 86_400.0
 _RESET_AT, _RESET_WHY = "store_reset_at", "store_reset_why"
 _STOP_S: Final = 1.5  # the whole stop must end within 2 s
@@ -121,6 +122,7 @@ class App:
             publish_retained=CleanPublisher(self.uplink).publish_retained,
             restart=self.ask_to_restart,
             facts=self._facts,
+            trace=self.deeds.trace,
         )
 
     def _facts(self) -> dict[str, Any]:
@@ -196,7 +198,7 @@ class App:
     def _housekeeping(self) -> float:
         now = self.clock.monotonic()
         if now >= self._look_due:
-            self._look_due = now + self._look_s
+            self._look_due = now + (_TRIAL_LOOK_S if self.office.on_trial else self._look_s)
             self._look()
         if now >= self._health_due:
             self._health_due = now + self.config.telemetry.health_s

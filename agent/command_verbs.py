@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _DAEMON_S = 5.0
+_TRACE_S = 45.0  # with every line dead
 
 
 def add_commands(verbs: Any, default_config: str) -> None:
@@ -101,7 +102,7 @@ def _bundle(args: argparse.Namespace) -> int:
     except ConfigError as error:
         return fail(error)
     try:
-        facts = ask(Path(config.paths.run_dir), {"cmd": "facts"}, _DAEMON_S)
+        facts = ask(Path(config.paths.run_dir), {"cmd": "facts", "args": {"trace": True}}, _TRACE_S)
     except ControlError as error:
         facts = {"log": [f"no daemon: {error}"]}
     now = time.time()

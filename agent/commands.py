@@ -369,7 +369,7 @@ def ask_child(
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-m", "agent.actions.validate"],
-            input=asked + b"\n" + payload[: wire.MAX_PACKET_BYTES + 1],
+            input=asked + b"\n" + payload[: wire.MAX_PACKET_BYTES],
             capture_output=True,
             timeout=_VALIDATE_S,
             check=True,

@@ -5,6 +5,7 @@ Each deed returns JSON values and raises ValueError for bad arguments.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from agent.status_file import plain
 from drivers.driver import Driver
 from drivers.errors import DriverError, Unsupported
 from drivers.reading import Identity, Level, Reading, known
+from drivers.recorder import Recorder
 
 _DEVICE_S = 8.0  # one device's whole check, with a dead line
 _ALL_S = 9.0
@@ -140,9 +142,16 @@ class Deeds:
         """A status of now and its help code; for those on this machine."""
         return self._help.fresh()
 
-    def _ask_each(self, args: Mapping[str, Any], verb: Callable[[Driver], dict[str, Any]]) -> dict[str, Any]:
+    def trace(self) -> dict[str, Any]:
+        """What goes over each device's line during one check. Not a keypad's, which carries what is typed."""
+        return self._ask([worker for worker in self._workers.values() if worker.unit != "keypad"], _recorded)
+
+    def _ask_each(self, args: Mapping[str, Any], verb: Callable[[Driver], Any]) -> dict[str, Any]:
+        return self._ask(self._chosen(args), verb)
+
+    def _ask(self, workers: Sequence[PortWorker], verb: Callable[[Driver], Any]) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        for worker in self._chosen(args):
+        for worker in workers:
             try:
                 out[worker.device.name] = worker.ask(verb, _DEVICE_S)
             except (DriverError, TimeoutError) as error:
@@ -198,6 +207,22 @@ def _small_object(payload: bytes) -> dict[str, Any] | None:
 
 def _plain(text: str | None) -> str | None:
     return None if text is None else "".join(c for c in text[:256] if c.isprintable())
+
+
+def _recorded(driver: Driver) -> list[list[Any]]:
+    """One check: [milliseconds, direction, bytes without card data, as ASCII with escapes]."""
+    line = driver.channel.link
+    driver.channel.link = recorder = Recorder(line)
+    began = time.monotonic()
+    try:
+        with contextlib.suppress(DriverError):
+            driver.check_health(Level.INTERNAL)
+    finally:
+        driver.channel.link = line
+    return [
+        [round(1000 * (entry.at_s - began)), entry.direction, entry.data.decode("ascii", "backslashreplace")]
+        for entry in recorder.entries()
+    ]
 
 
 def _question(worker: PortWorker, level: Level, texts: dict[str, str]) -> Callable[[], dict[str, Reading]]:

@@ -194,8 +194,9 @@ class BrokerClient:
     def subscribe(self, filters: Sequence[str]) -> None:
         """All filters in one SUBSCRIBE; those that the broker refuses come to `refused_filters`."""
         self._filters = filters
-        if self._v5:
-            self._client.subscribe([(name, SubscribeOptions(qos=1)) for name in filters])
+        if self._v5:  # a command that somebody retained shall show it, also while we are connected
+            options = SubscribeOptions(qos=1, retainAsPublished=True)
+            self._client.subscribe([(name, options) for name in filters])
         else:
             self._client.subscribe([(name, 1) for name in filters])
 

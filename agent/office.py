@@ -55,6 +55,8 @@ class House:
     """End this process and begin anew."""
     facts: Callable[[], dict[str, Any]]
     """What a bundle holds of the running daemon: name to JSON value."""
+    trace: Callable[[], dict[str, Any]]
+    """What goes over the devices' lines; takes seconds."""
 
 
 class Office:
@@ -79,6 +81,11 @@ class Office:
         """Whether this terminal takes commands at all."""
         return bool(self._config.commands.keys_file) or self._config.mqtt.commands
 
+    @property
+    def on_trial(self) -> bool:
+        """Whether settings are being tried."""
+        return self._desired.on_trial
+
     def desk(self) -> Desk:
         """What the command thread needs."""
         return Desk(
@@ -98,7 +105,7 @@ class Office:
         commands, house = self._config.commands, self._house
         deeds = {name: Task(run=_plain(action)) for name, action in house.deeds.actions().items()}
         reboot = Reboot(commands.reboot, commands.consent_s, self.consents, house.sale, self._rebooting)
-        collect = Collect(commands, self._file, self._facts)
+        collect = Collect(commands, self._file, lambda: self._facts(trace=True))
         return {
             **deeds,
             "collect": Task(run=collect.run, deadline_s=COLLECT_S),
@@ -181,8 +188,8 @@ class Office:
     def control(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         """Requests of somebody at the terminal; None when it is not one of these. Raises ValueError."""
         args = request.get("args") or {}
-        if request.get("cmd") == "facts":
-            return self._facts()
+        if request.get("cmd") == "facts" and isinstance(args, dict):
+            return self._facts(trace=args.get("trace") is True)
         if request.get("cmd") != "consent" or not isinstance(args, dict):
             return None
         answer = self.consents.control(args)
@@ -208,8 +215,9 @@ class Office:
                 lines += [f"commands are refused: {keys_file}: is empty"] if empty else []
         return lines
 
-    def _facts(self) -> dict[str, Any]:
-        return {**self._house.facts(), "log": log_tail()}
+    def _facts(self, *, trace: bool) -> dict[str, Any]:
+        facts = {**self._house.facts(), "log": log_tail()}
+        return {**facts, "lines": self._house.trace()} if trace else facts
 
     # --- desired settings
 
@@ -263,6 +271,7 @@ class Office:
     def _passed(self) -> None:
         self._desired.keep()
         self._keep_desired()
+        self._house.core.write_status()
         self.add("settings.kept", version=self._desired.now.version)
         self._house.core.event("config.applied", {"version": str(self._desired.now.version), "hash": self._hash()})
         self.report()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from center.settings import add_arguments
+
 
 def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Called by the command line of the agent through the entry point."""
     center = verbs.add_parser("center", help="the support center")
     what = center.add_subparsers(metavar="WHAT", required=True)
+    run = what.add_parser("run", help="the support center itself: from the broker to the database, and the API")
+    add_arguments(run)
+    run.set_defaults(run=_run)
     watch = what.add_parser("watch", help="an independent subscriber: the fault topics as a live table")
     watch.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
     watch.add_argument("--estate", default="+", help="only this estate")
@@ -36,6 +41,12 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--from-start", action="store_true", help="it runs since before the terminals first spoke: count from 1"
     )
     audit.set_defaults(run=_audit)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from center.run import run_center  # noqa: PLC0415 - SQLAlchemy takes a moment
+
+    return run_center(args)
 
 
 def _watch(args: argparse.Namespace) -> int:

@@ -56,6 +56,8 @@ class Settings:
     group: str = "center"
     """The group that the workers share queued messages in. `load` gives one that nobody can guess where none is set:
     Mosquitto lets whoever knows the name join it, and then messages are lost (deploy/mosquitto/acl)."""
+    alone: bool = False
+    """One worker takes all that is queued: for brokers that know no shared subscriptions, or fail at them."""
     batch: int = 5000
     """Messages in one transaction at most."""
     command_key_file: str = ""
@@ -80,6 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mqtt", metavar="URL", help="mqtt:// or mqtts://HOST:PORT; default mqtt://127.0.0.1:1883")
     parser.add_argument("--http", metavar="HOST:PORT", help="default 127.0.0.1:8480")
+    parser.add_argument(
+        "--alone",
+        action="store_true",
+        default=None,
+        help="one worker takes all, for a broker without shared subscriptions",
+    )
     parser.add_argument("--role", choices=ROLES, help="what this process does; default all")
 
 
@@ -98,7 +106,7 @@ def load(args: argparse.Namespace) -> Settings:
     settings = replace(Settings(), **checked)
     if "group" not in checked:
         settings = replace(settings, group=_own_group())
-    given = {name: getattr(args, name, None) for name in ("db", "mqtt", "http", "role")}
+    given = {name: getattr(args, name, None) for name in ("db", "mqtt", "http", "role", "alone")}
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
     broker(settings.mqtt)
     listener(settings.http)
@@ -150,6 +158,8 @@ def _value(where: str, kind: type, value: Any) -> Any:
         return tuple(value)
     if kind is int and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise SettingsError(f"{where} is a whole number above 0")
+    if kind is bool and not isinstance(value, bool):
+        raise SettingsError(f"{where} is true or false")
     if kind is str and not isinstance(value, str):
         raise SettingsError(f"{where} is a text")
     return value

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 _HERE = Path(__file__).parent
 
@@ -60,19 +60,58 @@ def load_golden(family: str) -> tuple[Frame, ...]:
     path = _HERE / family / "golden.toml"
     if not path.is_file():
         raise KeyError(f"no golden frames for {family!r}")
-    frames = tomllib.loads(path.read_text("utf-8")).get("frame", [])
-    return tuple(
-        Frame(each["name"], bytes.fromhex(each["hex"]), each["direction"], each.get("means", {}), each["source"])
-        for each in frames
+    return parse_golden(path.read_text("utf-8"))
+
+
+def parse_golden(text: str) -> tuple[Frame, ...]:
+    """The frames of a file's text. Raises ValueError for a mistake in it."""
+    return _entries(
+        text,
+        "frame",
+        lambda each: Frame(
+            _text(each["name"]),
+            bytes.fromhex(each["hex"]),
+            each["direction"],
+            dict(each.get("means", {})),
+            _text(each["source"]),
+        ),
     )
 
 
 @cache
 def load_models() -> tuple[Model, ...]:
     """Every model of every family, in the order of the files: the first that fits is the one that counts."""
-    found: list[Model] = []
-    for path in sorted(_HERE.glob("*/models.toml")):
-        for each in tomllib.loads(path.read_text("utf-8")).get("model", []):
-            bad = tuple(KnownBad(one["firmware"], one["why"], one["source"]) for one in each.get("known_bad", []))
-            found.append(Model(path.parent.name, each["match"], each["maker"], each.get("latest", ""), bad))
-    return tuple(found)
+    paths = sorted(_HERE.glob("*/models.toml"))
+    return tuple(model for path in paths for model in parse_models(path.read_text("utf-8"), path.parent.name))
+
+
+def parse_models(text: str, family: str) -> tuple[Model, ...]:
+    """The models of a file's text. Raises ValueError for a mistake in it, an expression that is none among them."""
+
+    def model(each: Mapping[str, Any]) -> Model:
+        bad = tuple(
+            KnownBad(_text(one["firmware"]), _text(one["why"]), _text(one["source"]))
+            for one in each.get("known_bad", [])
+        )
+        re.compile(each["match"])
+        return Model(family, _text(each["match"]), _text(each["maker"]), _text(each.get("latest", "")), bad)
+
+    return _entries(text, "model", model)
+
+
+_T = TypeVar("_T")
+
+
+def _entries(text: str, name: str, read: Callable[[Mapping[str, Any]], _T]) -> tuple[_T, ...]:
+    try:
+        return tuple(read(each) for each in tomllib.loads(text).get(name, []))
+    except KeyError as error:
+        raise ValueError(f"a {name} without {error}") from error
+    except (TypeError, AttributeError, RecursionError, OverflowError, re.error) as error:
+        raise ValueError(f"a {name} that cannot be: {error}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -25,22 +25,22 @@ class Slot:
     """A slot that is ours; `number` counts from 1."""
 
     number: int
-    group: str
+    center: str
 
     @property
     def name(self) -> str:
         """Its row in `heartbeat`."""
-        return f"{_PREFIX}{self.group or 'alone'}-{self.number}"
+        return f"{_PREFIX}{self.center}-{self.number}"
 
 
-def take(database: Database, group: str, now_ms: int) -> Slot:
+def take(database: Database, center: str, now_ms: int) -> Slot:
     """The lowest slot whose worker is gone: without a beat for `STALE_MS`, or dead on this machine."""
     with database.begin() as connection:
         rows = {row.name: row for row in connection.execute(select(heartbeat).with_for_update())}
         number = 1
-        while _alive(rows.get(Slot(number, group).name), now_ms):
+        while _alive(rows.get(Slot(number, center).name), now_ms):
             number += 1
-        slot = Slot(number, group)
+        slot = Slot(number, center)
         upsert(connection, heartbeat, [_row(slot, {"state": "starting"}, now_ms)])
     return slot
 

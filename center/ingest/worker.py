@@ -56,7 +56,7 @@ class Worker:
         """Whether all subscriptions are in force."""
         self.problem = ""
         """What stands in the way, in one line."""
-        self.slot = slots.take(database, settings.group, clock_ms())
+        self.slot = slots.take(database, settings.name, clock_ms())
         self._settings = settings
         self._access = Access.of(settings)
         self._database = database
@@ -112,12 +112,11 @@ class Worker:
 
     @property
     def _client_id(self) -> str:
-        return f"center-{self._settings.name}-{self.slot.name}"
+        return f"center-{self.slot.name}"
 
     def _filters(self) -> list[str]:
         every = f"{wire.PREFIX}/+/+"
-        group = self._settings.group
-        share = f"$share/{group}/" if group else ""
+        share = "" if self._settings.alone else f"$share/{self._settings.group}/"
         return [*(f"{share}{every}/{rest}" for rest in _SHARED), *(f"{every}/{rest}" for rest in _PLAIN)]
 
     async def _take_in(self, link: Link) -> None:
@@ -217,7 +216,7 @@ class Worker:
     def _beat(self, told: dict[str, Any]) -> None:
         if not slots.beat(self._database, self.slot, self._writer.counts, told, self._clock_ms()):
             log.warning("another worker took slot %d while this one could not be heard", self.slot.number)
-            self.slot = slots.take(self._database, self._settings.group, self._clock_ms())
+            self.slot = slots.take(self._database, self._settings.name, self._clock_ms())
             self._stray = True
 
     def _tell(self, problem: str) -> None:

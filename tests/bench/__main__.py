@@ -11,10 +11,11 @@ import importlib
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from tests.bench import report
-from tests.bench.figure import Effort, Figure
+from tests.bench.figure import Effort, Figure, Series
 from tests.bench.kept import Kept, Part, machine
 
 PARTS = ("daemon", "peers", "outbox", "metered", "outage", "soak", "scenarios")
@@ -37,28 +38,37 @@ def main() -> int:
     effort = Effort(quick=args.quick, minutes=args.minutes)
     if "report" not in args.part:
         print("; ".join(machine().values()), flush=True)
-    for name in args.part or PARTS:
-        if name != "report":
-            _measure(name, effort, kept)
+    failed = [name for name in args.part or PARTS if name != "report" and not _measure(name, effort, kept)]
     report.write(kept, out)
-    return 0
+    if failed:
+        print(f"could not be measured to the end: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
 
 
-def _measure(name: str, effort: Effort, kept: Kept) -> None:
+def _measure(name: str, effort: Effort, kept: Kept) -> bool:
+    """Whether the part came to its end; what it had measured by then is kept."""
     began, load = time.monotonic(), os.getloadavg()[0]
     print(f"\n{name}\n{'-' * len(name)}", flush=True)
     part = Part(at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), quick=effort.quick, load=round(load, 2))
-    for told in importlib.import_module(f"tests.bench.{name}").run(effort):
-        if isinstance(told, Figure):
-            part.figures.append(told)
-            goal = f"goal {told.goal}{'  MISSED' if told.misses else ''}" if told.goal else ""
-            why = told.how if told.value is None else ""
-            print(f"{told.what:66} {told.shown:>16}  {goal or why}".rstrip(), flush=True)
-        else:
-            part.series[told.key] = told.data
-        part.took_s = round(time.monotonic() - began)
-        kept.put(name, part)
+    try:
+        for told in importlib.import_module(f"tests.bench.{name}").run(effort):
+            _note(told, part)
+            part.took_s = round(time.monotonic() - began)
+            kept.put(name, part)
+    except Exception:  # noqa: BLE001 - an hour of other figures does not depend on this one
+        traceback.print_exc()
+        return False
     print(f"{part.took_s} s", flush=True)
+    return True
+
+
+def _note(told: Figure | Series, part: Part) -> None:
+    if isinstance(told, Series):
+        part.series[told.key] = told.data
+        return
+    part.figures.append(told)
+    goal = f"goal {told.goal}{'  MISSED' if told.misses else ''}" if told.goal else ""
+    print(f"{told.what:66} {told.shown:>16}  {goal or (told.how if told.value is None else '')}".rstrip(), flush=True)
 
 
 if __name__ == "__main__":

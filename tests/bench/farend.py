@@ -33,13 +33,13 @@ class ModbusDevices:
     def __exit__(self, *_: object) -> None:
         self._wake_w.send(b"x")
         self._thread.join()
-        for sock in (*self._listeners, self._wake_r, self._wake_w):
-            sock.close()
+        for own in (*self._listeners, self._wake_r, self._wake_w):
+            own.close()
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as ready:
-            for sock in (*self._listeners, self._wake_r):
-                ready.register(sock, selectors.EVENT_READ)
+            for own in (*self._listeners, self._wake_r):
+                ready.register(own, selectors.EVENT_READ)
             while True:
                 for key, _ in ready.select():
                     sock: Any = key.fileobj
@@ -138,8 +138,13 @@ class Platform:
         self._client.loop_stop()
 
     def _answer(self, client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
-        limits = {"rateLimits": self._LIMITS, "gatewayRateLimits": self._LIMITS}
-        limits |= {"maxPayloadSize": 65_536, "maxInflightMessages": 100, "payloadType": "JSON"}
+        limits = {
+            "rateLimits": self._LIMITS,
+            "gatewayRateLimits": self._LIMITS,
+            "maxPayloadSize": 65_536,
+            "maxInflightMessages": 100,
+            "payloadType": "JSON",
+        }
         client.publish(message.topic.replace("request", "response"), json.dumps(limits), qos=1)
 
 

@@ -285,7 +285,7 @@ def play(
 def run(effort: Effort) -> Told:
     """Quiet and typical day, the latter also without the dictionary."""
     share = effort.of(1, 1 / 24)
-    quiet, typical = (play(_part(plan, share)) for plan in (QUIET, TYPICAL))
+    quiet, typical = (play(share_of(plan, share)) for plan in (QUIET, TYPICAL))
     how = (
         "bytes between daemon and broker as the proxy's kernel counted them, TLS, TCP/IP headers, pings and reconnects "
         "in, network probes by estimate; the day's clock is moved by hand, all else is real"
@@ -307,18 +307,18 @@ def run(effort: Effort) -> Told:
     agreement = 100 * (typical.own / typical.whole - 1)
     yield Figure("metered.agreement", "the agent's own count against the wire's", agreement, "%", "", "within 3 in CI")
     yield Series("metered", {"quiet": _by_what(quiet), "typical": _by_what(typical)})
-    plain = play(replace(_part(TYPICAL, share), packing=False))
+    plain = play(replace(share_of(TYPICAL, share), packing=False))
     yield Figure(
         "metered.plain", "metered SIM, typical day, with a center that knows no dictionary", _kib(plain.day), "KiB"
     )
 
 
-def _part(plan: Plan, share: float) -> Plan:
+def share_of(plan: Plan, share: float) -> Plan:
     """So much of a day."""
-    if share == 1:
-        return plan
-    few = (max(1, round(n * share)) if n else 0 for n in (plan.faults, plan.reconnects, plan.commands))
-    return Plan(*few, hours=plan.hours * share)
+    few = {
+        name: max(1, round(n * share)) for name in ("faults", "reconnects", "commands") if (n := getattr(plan, name))
+    }
+    return replace(plan, hours=plan.hours * share, **few)
 
 
 def _by_what(outcome: Outcome) -> dict[str, int]:

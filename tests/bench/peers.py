@@ -23,7 +23,7 @@ from tests.bench.farend import ModbusDevices, Platform, ZabbixServer
 from tests.bench.figure import Effort, Figure, Series, Told
 from tests.bench.ground import Listener, field_intervals, ground, scratch, wait_for, without_devices
 from tests.bench.watch import Watch
-from tests.mqtt.broker import MOSQUITTO, Broker
+from tests.mqtt.broker import MOSQUITTO
 from tests.mqtt.meter import tls_broker
 from tests.mqtt.test_tls import Authority
 from tests.system.stage import Agent
@@ -43,7 +43,7 @@ class _Field:
 
     folder: Path
     authority: Authority
-    broker: Broker
+    broker: Any
     modbus: list[int]
     zabbix: ZabbixServer
     listener: Listener
@@ -145,6 +145,7 @@ ServerActive=127.0.0.1:{place.zabbix.port}
 Hostname=till
 BufferSend=1
 ControlSocket={folder}/agent.sock
+PidFile={folder}/agent.pid
 TLSConnect=cert
 TLSAccept=cert
 TLSCAFile={place.authority.file}
@@ -301,7 +302,7 @@ def run(effort: Effort) -> Told:
                     absent[peer.name] = f"it reported nothing: {_last_words(found)}"
         pids = {name: found.process.pid for name, found in running.items() if name not in absent}
         pids["posdiag, no devices"] = stack.enter_context(_bare_daemon(stack)).pid
-        lasts = effort.seconds(10, 0.4)
+        lasts = effort.seconds(10, 0.3)
         watch = Watch(pids, min(_WARM_S, lasts / 4))
         watch.through(lasts)
         yield from _bare_figures(watch)
@@ -340,7 +341,9 @@ def _bare_figures(watch: Watch) -> Told:
     how = f"as with devices, over {cost.took_s:.0f} s, beside the peers"
     yield Figure("bare.cpu", "CPU of one core at rest, no devices", cost.cpu_percent, "%", "≤ 0.03", how)
     yield Figure("bare.pss", "PSS at rest, no devices", cost.memory.pss / 1024, "MiB", "", how)
-    yield Figure("bare.alone", "the same as if it were the only Python", cost.memory.alone / 1024, "MiB", "", how)
+    yield Figure(
+        "bare.alone", "PSS at rest, no devices, were it the only Python", cost.memory.alone / 1024, "MiB", "", how
+    )
 
 
 def _figures(peer: _Peer, watch: Watch, found: _Running) -> Told:
@@ -350,7 +353,7 @@ def _figures(peer: _Peer, watch: Watch, found: _Running) -> Told:
     alone = "pages that it shares with the bench or another peer counted in full"
     yield Figure(
         f"{name}.alone",
-        f"{name}: the same if nothing else of the bench ran",
+        f"{name}: PSS, were it alone",
         cost.memory.alone / 1024,
         "MiB",
         "",

@@ -94,7 +94,7 @@ def _missed(kept: Kept) -> Iterator[str]:
         yield "## Missed"
         yield ""
     for figure in missed:
-        reason = reasons.get(figure.key, "Why is not known yet.")
+        reason = reasons.get(figure.key, "No reason has been found so far.")
         yield f"- {figure.what}: {figure.shown}, goal {_goal(figure)}. {reason}"
 
 

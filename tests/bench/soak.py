@@ -7,13 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from simulator.terminal import Terminal
 from tests.bench.figure import Effort, Figure, Series, Told, Trend
 from tests.bench.ground import field_intervals, ground
-from tests.bench.metered import TYPICAL, play
+from tests.bench.metered import TYPICAL, play, share_of
 from tests.bench.process import descriptors, pss_kib, threads
 from tests.bench.watch import Sample, Watch
 from tests.mqtt.meter import Meter
@@ -31,7 +30,7 @@ def run(effort: Effort) -> Told:
 
 def _daemon(effort: Effort) -> Told:
     """The real daemon over TLS; at each sample something breaks or is mended, and now and then the line is cut."""
-    lasts = effort.seconds(30, 0.4)
+    lasts = effort.seconds(30, 0.3)
     with ground() as place, Meter(place.tls_port) as meter, place.terminal(1) as (terminal, config):
         text = config.read_text("utf-8").replace(f":{place.tls_port}", f":{meter.port}")
         config.write_text(field_intervals(text), "utf-8")
@@ -42,7 +41,7 @@ def _daemon(effort: Effort) -> Told:
             watch.through(lasts, disturb)
     samples = watch.samples["daemon"]
     how = f"the daemon over {lasts / 60:.3g} min, TLS, {disturb.done} changes and {disturb.cuts} cuts of the line, samples"
-    yield from _figures("soak.real", f"soak, {lasts / 60:.3g} real minutes", samples, 3600, "h", how)
+    yield from _figures("soak.real", f"soak, {lasts / 60:.3g} real minutes", samples, 3600, "h", how, _goal(effort))
     yield Series("soak_real", _columns(samples, 60))
 
 
@@ -63,7 +62,7 @@ class _Disturber:
 
 def _week(effort: Effort) -> Told:
     """The core, store and uplink of a daemon through typical days of a metered line, in a process of their own."""
-    hours = effort.of(168, 3)
+    hours = effort.of(168, 2)
     words = (sys.executable, "-m", "tests.bench.soak", str(hours))
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     samples = [Sample(**json.loads(line)) for line in done.stdout.splitlines()]
@@ -72,18 +71,18 @@ def _week(effort: Effort) -> Told:
         f"{hours:g} h of typical metered days on a clock moved by hand, in one process with the proxy and its clients; "
         "hourly samples"
     )
-    yield from _figures("soak.week", f"soak, {hours / 24:.3g} simulated days", late, 86_400, "day", how)
+    yield from _figures("soak.week", f"soak, {hours / 24:.3g} simulated days", late, 86_400, "day", how, _goal(effort))
     yield Series("soak_week", _columns(samples, 3600))
 
 
-def _figures(key: str, what: str, samples: Sequence[Sample], per_s: float, unit: str, how: str) -> Told:
+def _figures(key: str, what: str, samples: Sequence[Sample], per_s: float, unit: str, how: str, goal: str) -> Told:
     """Of samples after the warm-up."""
     trend = Trend([sample.at_s for sample in samples], [sample.pss for sample in samples])
     slope, error = (value * per_s for value in trend.slope())
     rise = slope / per_s * (samples[-1].at_s - samples[0].at_s)
     missed = slope - 2 * error > 0 and rise > 0.01 * samples[0].pss
     told = f"{how} of the last two thirds, least squares ± {error:.2f}; missed when surely above 0 and above 1 % in all"
-    yield Figure(f"{key}.pss", f"{what}: PSS slope", slope, f"KiB/{unit}", "0", told, missed)
+    yield Figure(f"{key}.pss", f"{what}: PSS slope", slope, f"KiB/{unit}", goal, told, missed and bool(goal))
     for name, values in (
         ("file descriptors", [sample.descriptors for sample in samples]),
         ("threads", [sample.threads for sample in samples]),
@@ -93,6 +92,11 @@ def _figures(key: str, what: str, samples: Sequence[Sample], per_s: float, unit:
         grown = min(values[half:]) - min(values[:half]) if half else 0
         told = f"least of the second half less least of the first; {min(values)} to {max(values)}"
         yield Figure(f"{key}.{name.split()[-1]}", f"{what}: {name} grown", grown, "", "≤ 0", told)
+
+
+def _goal(effort: Effort) -> str:
+    """A slope over seconds is none."""
+    return "" if effort.quick else "0"
 
 
 def _columns(samples: Sequence[Sample], unit_s: float) -> dict[str, Any]:
@@ -107,14 +111,12 @@ def _columns(samples: Sequence[Sample], unit_s: float) -> dict[str, Any]:
 def _play_hours(hours: float) -> None:
     """In a process of its own: one line of JSON an hour."""
     pid = os.getpid()
-    days = hours / 24
 
     def say(hour: float) -> None:
         sample = Sample(hour * 3600, pss_kib(pid), descriptors(pid), threads(pid))
         print(json.dumps({name: getattr(sample, name) for name in Sample.__slots__}), flush=True)
 
-    few = {name: max(1, round(getattr(TYPICAL, name) * days)) for name in ("faults", "reconnects", "commands")}
-    play(replace(TYPICAL, hours=hours, **few), each_hour=say)
+    play(share_of(TYPICAL, hours / 24), each_hour=say)
 
 
 if __name__ == "__main__":

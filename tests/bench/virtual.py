@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -68,6 +69,10 @@ acquirer = "pay.example.net:443"
 run_dir = "{folder}/run"
 state_dir = "{folder}/state"
 """
+
+
+# Lines are cut on purpose; without a handler each of it would go to standard error.
+logging.getLogger("posdiag").addHandler(logging.NullHandler())
 
 
 class _Center(Observer):

@@ -17,8 +17,8 @@ from itertools import chain
 from pathlib import Path
 
 from tests.fuzz.live import live_targets
-from tests.fuzz.mutator import Mutator
-from tests.fuzz.targets import FLOODS, Outcome, Target, feed, targets
+from tests.fuzz.mutator import FLOODS, Mutator
+from tests.fuzz.targets import Outcome, Target, feed, targets
 
 ROW = "{:28} {:>10} {:>13} {:>10} {:>8} {:>11} {:>9} {:>8}"
 _HANGS_S = 30

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import firmware_notes
 from agent import cards, wire
 from agent.probes import firmware
 from agent.security import Parts
@@ -193,3 +197,16 @@ def identities() -> Take:
         return good
 
     return take
+
+
+NOTES = [path.read_bytes()[:1500] for path in Path(firmware_notes.__file__).parent.glob("*/*.toml")]
+
+
+def notes(piece: bytes) -> int:
+    """What somebody wrote of a device's frames and firmware."""
+    text = piece.decode("utf-8", "replace")
+    good = 0
+    for read in (firmware_notes.parse_golden, partial(firmware_notes.parse_models, family="escpos")):
+        with contextlib.suppress(ValueError):
+            good += len(read(text))
+    return good

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
+from agent.wire import MAX_PACKET_BYTES
+
 
 class Mutator:
     """Endless pieces made from `corpus`. `fed` counts their bytes."""
@@ -52,3 +54,16 @@ class Mutator:
             if not frame:
                 frame += b"\0"
         return bytes(frame)
+
+
+FLOODS = [
+    filler * (size // len(filler))
+    for filler in (
+        b"\x00", b"\xff", b"\x02", b"[", b"{", b'{"a":', b'[{"x":[', b"9", b"1111111111 ", b'"', b"\\", b'"\\', b"'", b"b'",
+        b"<", b";4", b"%B4^", b"\x57\x13", b"a=", b"\n", b"|", b"POSDIAG1-", b"BEGIN LIST VAR ups\n", b'VAR ups a "b"\n',
+        b"\xa3\xb0", b"\xef\xbc\x90", b"-----BEGIN CERTIFICATE-----", b"\x30\x82", b"4 1-", b"a.b.c.", b"+CEREG: 1,",
+    )
+    for size in (1000, MAX_PACKET_BYTES - 1)
+]  # fmt: skip
+FLOODS += [b"a=" + b"[" * 9000, b"a=" + b"{b=" * 3000]
+"""One thing again and again, up to the largest packet: what makes a careless reader slow, deep or large."""

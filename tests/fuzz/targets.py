@@ -19,6 +19,7 @@ from agent import cards, certificate, packing, report, report_code, wire
 from agent.probes import dns, nut
 from agent.probes.sntp import parse_reply
 from center import scan
+from center.ingest.reader import Reader
 from center.ledger import Ledger
 from center.watch import Fleet
 from drivers.reading import Reading
@@ -29,12 +30,14 @@ from tests.fuzz.devices import (
     IDENTITIES,
     INSIDE,
     MODEM_FRAMES,
+    NOTES,
     Take,
     decoding,
     golden,
     identities,
     inner,
     modem_lines,
+    notes,
     within,
 )
 
@@ -200,6 +203,7 @@ MESSAGES: dict[str, bytes] = {
     "result/abcdefgh": json.dumps(
         {**_HEADER, "seq": 9, "id": "abcdefgh", "state": "succeeded", "output": {"x": 1}}
     ).encode(),
+    "event, unspeakable": rb'{"v":1,"boot":3,"at":"2026-11-21T12:00:00.000Z","up_ms":5,"clock":"synced","seq":9,"event":"a\u0000","data":{"x":"\ud800"}}',
 }
 KINDS = [
     each
@@ -230,8 +234,8 @@ def _deflated(piece: bytes) -> int:
 
 
 def _center() -> Take:
-    """What the center's live table and its audit make of what terminals send, by its first byte to one of the topics."""
-    ledger, fleet = Ledger(), Fleet()
+    """What the center makes of what a terminal sends: the rows for its database, its live table and its audit."""
+    ledger, fleet, reader = Ledger(), Fleet(), Reader()
     suffixes = (
         "state",
         "fault/printer/paper_out",
@@ -249,6 +253,11 @@ def _center() -> Take:
             topic = f"pos/1/demo/{'till-1' if piece[:1] > b'0' else piece[1:40].decode('latin-1')}/{suffix}"
             ledger.take(topic, piece, float(number))
             good += fleet.take(topic, piece) is not None
+            with contextlib.suppress(wire.WireError):
+                read = reader.read(topic, piece, retained=bool(number % 2), now_ms=1_795_000_000_000)
+                texts = [each for each in (read.row if read else ()) if isinstance(each, str)]
+                assert b"\0" not in "".join(texts).encode(), "no database takes that"
+                good += read is not None
         json.dumps(ledger.report(100.0))
         fleet.shown()
         return good
@@ -342,23 +351,14 @@ def targets() -> list[Target]:
         "MQTT payloads, the center": (list(MESSAGES.values()), _center()),
         "help codes": ([report_code.encode(HELP_STATUS, None).encode()], lambda piece: _scan(piece.decode("latin-1"))),
         "help codes, their content": (_help_corpus(), _help_content),
-        "card filter": (CARDS, _filter()),
+        "firmware notes": (NOTES, notes),
     }
-    return found + [Target(name=name, corpus=corpus, take=take) for name, (corpus, take) in answers.items()]
+    found += [Target(name=name, corpus=corpus, take=take) for name, (corpus, take) in answers.items()]
+    # Five passes over 16 KiB that look like nothing but card data.
+    return [*found, Target(name="card filter", corpus=CARDS, take=_filter(), limit_s=2.0)]
 
 
 # --- feeding it -------------------------------------------------------------------------------------------------------
-
-FLOODS = [
-    filler * (size // len(filler))
-    for filler in (
-        b"\x00", b"\xff", b"\x02", b"[", b"{", b'{"a":', b'[{"x":[', b"9", b"1111111111 ", b'"', b"\\", b'"\\', b"'", b"b'",
-        b"<", b";4", b"%B4^", b"\x57\x13", b"a=", b"\n", b"|", b"POSDIAG1-", b"BEGIN LIST VAR ups\n", b'VAR ups a "b"\n',
-        b"\xa3\xb0", b"\xef\xbc\x90", b"-----BEGIN CERTIFICATE-----", b"\x30\x82", b"4 1-", b"a.b.c.", b"+CEREG: 1,",
-    )
-    for size in (1000, wire.MAX_PACKET_BYTES - 1)
-]  # fmt: skip
-"""One thing again and again, up to the largest packet: what makes a careless reader slow, deep or large."""
 
 
 @dataclass(slots=True)

@@ -100,9 +100,10 @@ class Rumqttd311(Rumqttd):
 
 
 class Mosquitto(Broker):
-    """Eclipse Mosquitto. `acl` holds lines of its access list."""
+    """Eclipse Mosquitto. `acl` holds lines of its access list, `more` of its configuration."""
 
     acl = ""
+    more = ""
     _process: subprocess.Popen[bytes] | None = None
 
     @staticmethod
@@ -123,7 +124,7 @@ class Mosquitto(Broker):
             access.write_text(self.acl)
             lines.append(f"acl_file {access}")
         config = self.directory / f"mosquitto-{self.port}.conf"
-        config.write_text("\n".join(lines) + "\n")
+        config.write_text("\n".join(lines) + "\n" + self.more)
         self._process = subprocess.Popen([MOSQUITTO, "-c", str(config)], stderr=subprocess.DEVNULL)
         wait_until(self._listens)
 

@@ -1,11 +1,14 @@
 #!/bin/sh
-# Installs what the tests in this folder talk to: Debian packages by apt-get, Python clients into .venv-peers.
+# Installs what the tests in this folder talk to: Debian packages by apt-get, Python clients into .venv-peers, and a
+# whole Debian as .peers-root/debian.tar.
 # Doing it again changes nothing. Services that the packages bring are not started: the tests start their own.
 set -eu
 cd "$(dirname "$0")/../.."
 
 PACKAGES="gammu gnokii-cli pcscd pcsc-tools libccid nut-server nut-client umockdev gir1.2-umockdev-1.0 python3-gi
-mosquitto mosquitto-clients"
+mosquitto mosquitto-clients debootstrap"
+# A Debian to install our own package in. libpam-systemd is what polkitd means by a logind.
+DEBIAN="bookworm --variant=minbase --include=python3,systemd,systemd-sysv,dbus,udev,libpam-systemd,polkitd"
 CLIENTS="python-escpos==3.1 python-gsmmodem-new==0.13"
 POLICY=/usr/sbin/policy-rc.d # Debian's own switch: 101 from it means that no service is started
 
@@ -48,4 +51,16 @@ if [ "$(cat .venv-peers/.installed 2>/dev/null)" != "$CLIENTS" ]; then
     # shellcheck disable=SC2086
     .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check $CLIENTS >>"$log" 2>&1
     printf '%s' "$CLIENTS" >.venv-peers/.installed
+fi
+
+if [ "$(cat .peers-root/.installed 2>/dev/null)" != "$DEBIAN" ]; then
+    mkdir -p .peers-root
+    echo '*' >.peers-root/.gitignore
+    $as_root rm -rf .peers-root/tree
+    # shellcheck disable=SC2086
+    $as_root debootstrap ${DEBIAN#* } "${DEBIAN%% *}" .peers-root/tree >>"$log" 2>&1
+    $as_root rm -rf .peers-root/tree/var/cache/apt .peers-root/tree/var/lib/apt/lists .peers-root/tree/usr/share/locale
+    $as_root tar -C .peers-root/tree -cf .peers-root/debian.tar .
+    $as_root rm -rf .peers-root/tree
+    printf '%s' "$DEBIAN" >.peers-root/.installed
 fi

@@ -1,0 +1,200 @@
+"""What the store needs beside the messages: roll-ups, gaps, partitions, and an end to what is kept.
+
+One process does it, whoever holds the lease. It follows what was received by time, `feed.SETTLED_MS` behind, when all
+of it is there; what it has done and how far it is are committed together, so it may be killed anywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, and_, delete, exists, func, select, tuple_
+from sqlalchemy.exc import DBAPIError
+
+from center.db import feed
+from center.db.engine import Database, reason, upsert
+from center.db.tables import (
+    changes,
+    events,
+    evidence,
+    faults,
+    gaps,
+    heartbeat,
+    metrics_day,
+    metrics_hour,
+    quarantine,
+    receipts,
+    results,
+    streams,
+    telemetry,
+)
+from center.ingest import partitions, rollup
+from center.ingest.gaps import CLASSES, look
+from center.ingest.writer import now_ms
+from center.settings import Settings
+
+log = logging.getLogger("posdiag.center.upkeep")
+
+PAUSE_S: Final = 5.0
+LEASE_MS: Final = 60_000
+WINDOW_ROWS: Final = 20_000
+DELETED_ROWS: Final = 5_000  # in one transaction, so that no worker waits long
+CLEAN_MS: Final = 3_600_000
+DAY_MS: Final = 86_400_000
+_LEASE: Final = "upkeep"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long rows of a table are kept, by which of its times."""
+
+    table: Table
+    by: str
+    days: int
+
+
+class Upkeep:
+    """`step` is called every few seconds, by one thread."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._kept = (
+            Kept(telemetry, "received_ms", settings.keep_telemetry_days),
+            Kept(events, "received_ms", settings.keep_events_days),
+            Kept(results, "received_ms", settings.keep_events_days),
+            Kept(metrics_hour, "bucket_ms", settings.keep_hours_days),
+            Kept(metrics_day, "bucket_ms", settings.keep_days_days),
+            Kept(changes, "at_ms", settings.keep_feed_days),
+            Kept(quarantine, "at_ms", settings.keep_quarantine_days),
+            Kept(gaps, "found_ms", settings.keep_events_days),
+            Kept(receipts, "at_ms", settings.keep_events_days),
+            Kept(streams, "updated_ms", settings.keep_events_days),
+        )
+        self._keep_telemetry_ms = settings.keep_telemetry_days * DAY_MS
+        self._keep_events_ms = settings.keep_events_days * DAY_MS
+        self._cleaned_ms = 0
+
+    def step(self, now_ms: int) -> bool:
+        """Do what there is to do. Returns False when another process holds the lease."""
+        if not self._leased(now_ms):
+            return False
+        self._partitions(now_ms)
+        until_ms = now_ms - feed.SETTLED_MS
+        for cls in CLASSES:
+            while self._follow(cls, until_ms, now_ms):
+                self._leased(now_ms)
+        if now_ms - self._cleaned_ms >= CLEAN_MS:
+            self._clean(now_ms)
+            self._cleaned_ms = now_ms
+        return True
+
+    def _leased(self, now_ms: int) -> bool:
+        me = {"host": socket.gethostname(), "pid": os.getpid()}
+        with self._database.begin() as connection:
+            held = connection.execute(select(heartbeat).where(heartbeat.c.name == _LEASE).with_for_update()).first()
+            if held is not None and held.data != me and now_ms - held.at_ms < LEASE_MS:
+                return False
+            upsert(connection, heartbeat, [{"name": _LEASE, "at_ms": now_ms, "data": me}])
+        return True
+
+    def _partitions(self, now_ms: int) -> None:
+        if self._database.dialect == "postgresql":
+            with self._database.begin() as connection:
+                partitions.ensure(connection, now_ms)
+
+    # --- roll-ups and gaps --------------------------------------------------------------------------------------------
+
+    def _follow(self, cls: str, until_ms: int, now_ms: int) -> bool:
+        """Go on by one window. Returns whether there may be more before `until_ms`."""
+        table, name = CLASSES[cls], f"upkeep-{cls}"
+        with self._database.begin() as connection:
+            stored = feed.load_cursor(connection, name)
+            since_ms = stored["received_ms"] if stored else _oldest(connection, table)
+            if since_ms is None or since_ms >= until_ms:
+                return False
+            end_ms = _window_end(connection, table, since_ms, until_ms)
+            if cls == "telemetry":
+                rows = connection.execute(
+                    select(table.c.estate, table.c.terminal, table.c.at_ms, table.c.samples).where(
+                        table.c.received_ms >= since_ms, table.c.received_ms < end_ms
+                    )
+                )
+                rollup.add(connection, (tuple(row) for row in rows.all()))
+            look(connection, cls, since_ms, end_ms, now_ms)
+            feed.save_cursor(connection, name, {"received_ms": end_ms}, now_ms)
+        return end_ms < until_ms
+
+    # --- the end of what is kept --------------------------------------------------------------------------------------
+
+    def _clean(self, now_ms: int) -> None:
+        if self._database.dialect == "postgresql":
+            with self._database.begin() as connection:
+                partitions.drop(connection, now_ms - self._keep_telemetry_ms, now_ms)
+        for kept in self._kept:
+            old = kept.table.c[kept.by] < now_ms - kept.days * DAY_MS
+            if "at_ms" in kept.table.c and kept.table in {telemetry, events, results}:
+                old = and_(old, ~_held(kept.table, now_ms))
+            self._delete(kept.table, old)
+        gone = and_(faults.c.state == "cleared", faults.c.received_ms < now_ms - self._keep_events_ms)
+        self._delete(faults, gone)
+
+    def _delete(self, table: Table, old: Any) -> None:
+        keys = list(table.primary_key)
+        some = select(*keys).where(old).limit(DELETED_ROWS)
+        chosen = tuple_(*keys).in_(some) if len(keys) > 1 else keys[0].in_(some)
+        while True:
+            with self._database.begin() as connection:
+                if connection.execute(delete(table).where(chosen)).rowcount < DELETED_ROWS:
+                    return
+
+
+def _oldest(connection: Connection, table: Table) -> int | None:
+    return connection.execute(select(func.min(table.c.received_ms))).scalar()
+
+
+def _window_end(connection: Connection, table: Table, since_ms: int, until_ms: int) -> int:
+    """The end of a window with not many more rows than `WINDOW_ROWS`."""
+    received = table.c.received_ms
+    after = select(received).where(received >= since_ms, received < until_ms).order_by(received).offset(WINDOW_ROWS)
+    end_ms = connection.execute(after.limit(1)).scalar()
+    return until_ms if end_ms is None else max(end_ms, since_ms + 1)
+
+
+def _held(table: Table, now_ms: int) -> Any:
+    """Whether a row is part of a period that is held as evidence."""
+    return exists().where(
+        evidence.c.estate == table.c.estate,
+        evidence.c.terminal == table.c.terminal,
+        evidence.c.hold_until_ms > now_ms,
+        table.c.at_ms.between(evidence.c.from_ms, evidence.c.until_ms),
+    )
+
+
+class UpkeepThread:
+    """Upkeep in a thread of its own, until `stop`."""
+
+    def __init__(self, database: Database, settings: Settings, clock_ms: Callable[[], int] = now_ms) -> None:
+        self._upkeep = Upkeep(database, settings)
+        self._clock_ms = clock_ms
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the step that is being done, and end."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._upkeep.step(self._clock_ms())
+            except DBAPIError as error:
+                log.warning("upkeep waits: %s", reason(error))
+            self._stopping.wait(PAUSE_S)

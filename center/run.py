@@ -1,0 +1,105 @@
+"""`posdiag center run`: the parts of the center that a role asks for, in one process, until a signal comes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from sqlalchemy import select
+
+from center.db.engine import Database, DatabaseError
+from center.db.migrate import migrate
+from center.db.tables import terminals
+from center.ingest.link import Access
+from center.ingest.presence import Presence
+from center.ingest.upkeep import UpkeepThread
+from center.ingest.worker import Worker
+from center.settings import Settings, SettingsError, load
+
+DONE, UNABLE = 0, 2
+_GARBAGE: Final = (50_000, 20, 50)  # messages are many and short-lived, and hardly any points back at itself
+
+Part = Callable[[Settings, Database], Awaitable[None]]
+"""One part of the center: works until it is cancelled."""
+
+
+def run_center(args: argparse.Namespace) -> int:
+    """Run until SIGINT or SIGTERM. 0 done, 2 unable, with one line."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        settings = load(args)
+        Access.of(settings)
+        database = Database(settings.database)
+        migrate(database)
+    except (SettingsError, DatabaseError) as error:
+        print(f"posdiag: {error}", file=sys.stderr)
+        return UNABLE
+    try:
+        asyncio.run(_run(settings, database, _parts(settings)))
+    finally:
+        database.close()
+    return DONE
+
+
+def _parts(settings: Settings) -> list[Part]:
+    return [ingest] if settings.role in {"all", "ingest"} else []
+
+
+async def _run(settings: Settings, database: Database, parts: list[Part]) -> None:
+    """All parts side by side; the end of one is the end of all."""
+    loop = asyncio.get_running_loop()
+    tasks = [asyncio.ensure_future(part(settings, database)) for part in parts]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: [task.cancel() for task in tasks])
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+
+async def ingest(settings: Settings, database: Database) -> None:
+    """Take in what terminals say, be present to them, and look after the store."""
+    worker = Worker(settings, database)
+    presence = Presence(
+        Access.of(settings),
+        f"{settings.name}-{worker.slot.number}",
+        lambda: asyncio.to_thread(_estates, settings, database),
+        lambda: worker.connected and not worker.problem,
+    )
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
+    upkeep = UpkeepThread(database, settings)
+    present = asyncio.create_task(presence.run())
+    try:
+        await worker.run()
+    finally:
+        present.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await present
+        await asyncio.to_thread(upkeep.stop)
+
+
+def _estates(settings: Settings, database: Database) -> set[str]:
+    """Those of the settings, or all that were heard of, each found by one look into the index."""
+    if settings.estates:
+        return set(settings.estates)
+    found: list[str] = []
+    with database.read() as connection:
+        while True:
+            after = select(terminals.c.estate).where(terminals.c.estate > (found[-1] if found else ""))
+            estate = connection.execute(after.order_by(terminals.c.estate).limit(1)).scalar()
+            if estate is None:
+                return set(found)
+            found.append(estate)

@@ -19,7 +19,7 @@ from center.ingest.link import Access, Link, LinkError
 
 log = logging.getLogger("posdiag.center.presence")
 
-LOOK_S: Final = 5.0
+LOOK_S: Final = 2.0
 _RETRY_S: Final = 10.0
 
 

@@ -7,6 +7,7 @@ reading stops, and what waits does so at the broker.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -68,6 +69,7 @@ class Worker:
         self._changed = asyncio.Condition()
         self._link: Link | None = None
         self._stray = False
+        self._news = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled; then finish what has been taken, and leave politely."""
@@ -125,6 +127,7 @@ class Worker:
         if refused:
             raise LinkError(f"the broker refuses a subscription: {refused[0]}")
         self.connected, self.problem = True, ""
+        self._news.set()
         log.info("listening as %s", self._client_id)
         while True:
             messages = await link.receive()
@@ -200,6 +203,7 @@ class Worker:
 
     async def _beat_always(self) -> None:
         while True:
+            self._news.clear()
             waiting = self._gathered
             told = {
                 "state": "listening" if self.connected else "away from the broker",
@@ -211,7 +215,9 @@ class Worker:
                 await self._in_writer(self._beat, told)
             except DBAPIError as error:
                 self._tell(f"the database: {reason(error)}")
-            await asyncio.sleep(BEAT_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_S):
+                    await self._news.wait()
 
     def _beat(self, told: dict[str, Any]) -> None:
         if not slots.beat(self._database, self.slot, self._writer.counts, told, self._clock_ms()):
@@ -222,4 +228,5 @@ class Worker:
     def _tell(self, problem: str) -> None:
         if problem != self.problem:
             log.warning("%s", problem)
+            self._news.set()
         self.problem = problem

@@ -6,10 +6,12 @@ import os
 import time
 from pathlib import Path
 
-from drivers.owner import CLOSED, OpenWatch, nobody_has_open
+from drivers.owner import CLOSED, OpenWatch, look
 
 _PART_BYTES = 65536
 _FRESH_S = 0.05  # several threads ask within one poll; the contract gives 0.2 s to notice
+_SEARCH_S = 2.0  # looking through all processes takes some milliseconds
+_LOOK_S = 0.01  # the same thread asks several times within one question
 
 
 class SaleLock:
@@ -27,24 +29,29 @@ class SaleLock:
         self._watch = OpenWatch(str(self._path))
         self._open = True
         self._closed = True
-        self._asked_at = float("-inf")
+        self._asked_at = self._looked_at = self._search_at = float("-inf")
         self._held = False
 
     def held(self) -> bool:
         """Whether somebody holds the lock now; at most 50 ms old."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_S:
+            return self._held
+        self._looked_at = now
         events = self._watch.events()
         if events:
             self._open = True
             self._closed = self._closed or bool(events & CLOSED)
         if not self._open:
             return False
-        now = time.monotonic()
         if now - self._asked_at >= _FRESH_S or events:
             self._asked_at = now
             self._held = self._look()
-            if not self._held and self._closed and self._watch.works:
-                self._closed = False
-                self._open = not nobody_has_open(str(self._path))
+            if not self._held and self._closed and self._watch.works and now >= self._search_at:
+                holder, certain = look(str(self._path))
+                self._open = holder is not None or not certain
+                self._closed = not certain  # a process that was hidden while it began or ended is not for long
+                self._search_at = now + _SEARCH_S
         return self._held
 
     def _look(self) -> bool:

@@ -19,6 +19,7 @@ MessageOut = TypeVar("MessageOut", covariant=True)
 _KEEP_BYTES = 1024
 _GATHER_MOST_S = 0.04  # a long answer may come this much late; a sale must still be noticed within 0.2 s
 _SLICE_S = 0.1  # a sale that begins is noticed within this; the contract allows 0.2 s
+_USUAL_SHARE = 0.85  # so much of an answer's usual time is slept through: waking for its first bytes brings nothing
 
 
 class Decoder(Protocol[MessageOut]):
@@ -50,7 +51,8 @@ class Channel:
         """`yield_now` is asked in every wait; when it says True the exchange is given up with `Yielded`.
 
         `gather_s` is how long to let an unfinished answer grow before reading on: a slow line hands over its bytes one
-        by one, and waking for each costs more than all the rest.
+        by one, and waking for each costs more than all the rest. Where it is not 0, most of the time that an answer
+        usually takes is slept through as well.
         """
         self.link = link
         self.clock = clock
@@ -58,6 +60,7 @@ class Channel:
         self._gather_s = gather_s
         self._quiet_s = quiet_s
         self._quiet: Deadline | None = None
+        self._usual_s: dict[str, float] = {}
         self._yield_now = yield_now or (lambda: False)
 
     @property
@@ -86,6 +89,8 @@ class Channel:
         self._give_way()
         deadline = Deadline(deadline_s, self.clock)
         self.link.write(request)
+        if self._gather_s:
+            self._sleep(min(_USUAL_SHARE * self._usual_s.get(asked, 0.0), deadline.remaining_s()))
         seen = bytearray()
         bad = ""
         gather_s = self._gather_s
@@ -101,6 +106,7 @@ class Channel:
             decoder.feed(data)
             answers, why = _answers(decoder, is_answer, on_other)
             if answers:
+                self._usual_s[asked] = deadline_s - deadline.remaining_s()
                 return answers[0]
             bad = why or bad
             if gather_s:
@@ -115,6 +121,12 @@ class Channel:
             data = self.link.read(min(left, _SLICE_S))
             if data or deadline.expired:
                 return data
+
+    def _sleep(self, seconds: float) -> None:
+        while seconds > 0:
+            time.sleep(min(seconds, _SLICE_S))
+            seconds -= _SLICE_S
+            self._give_way()
 
     def settle(self) -> None:
         """Wait until a late answer to an earlier question can no longer come: the line was quiet for `quiet_s`.

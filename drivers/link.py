@@ -87,7 +87,9 @@ class SerialLink:
 
     def write(self, data: bytes) -> None:
         try:
-            self._serial.write(data)
+            sent = self._send(data)
+            if sent < len(data):
+                self._serial.write(data[sent:])  # which waits for the room
         except serial.SerialTimeoutException as error:
             raise NoReply("a write: the device takes no bytes") from error
         except (serial.SerialException, OSError, TypeError) as error:
@@ -109,6 +111,15 @@ class SerialLink:
         if not data:
             raise LinkLost(f"{self.port} is gone")
         return data
+
+    def _send(self, data: bytes) -> int:
+        """What the port takes at once; it is in non-blocking mode."""
+        if self._fd < 0:
+            raise LinkLost(f"{self.port} is closed")
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
 
     def drain(self) -> bytes:
         data = bytearray()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from agent.limits import Pattern, Range
+from agent.limits import AnyJson, Pattern, Range
 from agent.vocabulary import Act, Severity
 
 MAX_PACKET_BYTES: Final = 16 * 1024
@@ -32,7 +32,7 @@ ResultState = Literal["accepted", "running", "succeeded", "failed", "rejected", 
 Segment = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}$")]
 FaultKey = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}/[a-z0-9_-]{1,64}$")]
 Timestamp = Annotated[str, Pattern(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
-JsonValue = str | int | float | bool | None | list[Any] | dict[str, Any]
+JsonValue = Annotated[str | int | float | bool | list[Any] | dict[str, Any] | None, AnyJson()]
 
 
 class WireError(ValueError):

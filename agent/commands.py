@@ -276,8 +276,12 @@ class Commands(threading.Thread):
     # --- run it
 
     def _begin(self, signed: Signed) -> None:
+        """Raises Refusal when the decision cannot be written down."""
         command = signed.command
-        self._desk.audit.add("accepted", jti=command.jti, cmd=command.cmd, kid=signed.kid, iss=command.iss[:64])
+        facts = {"jti": command.jti, "cmd": command.cmd, "kid": signed.kid, "iss": command.iss[:64]}
+        if not self._desk.audit.add("accepted", **facts):
+            self._desk.memory.end(command.jti, command.exp)
+            raise Refusal("unkept", "this terminal cannot write down what it does, so it does nothing", command.jti)
         self._tell(command, "accepted", time.monotonic())
         name = f"command-{command.jti[:8]}"
         threading.Thread(target=self._live_through, args=(command,), name=name, daemon=True).start()

@@ -1,10 +1,11 @@
-"""All tables of the center under one name. Columns: center/db/{fleet,work,people}.py.
+"""All tables of the center under one name. Columns: center/db/{fleet,work,casework,people}.py.
 
 A moment is a whole number of milliseconds since the epoch in a column `…_ms`. A terminal is (estate, terminal).
 """
 
 from __future__ import annotations
 
+from center.db.casework import attachments, case_messages, case_tags, case_waits, problems
 from center.db.columns import metadata
 from center.db.fleet import (
     changes,
@@ -37,6 +38,7 @@ from center.db.work import (
     incident_members,
     incidents,
     notifications,
+    outages,
     outbox,
     remedies,
     suppressions,
@@ -46,10 +48,14 @@ from center.db.work import (
 
 __all__ = [
     "accounts",
+    "attachments",
     "audit",
     "campaign_targets",
     "campaigns",
+    "case_messages",
     "case_steps",
+    "case_tags",
+    "case_waits",
     "cases",
     "changes",
     "channels",
@@ -67,8 +73,10 @@ __all__ = [
     "metrics_day",
     "metrics_hour",
     "notifications",
+    "outages",
     "outbox",
     "places",
+    "problems",
     "quarantine",
     "receipts",
     "remedies",

@@ -13,17 +13,23 @@ incidents = Table(
     must("estate"),
     must("scope"),
     must("scope_key"),
-    text("fault"),
+    text("family", default=""),  # which faults count for a group, as center/domain/grouping.py names it
+    text("fault"),  # of a group the one that most of its members have
     must("severity"),
     must("state"),
     text("parent_id"),
+    text("suppression_id"),
     must("title"),
     values("why"),
     ms("opened_ms"),
     ms("last_ms"),
+    ms_or_null("quiet_since_ms"),  # since when (almost) none of its members is left
     ms_or_null("resolved_ms"),
     whole("terminals_n", default=0),
+    whole("peak_n", default=0),
     whole("cannot_sell_n", default=0),
+    whole("unknown_n", default=0),  # terminals of which nobody knows whether they can sell
+    real("impact", default=0),
     text("ack_by"),
     ms_or_null("ack_ms"),
     text("owner"),
@@ -31,6 +37,24 @@ incidents = Table(
     Index(None, "state", "opened_ms"),
     Index(None, "estate", "scope", "scope_key", "state"),
     Index(None, "parent_id"),
+)
+
+outages = Table(
+    "outages",  # when a terminal was not there, and what is known about why
+    metadata,
+    key("estate"),
+    key("terminal"),
+    key_ms("from_ms"),
+    ms_or_null("until_ms"),
+    must("kind"),  # center/domain/freshness.py: lost, stopped or silent
+    text("reason", default=""),
+    must("verdict"),
+    must("basis"),
+    values("evidence"),
+    whole("boot"),
+    ms_or_null("review_ms"),  # when to judge again; null once it is settled
+    Index(None, "until_ms"),
+    Index(None, "review_ms"),
 )
 
 incident_members = Table(
@@ -73,7 +97,12 @@ cases = Table(
     text("incident_id"),
     must("kind"),
     must("title"),
-    text("signature", default=""),
+    text("fault"),
+    text("signature", default=""),  # fault|model: what makes two cases alike
+    text("model", default=""),
+    text("firmware", default=""),
+    text("operator"),
+    text("local_number"),  # what the terminal printed before the center gave a number
     must("severity"),
     must("state"),
     text("owner"),
@@ -81,7 +110,16 @@ cases = Table(
     text("channel", default=""),
     text("language", default="en"),
     text("root_cause"),
+    text("problem_id"),
     text("part"),
+    text("outcome"),
+    whole("reopened", default=0),
+    whole("visits", default=0),
+    ms_or_null("detected_ms"),
+    ms_or_null("acked_ms"),
+    ms_or_null("solved_ms"),
+    ms_or_null("work_order_until_ms"),
+    ms_or_null("next_ms"),  # when a clock, a watch or a question has its next moment
     ms_or_null("eta_ms"),
     ms_or_null("first_response_due_ms"),
     ms_or_null("update_due_ms"),
@@ -98,8 +136,14 @@ cases = Table(
     UniqueConstraint("merchant_token"),
     Index(None, "state", "updated_ms"),
     Index(None, "estate", "terminal", "state"),
+    Index(None, "estate", "site"),
     Index(None, "incident_id"),
     Index(None, "signature"),
+    Index(None, "fault"),
+    Index(None, "next_ms"),
+    Index(None, "local_number"),
+    Index(None, "problem_id"),
+    Index(None, "created_ms"),
 )
 
 case_steps = Table(
@@ -115,6 +159,7 @@ case_steps = Table(
     values("data"),
     UniqueConstraint("step_key"),
     Index(None, "case_id", "id"),
+    Index(None, "kind", "at_ms"),
     sqlite_autoincrement=True,
 )
 
@@ -145,6 +190,10 @@ guides = Table(
     whole("version", default=1),
     ms_or_null("reviewed_ms"),
     text("author", default=""),
+    text("audience", default="agent"),
+    text("state", default="draft"),
+    text("reviewed_by"),
+    ms("updated_ms"),
     Index(None, "fault", "language"),
 )
 
@@ -156,6 +205,7 @@ surveys = Table(
     whole("score"),
     text("text", default=""),
     ms("at_ms"),
+    Index(None, "at_ms"),
 )
 
 commands = Table(

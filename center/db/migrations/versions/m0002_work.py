@@ -13,6 +13,7 @@ _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     _incidents()
+    _outages()
     _incident_members()
     _suppressions()
     _cases()
@@ -38,17 +39,23 @@ def _incidents() -> None:
         sa.Column("estate", sa.Text(), nullable=False),
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("scope_key", sa.Text(), nullable=False),
+        sa.Column("family", sa.Text(), server_default="", nullable=False),
         sa.Column("fault", sa.Text(), nullable=True),
         sa.Column("severity", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("parent_id", sa.Text(), nullable=True),
+        sa.Column("suppression_id", sa.Text(), nullable=True),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("why", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("opened_ms", sa.BigInteger(), nullable=False),
         sa.Column("last_ms", sa.BigInteger(), nullable=False),
+        sa.Column("quiet_since_ms", sa.BigInteger(), nullable=True),
         sa.Column("resolved_ms", sa.BigInteger(), nullable=True),
         sa.Column("terminals_n", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("peak_n", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("cannot_sell_n", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("unknown_n", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("impact", sa.Float(precision=53), server_default="0", nullable=False),
         sa.Column("ack_by", sa.Text(), nullable=True),
         sa.Column("ack_ms", sa.BigInteger(), nullable=True),
         sa.Column("owner", sa.Text(), nullable=True),
@@ -63,6 +70,26 @@ def _incidents() -> None:
     )
     op.create_index("ix_incidents_parent_id", "incidents", ["parent_id"], unique=False)
     op.create_index("ix_incidents_state_opened_ms", "incidents", ["state", "opened_ms"], unique=False)
+
+
+def _outages() -> None:
+    op.create_table(
+        "outages",
+        sa.Column("estate", sa.Text(), nullable=False),
+        sa.Column("terminal", sa.Text(), nullable=False),
+        sa.Column("from_ms", sa.BigInteger(), nullable=False),
+        sa.Column("until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.Column("evidence", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("boot", sa.BigInteger(), nullable=True),
+        sa.Column("review_ms", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("estate", "terminal", "from_ms", name="pk_outages"),
+    )
+    op.create_index("ix_outages_review_ms", "outages", ["review_ms"], unique=False)
+    op.create_index("ix_outages_until_ms", "outages", ["until_ms"], unique=False)
 
 
 def _incident_members() -> None:
@@ -114,7 +141,12 @@ def _cases() -> None:
         sa.Column("incident_id", sa.Text(), nullable=True),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=True),
         sa.Column("signature", sa.Text(), server_default="", nullable=False),
+        sa.Column("model", sa.Text(), server_default="", nullable=False),
+        sa.Column("firmware", sa.Text(), server_default="", nullable=False),
+        sa.Column("operator", sa.Text(), nullable=True),
+        sa.Column("local_number", sa.Text(), nullable=True),
         sa.Column("severity", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=True),
@@ -122,7 +154,16 @@ def _cases() -> None:
         sa.Column("channel", sa.Text(), server_default="", nullable=False),
         sa.Column("language", sa.Text(), server_default="en", nullable=False),
         sa.Column("root_cause", sa.Text(), nullable=True),
+        sa.Column("problem_id", sa.Text(), nullable=True),
         sa.Column("part", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("reopened", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("visits", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("detected_ms", sa.BigInteger(), nullable=True),
+        sa.Column("acked_ms", sa.BigInteger(), nullable=True),
+        sa.Column("solved_ms", sa.BigInteger(), nullable=True),
+        sa.Column("work_order_until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("next_ms", sa.BigInteger(), nullable=True),
         sa.Column("eta_ms", sa.BigInteger(), nullable=True),
         sa.Column("first_response_due_ms", sa.BigInteger(), nullable=True),
         sa.Column("update_due_ms", sa.BigInteger(), nullable=True),
@@ -140,7 +181,9 @@ def _cases() -> None:
         sa.UniqueConstraint("number", name="uq_cases_number"),
     )
     op.create_index("ix_cases_estate_terminal_state", "cases", ["estate", "terminal", "state"], unique=False)
-    op.create_index("ix_cases_incident_id", "cases", ["incident_id"], unique=False)
+    op.create_index("ix_cases_estate_site", "cases", ["estate", "site"], unique=False)
+    for name in ("incident_id", "fault", "next_ms", "local_number", "problem_id", "created_ms"):
+        op.create_index(f"ix_cases_{name}", "cases", [name], unique=False)
     op.create_index("ix_cases_signature", "cases", ["signature"], unique=False)
     op.create_index("ix_cases_state_updated_ms", "cases", ["state", "updated_ms"], unique=False)
 
@@ -161,6 +204,7 @@ def _case_steps() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_case_steps_case_id_id", "case_steps", ["case_id", "id"], unique=False)
+    op.create_index("ix_case_steps_kind_at_ms", "case_steps", ["kind", "at_ms"], unique=False)
 
 
 def _remedies() -> None:
@@ -192,6 +236,10 @@ def _guides() -> None:
         sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("reviewed_ms", sa.BigInteger(), nullable=True),
         sa.Column("author", sa.Text(), server_default="", nullable=False),
+        sa.Column("audience", sa.Text(), server_default="agent", nullable=False),
+        sa.Column("state", sa.Text(), server_default="draft", nullable=False),
+        sa.Column("reviewed_by", sa.Text(), nullable=True),
+        sa.Column("updated_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_guides"),
     )
     op.create_index("ix_guides_fault_language", "guides", ["fault", "language"], unique=False)
@@ -207,6 +255,7 @@ def _surveys() -> None:
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("case_id", name="pk_surveys"),
     )
+    op.create_index("ix_surveys_at_ms", "surveys", ["at_ms"], unique=False)
 
 
 def _commands() -> None:

@@ -5,7 +5,18 @@ A moment is a whole number of milliseconds since the epoch in a column `…_ms`.
 
 from __future__ import annotations
 
-from center.db.casework import attachments, case_messages, case_tags, case_waits, problems
+from center.db.casework import (
+    attachments,
+    case_messages,
+    case_steps,
+    case_tags,
+    case_waits,
+    cases,
+    guides,
+    problems,
+    remedies,
+    surveys,
+)
 from center.db.columns import metadata
 from center.db.fleet import (
     changes,
@@ -28,21 +39,16 @@ from center.db.people import accounts, audit, sessions, tokens
 from center.db.work import (
     campaign_targets,
     campaigns,
-    case_steps,
-    cases,
     channels,
     commands,
     desired_configs,
     evidence,
-    guides,
     incident_members,
     incidents,
     notifications,
     outages,
     outbox,
-    remedies,
     suppressions,
-    surveys,
     webhooks,
 )
 

@@ -122,8 +122,13 @@ campaigns = Table(
     values("waves"),
     values("args"),
     real("halt_share"),
+    text("reason", default=""),
+    values("scope"),  # of who made it: no target is outside
     must("state"),
     text("why", default=""),
+    whole("targets_n", default=0),
+    whole("wave", default=0),  # the one that is under way
+    ms_or_null("wave_done_ms"),  # when nothing of it was open any more
     must("created_by"),
     text("approved_by"),
     ms("created_ms"),
@@ -142,8 +147,13 @@ campaign_targets = Table(
     ms("wave"),
     must("state"),
     text("command_id"),
+    whole("attempts", default=0),
+    ms_or_null("not_before_ms"),  # for a quiet hour, or after an attempt that nobody answered
+    values("data"),
+    text("error", default=""),
     ms("updated_ms"),
     Index(None, "campaign_id", "wave", "state"),
+    Index(None, "campaign_id", "state", "not_before_ms"),
 )
 
 desired_configs = Table(
@@ -154,8 +164,16 @@ desired_configs = Table(
     key_ms("version"),
     values("body"),
     must("state"),
+    text("hash", default=""),  # of all settings in force once it was applied, as the terminal reports it
+    text("error", default=""),
+    must("issued_by"),
+    text("approved_by"),
+    text("reason", default=""),
     text("campaign_id"),
     ms("at_ms"),
+    ms("updated_ms"),
+    Index(None, "state", "estate", "terminal"),
+    Index(None, "campaign_id"),
 )
 
 outbox = Table(
@@ -227,8 +245,13 @@ evidence = Table(
     must("sha256"),
     must("path"),
     ms_or_null("hold_until_ms"),
+    text("reason", default=""),
+    text("previous", default=""),  # the SHA-256 of the manifest that was sealed before this one
+    whole("number"),  # of the seal, counted from 1; null while the period is only held
     must("made_by"),
     text("case_id"),
     ms("at_ms"),
+    UniqueConstraint("number"),
     Index(None, "estate", "terminal", "hold_until_ms"),
+    Index(None, "at_ms"),
 )

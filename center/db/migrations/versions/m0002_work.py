@@ -165,8 +165,13 @@ def _campaigns() -> None:
         sa.Column("waves", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("args", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("halt_share", sa.Float(precision=53), nullable=True),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("scope", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("why", sa.Text(), server_default="", nullable=False),
+        sa.Column("targets_n", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("wave", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("wave_done_ms", sa.BigInteger(), nullable=True),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("approved_by", sa.Text(), nullable=True),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
@@ -187,11 +192,21 @@ def _campaign_targets() -> None:
         sa.Column("wave", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("command_id", sa.Text(), nullable=True),
+        sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("not_before_ms", sa.BigInteger(), nullable=True),
+        sa.Column("data", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("error", sa.Text(), server_default="", nullable=False),
         sa.Column("updated_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("campaign_id", "estate", "terminal", name="pk_campaign_targets"),
     )
     op.create_index(
         "ix_campaign_targets_campaign_id_wave_state", "campaign_targets", ["campaign_id", "wave", "state"], unique=False
+    )
+    op.create_index(
+        "ix_campaign_targets_campaign_id_state_not_before_ms",
+        "campaign_targets",
+        ["campaign_id", "state", "not_before_ms"],
+        unique=False,
     )
 
 
@@ -203,9 +218,19 @@ def _desired_configs() -> None:
         sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("body", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("hash", sa.Text(), server_default="", nullable=False),
+        sa.Column("error", sa.Text(), server_default="", nullable=False),
+        sa.Column("issued_by", sa.Text(), nullable=False),
+        sa.Column("approved_by", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column("campaign_id", sa.Text(), nullable=True),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("updated_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("estate", "terminal", "version", name="pk_desired_configs"),
+    )
+    op.create_index("ix_desired_configs_campaign_id", "desired_configs", ["campaign_id"], unique=False)
+    op.create_index(
+        "ix_desired_configs_state_estate_terminal", "desired_configs", ["state", "estate", "terminal"], unique=False
     )
 
 
@@ -286,11 +311,16 @@ def _evidence() -> None:
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("hold_until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("previous", sa.Text(), server_default="", nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=True),
         sa.Column("made_by", sa.Text(), nullable=False),
         sa.Column("case_id", sa.Text(), nullable=True),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_evidence"),
+        sa.UniqueConstraint("number", name="uq_evidence_number"),
     )
+    op.create_index("ix_evidence_at_ms", "evidence", ["at_ms"], unique=False)
     op.create_index(
         "ix_evidence_estate_terminal_hold_until_ms", "evidence", ["estate", "terminal", "hold_until_ms"], unique=False
     )

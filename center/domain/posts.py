@@ -1,6 +1,6 @@
-"""Rows of `outbox` that are MQTT messages: committed with the decision to send them, published after it.
+"""Rows of `outbox`: committed with the decision that causes them, sent after it.
 
-The payload of such a row is JSON: `topic` · `payload` in base64 · `qos` · `retain` · `until_ms`, after which it is
+The payload of an MQTT message is JSON: `topic` · `payload` in base64 · `qos` · `retain` · `until_ms`, after which it is
 not sent any more and which bounds the message's expiry, null for none · `response_topic` and `correlation` (base64),
 null for none. Whoever publishes them may do so twice after a kill, never not at all.
 """
@@ -8,6 +8,7 @@ null for none. Whoever publishes them may do so twice after a kill, never not at
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any, Final
 
 WAITING: Final = "waiting"
@@ -42,6 +43,22 @@ def mqtt(
         "kind": "mqtt",
         "key": key,
         "payload": message,
+        "not_before_ms": now_ms,
+        "state": WAITING,
+        "created_ms": now_ms,
+    }
+
+
+def notify(key: str, event: str, now_ms: int, *, subject: str, body: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `outbox` that tells people. `event` is what channels filter by, such as `case.breach`.
+
+    Its payload: `event` · `subject` · `body` · and the facts, among them those that it is about: `estate`, `terminal`,
+    `site`, `severity`, and `to`, a list of contacts, where somebody outside of the center is told.
+    """
+    return {
+        "kind": "notify",
+        "key": key,
+        "payload": {**facts, "event": event, "subject": subject, "body": body},
         "not_before_ms": now_ms,
         "state": WAITING,
         "created_ms": now_ms,

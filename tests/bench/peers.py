@@ -253,8 +253,6 @@ _PEERS = (
         lambda place: place.listener.first.get("v1/gateway/telemetry"),
     ),
 )
-NAMES = tuple(peer.name for peer in _PEERS)
-
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 

@@ -178,7 +178,8 @@ class App:
 
     def stop(self, reason: str) -> None:
         """Stop in the opposite order; offline with its reason goes out last. Ends in under two seconds."""
-        self.notifier.stopping()
+        if not self.restarting:  # whoever supervises would wait for the end of a process that goes on
+            self.notifier.stopping()
         self.core.event("agent.stopped", {"reason": reason})
         self.help.stop()
         for worker in self.workers:

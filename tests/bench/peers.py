@@ -28,7 +28,7 @@ from tests.mqtt.meter import tls_broker
 from tests.mqtt.test_tls import Authority
 from tests.system.stage import Agent
 
-HOME = Path(__file__).parents[2] / ".venv-bench"
+HOME = Path(__file__).resolve().parents[2] / ".venv-bench"
 _DEVICES = 4
 _WARM_S = 60
 

@@ -16,7 +16,6 @@ from paho.mqtt.properties import Properties
 from agent import wire
 from agent.budget import Budget
 from agent.clock import ManualClock
-from agent.commands import TIERS
 from agent.conditions import conditions
 from agent.config import Config
 from agent.config_file import load_trusted
@@ -131,7 +130,7 @@ class Terminal:
             boot=boot,
             devices=devices,
         )
-        self.core.takes(TIERS)
+        self.core.takes(wire.TIERS)
         self.core.write_status = lambda: None  # type: ignore[method-assign]  # no file of 8,640 versions
 
     def _incoming(self, message: Incoming) -> None:

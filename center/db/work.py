@@ -127,8 +127,10 @@ campaigns = Table(
     must("state"),
     text("why", default=""),
     whole("targets_n", default=0),
-    whole("wave", default=0),  # the one that is under way
-    ms_or_null("wave_done_ms"),  # when nothing of it was open any more
+    values("pace"),
+    whole("wave", default=0),  # the one that is under way, from 1; 0 while its targets are being listed
+    ms_or_null("wave_begun_ms"),
+    ms_or_null("wave_done_ms"),  # when it was good enough to go on to the next
     must("created_by"),
     text("approved_by"),
     ms("created_ms"),

@@ -35,9 +35,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
 from center.db import tables
+from center.db.places import PARTS as PLACE
 from center.ingest.reader import COLUMNS
 
-PLACE: Final = ("site", "operator", "cell", "region", "power_district", "host")
 STAGED: Final[Mapping[str, Sequence[str]]] = {
     "contact": ("estate", "terminal", "last_contact_ms", "late_ms", "created_ms"),
     **COLUMNS,

@@ -49,16 +49,22 @@ def beat(database: Database, slot: Slot, counts: Counts, told: dict[str, Any], n
     row = _row(slot, asdict(counts) | told, now_ms)
     with database.begin() as connection:
         held = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name == slot.name)).scalar()
-        if held is not None and (held["host"], held["pid"]) != (row["data"]["host"], row["data"]["pid"]):
+        if held is not None and not _ours(held):
             return False
         upsert(connection, heartbeat, [row])
     return True
 
 
 def leave(database: Database, slot: Slot) -> None:
-    """Free the slot."""
+    """Free the slot, if it is still ours."""
     with database.begin() as connection:
-        connection.execute(delete(heartbeat).where(heartbeat.c.name == slot.name))
+        held = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name == slot.name)).scalar()
+        if held is not None and _ours(held):
+            connection.execute(delete(heartbeat).where(heartbeat.c.name == slot.name))
+
+
+def _ours(data: dict[str, Any]) -> bool:
+    return data.items() >= me().items()
 
 
 def _row(slot: Slot, data: dict[str, Any], now_ms: int) -> dict[str, Any]:

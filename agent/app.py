@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from agent.budget import SPARING
 from agent.cards import CleanPublisher, clean, clean_identity, clean_json, clean_readings
-from agent.commands import TIERS, Commands
+from agent.commands import Commands
 from agent.control import ControlServer
 from agent.deeds import Deeds
 from agent.delivery import Delivery
@@ -35,6 +35,7 @@ from agent.supervise import Supervisor, posts_of
 from agent.trends import Trends
 from agent.uplink import Incoming
 from agent.watchman import Watchman
+from agent.wire import TIERS
 from drivers.reading import Cause, Identity, Reading, Value, known, unknown
 from drivers.redact import redact_text
 
@@ -177,7 +178,8 @@ class App:
 
     def stop(self, reason: str) -> None:
         """Stop in the opposite order; offline with its reason goes out last. Ends in under two seconds."""
-        self.notifier.stopping()
+        if not self.restarting:  # whoever supervises would wait for the end of a process that goes on
+            self.notifier.stopping()
         self.core.event("agent.stopped", {"reason": reason})
         self.help.stop()
         for worker in self.workers:

@@ -27,18 +27,6 @@ from drivers.redact import redact_text
 
 log = logging.getLogger("posdiag.commands")
 
-TIERS: Final[Mapping[str, int]] = {
-    "check": 0,
-    "identify": 0,
-    "statistics": 0,
-    "resync": 0,
-    "collect": 0,
-    "live": 1,
-    "print_slip": 1,
-    "recover": 2,
-    "maintenance": 2,
-    "reboot": 3,
-}
 MAX_OUTPUT_BYTES: Final = 4096
 DISRUPTS: Final = 2
 _QUEUE: Final = 8
@@ -201,7 +189,7 @@ class Commands(threading.Thread):
         self._untold += 1
         if time.monotonic() - self._told_at >= _UNTOLD_S:
             self._told_at = time.monotonic()
-            log.warning("a command was not taken: %s", refusal)
+            log.warning("not taken: %s", refusal)
             self._desk.audit.add("ignored", why=f"{refusal.reason}: {refusal}", count=self._untold)
             self._untold = 0
 
@@ -253,7 +241,7 @@ class Commands(threading.Thread):
                 raise Refusal("correlation", "the correlation data is not the command's id", command.jti)
         if command.cmd not in self._desk.tasks:
             raise Refusal("unsupported", f"this agent has no command {command.cmd!r}", command.jti)
-        tier = TIERS[command.cmd]
+        tier = wire.TIERS[command.cmd]
         if command.tier != tier:
             raise Refusal("tier", f"{command.cmd} is of tier {tier}, the command says {command.tier}", command.jti)
         if broadcast and (tier > 0 or _spread(command) is None):
@@ -276,8 +264,12 @@ class Commands(threading.Thread):
     # --- run it
 
     def _begin(self, signed: Signed) -> None:
+        """Raises Refusal when the decision cannot be written down."""
         command = signed.command
-        self._desk.audit.add("accepted", jti=command.jti, cmd=command.cmd, kid=signed.kid, iss=command.iss[:64])
+        facts = {"jti": command.jti, "cmd": command.cmd, "kid": signed.kid, "iss": command.iss[:64]}
+        if not self._desk.audit.add("accepted", **facts):
+            self._desk.memory.end(command.jti, command.exp)
+            raise Refusal("unkept", "this terminal cannot write down what it does, so it does nothing", command.jti)
         self._tell(command, "accepted", time.monotonic())
         name = f"command-{command.jti[:8]}"
         threading.Thread(target=self._live_through, args=(command,), name=name, daemon=True).start()

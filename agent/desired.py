@@ -6,6 +6,7 @@ unless the broker is reached with them within `commands.trial_s` of running, and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -147,6 +148,8 @@ def start(config_file: Path) -> Config:
     try:
         return build(overlay(values, desired.now.settings))
     except (ConfigError, TypeError, ValueError, AttributeError):  # the local file has changed under it
+        with contextlib.suppress(OSError):
+            write(state_dir, Desired(refused=desired.now.version, why={"*": "it does not fit the local file any more"}))
         return local
 
 

@@ -22,6 +22,15 @@ class Pattern:
         return core_schema.str_schema(pattern=self.regex, max_length=self.longest)
 
 
+class AnyJson:
+    """Any JSON value: what was parsed as JSON is one, so nothing more is asked of it."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
+        from pydantic_core import core_schema  # noqa: PLC0415 - as above
+
+        return core_schema.any_schema()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
     """Bounds of a number: at least, more than, at most, less than. None for no bound."""

@@ -6,6 +6,9 @@ import contextlib
 import os
 import socket
 from collections.abc import MutableMapping
+from typing import Final
+
+_VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 class Notifier:
@@ -15,9 +18,9 @@ class Notifier:
     """
 
     def __init__(self, environ: MutableMapping[str, str] = os.environ, pid: int | None = None) -> None:
-        self._address = environ.pop("NOTIFY_SOCKET", "")
-        wait_us = environ.pop("WATCHDOG_USEC", "")
-        meant = environ.pop("WATCHDOG_PID", "")
+        self.variables = {name: environ.pop(name) for name in _VARIABLES if name in environ}
+        """What was taken away, for the same process when it begins anew."""
+        self._address, wait_us, meant = (self.variables.get(name, "") for name in _VARIABLES)
         ours = meant in {"", str(os.getpid() if pid is None else pid)}
         self.watchdog_s = int(wait_us) / 2e6 if wait_us.isdecimal() and int(wait_us) and ours else None
         self._said = ""

@@ -58,7 +58,8 @@ def serve(config_file: str, log_level: str) -> int:
         app.run()
     app.stop(reasons[0] if reasons else "settings" if app.restarting else "stopped")
     if app.restarting and not reasons:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - as this process was started
+        again, environment = [sys.executable, *sys.orig_argv[1:]], {**os.environ, **app.notifier.variables}
+        os.execve(sys.executable, again, environment)  # noqa: S606 - as this process was started
     logging.shutdown()
     # All is stored and told. Threads that still rest in a read must not meet an interpreter that takes itself apart.
     os._exit(0)

@@ -17,7 +17,7 @@ _LONGEST_S: Final = 300.0
 _STABLE_S: Final = 600.0  # so long without trouble, and what was is forgotten
 _TOLD_S: Final = 60.0  # trouble that is over stays a fault for so long, or nobody would see it
 _PROBE_S: Final = 120.0  # every question of the slowest probe, none of them answered
-_COMMAND_S: Final = 420.0  # its spread of up to five minutes, a whole check, a slip
+_COMMAND_S: Final = 60.0  # it judges only: a child that overran, and a disk that is slow
 _UPLINK_S: Final = 180.0  # names, TCP and TLS on a line that answers nothing
 _ABANDONED: Final = 3  # threads that hang for ever keep memory; with so many a new process is better
 

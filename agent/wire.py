@@ -7,19 +7,21 @@ pydantic, which is imported only then.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from agent.limits import Pattern, Range
+from agent.limits import AnyJson, Pattern, Range
 from agent.vocabulary import Act, Severity
 
 MAX_PACKET_BYTES: Final = 16 * 1024
 CONTENT_JSON: Final = "application/json"
 CONTENT_DEFLATE: Final = "application/json+deflate"
 PREFIX: Final = "pos/1"
+_TOPIC: Final = re.compile(PREFIX + r"(?:/[a-z0-9_-]{1,64}){3,5}")
 RESERVED_TERMINALS: Final = frozenset({"all", "center"})
 
 Basis = Literal["measured", "inferred"]
@@ -32,7 +34,7 @@ ResultState = Literal["accepted", "running", "succeeded", "failed", "rejected", 
 Segment = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}$")]
 FaultKey = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}/[a-z0-9_-]{1,64}$")]
 Timestamp = Annotated[str, Pattern(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
-JsonValue = str | int | float | bool | None | list[Any] | dict[str, Any]
+JsonValue = Annotated[str | int | float | bool | list[Any] | dict[str, Any] | None, AnyJson()]
 
 
 class WireError(ValueError):
@@ -129,14 +131,10 @@ class ParsedTopic:
 
 def parse_topic(topic: str) -> ParsedTopic:
     """Take a terminal's topic apart. Raises WireError for anything else."""
-    parts = topic.split("/")
-    if len(parts) < 5 or len(parts) > 7 or "/".join(parts[:2]) != PREFIX or not all(map(_is_segment, parts[2:])):
+    if not _TOPIC.fullmatch(topic):
         raise WireError("not a topic of this contract")
-    return ParsedTopic(parts[2], parts[3], tuple(parts[4:]))
-
-
-def _is_segment(text: str) -> bool:
-    return 0 < len(text) <= 64 and all(c in "abcdefghijklmnopqrstuvwxyz0123456789_-" for c in text)
+    _pos, _version, estate, terminal, *rest = topic.split("/")
+    return ParsedTopic(estate, terminal, tuple(rest))
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -323,6 +321,14 @@ class ConfigReportedMessage(Uplink):
 CommandName = Literal[
     "check", "identify", "statistics", "collect", "print_slip", "recover", "resync", "live", "maintenance", "reboot"
 ]
+_TIERED: Final = (
+    ("check", "identify", "statistics", "resync", "collect"),
+    ("live", "print_slip"),
+    ("recover", "maintenance"),
+    ("reboot",),
+)
+TIERS: Final = {name: tier for tier, names in enumerate(_TIERED) for name in names}
+"""The tier that each command must be signed for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -428,7 +434,7 @@ def loads(payload: bytes) -> Any:
 def _adapter(kind: type[Any]) -> Any:
     from pydantic import TypeAdapter  # noqa: PLC0415 - the resting daemon does not hold pydantic
 
-    return TypeAdapter(kind)
+    return TypeAdapter(kind).validator
 
 
 def decode(kind: type[_M], payload: bytes) -> _M:

@@ -25,6 +25,7 @@ from center.settings import Settings, SettingsError, load
 
 DONE, UNABLE = 0, 2
 _GARBAGE: Final = (50_000, 20, 50)  # messages are many and short-lived, and hardly any points back at itself
+_SWITCH_S: Final = 0.0005  # or the writer waits for the reader after each of its statements
 
 Part = Callable[[Settings, Database], Awaitable[None]]
 """One part of the center: works until it is cancelled."""
@@ -78,6 +79,7 @@ async def ingest(settings: Settings, database: Database) -> None:
         lambda: asyncio.to_thread(_estates, settings, database),
         lambda: worker.connected and not worker.problem,
     )
+    sys.setswitchinterval(_SWITCH_S)
     gc.freeze()
     gc.set_threshold(*_GARBAGE)
     upkeep = UpkeepThread(database, settings)

@@ -61,6 +61,16 @@ class Settings:
     batch: int = 5000
     """Messages in one transaction at most."""
     command_key_file: str = ""
+    hosts: tuple[str, ...] = ()
+    """Names under which the web pages are asked for, beside localhost and addresses; anything else is refused."""
+    public_url: str = ""
+    """Where people reach the center, such as https://pos.example.org; for links, logins elsewhere and safe cookies."""
+    oidc_issuer: str = ""
+    """An OpenID Connect provider to log in by; its discovery document is below this URL."""
+    oidc_client_id: str = ""
+    oidc_client_secret_file: str = ""
+    oidc_roles_claim: str = "roles"
+    """The claim of the ID token that lists roles; those that the center does not know count for nothing."""
     keep_events_days: int = 400
     keep_telemetry_days: int = 30
     keep_hours_days: int = 400

@@ -66,13 +66,20 @@ def scan(device: str, asking: int) -> tuple[str | None, bool]:
     for pid in os.listdir("/proc"):  # noqa: PTH208 - plain strings: a busy machine has tens of thousands of handles
         if pid.isdigit() and int(pid) != asking:
             try:
-                if _has_open(f"/proc/{pid}/fd", device, wanted.st_rdev):
+                if _has_open(f"/proc/{pid}/fd", device, wanted.st_rdev) and not _is_being_born(pid, asking):
                     return _name(int(pid)), True
             except PermissionError:
                 certain = certain and pid == _INIT
             except OSError:  # it ended
                 pass
     return None, certain
+
+
+def _is_being_born(pid: str, parent: int) -> bool:
+    """Whether it is a copy of its parent that has yet to become another program, and will close what it inherited."""
+    words = [Path(f"/proc/{each}/cmdline").read_bytes() for each in (pid, parent)]
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()
+    return words[0] == words[1] and fields[1] == str(parent)
 
 
 def _has_open(folder: str, device: str, number: int) -> bool:

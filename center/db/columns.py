@@ -56,8 +56,9 @@ def ms_or_null(name: str) -> Column[int | None]:
     return Column(name, BigInteger)
 
 
-def real(name: str) -> Column[float | None]:
-    return Column(name, Float(53))
+def real(name: str, *, default: float | None = None) -> Column[Any]:
+    """A number with a fraction: never null when it has a default."""
+    return Column(name, Float(53), nullable=default is None, server_default=None if default is None else str(default))
 
 
 def flag(name: str) -> Column[bool]:

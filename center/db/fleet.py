@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import Column, Index, LargeBinary, Table, UniqueConstraint
+from sqlalchemy import text as text_sql
 
 from center.db.columns import flag, key, key_ms, metadata, ms, ms_or_null, must, real, serial, text, values, whole
 
@@ -118,6 +119,15 @@ faults = Table(
     Index(None, "state", "fault"),
     Index(None, "fault", "estate"),
     Index(None, "incident_id"),
+    Index(  # those that are raised now, for the list of them
+        "ix_faults_present",
+        "first_ms",
+        "estate",
+        "terminal",
+        "fault",
+        sqlite_where=text_sql("state <> 'cleared'"),
+        postgresql_where=text_sql("state <> 'cleared'"),
+    ),
 )
 
 events = Table(

@@ -1,10 +1,22 @@
-"""All tables of the center under one name. Columns: center/db/{fleet,work,people}.py.
+"""All tables of the center under one name. Columns: center/db/{fleet,work,casework,people}.py.
 
 A moment is a whole number of milliseconds since the epoch in a column `…_ms`. A terminal is (estate, terminal).
 """
 
 from __future__ import annotations
 
+from center.db.casework import (
+    attachments,
+    case_messages,
+    case_steps,
+    case_tags,
+    case_waits,
+    cases,
+    guides,
+    problems,
+    remedies,
+    surveys,
+)
 from center.db.columns import metadata
 from center.db.fleet import (
     changes,
@@ -27,29 +39,29 @@ from center.db.people import accounts, audit, sessions, tokens
 from center.db.work import (
     campaign_targets,
     campaigns,
-    case_steps,
-    cases,
     channels,
     commands,
     desired_configs,
     evidence,
-    guides,
     incident_members,
     incidents,
     notifications,
+    outages,
     outbox,
-    remedies,
     suppressions,
-    surveys,
     webhooks,
 )
 
 __all__ = [
     "accounts",
+    "attachments",
     "audit",
     "campaign_targets",
     "campaigns",
+    "case_messages",
     "case_steps",
+    "case_tags",
+    "case_waits",
     "cases",
     "changes",
     "channels",
@@ -67,8 +79,10 @@ __all__ = [
     "metrics_day",
     "metrics_hour",
     "notifications",
+    "outages",
     "outbox",
     "places",
+    "problems",
     "quarantine",
     "receipts",
     "remedies",

@@ -1,4 +1,4 @@
-"""Tables of what the center makes of it: incidents, cases, commands, campaigns, and what it owes to others."""
+"""Tables of what the center makes of it: incidents, commands, campaigns, and what it owes to others."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ incidents = Table(
     must("estate"),
     must("scope"),
     must("scope_key"),
-    text("fault"),
+    text("family", default=""),  # which faults count for a group, as center/domain/grouping.py names it
+    text("fault"),  # of a group the one that most of its members have
     must("severity"),
     must("state"),
     text("parent_id"),
+    text("suppression_id"),
     must("title"),
     values("why"),
     ms("opened_ms"),
     ms("last_ms"),
+    ms_or_null("quiet_since_ms"),  # since when (almost) none of its members is left
     ms_or_null("resolved_ms"),
     whole("terminals_n", default=0),
+    whole("peak_n", default=0),
     whole("cannot_sell_n", default=0),
+    whole("unknown_n", default=0),  # terminals of which nobody knows whether they can sell
+    real("impact", default=0),
     text("ack_by"),
     ms_or_null("ack_ms"),
     text("owner"),
@@ -31,6 +37,24 @@ incidents = Table(
     Index(None, "state", "opened_ms"),
     Index(None, "estate", "scope", "scope_key", "state"),
     Index(None, "parent_id"),
+)
+
+outages = Table(
+    "outages",  # when a terminal was not there, and what is known about why
+    metadata,
+    key("estate"),
+    key("terminal"),
+    key_ms("from_ms"),
+    ms_or_null("until_ms"),
+    must("kind"),  # center/domain/freshness.py: lost, stopped or silent
+    text("reason", default=""),
+    must("verdict"),
+    must("basis"),
+    values("evidence"),
+    whole("boot"),
+    ms_or_null("review_ms"),  # when to judge again; null once it is settled
+    Index(None, "until_ms"),
+    Index(None, "review_ms"),
 )
 
 incident_members = Table(
@@ -60,102 +84,6 @@ suppressions = Table(
     text("reason", default=""),
     ms("created_ms"),
     Index(None, "until_ms"),
-)
-
-cases = Table(
-    "cases",
-    metadata,
-    key("id"),
-    ms("number"),
-    must("estate"),
-    text("terminal"),
-    text("site"),
-    text("incident_id"),
-    must("kind"),
-    must("title"),
-    text("signature", default=""),
-    must("severity"),
-    must("state"),
-    text("owner"),
-    text("team"),
-    text("channel", default=""),
-    text("language", default="en"),
-    text("root_cause"),
-    text("part"),
-    ms_or_null("eta_ms"),
-    ms_or_null("first_response_due_ms"),
-    ms_or_null("update_due_ms"),
-    ms_or_null("solve_due_ms"),
-    ms_or_null("paused_since_ms"),
-    text("pause_reason"),
-    ms_or_null("watch_until_ms"),
-    text("merchant_token"),
-    values("data"),
-    ms("created_ms"),
-    ms("updated_ms"),
-    ms_or_null("closed_ms"),
-    UniqueConstraint("number"),
-    UniqueConstraint("merchant_token"),
-    Index(None, "state", "updated_ms"),
-    Index(None, "estate", "terminal", "state"),
-    Index(None, "incident_id"),
-    Index(None, "signature"),
-)
-
-case_steps = Table(
-    "case_steps",  # append-only; the key makes a repeated step one step
-    metadata,
-    serial(),
-    must("case_id"),
-    must("step_key"),
-    ms("at_ms"),
-    must("by"),
-    must("kind"),
-    text("text", default=""),
-    values("data"),
-    UniqueConstraint("step_key"),
-    Index(None, "case_id", "id"),
-    sqlite_autoincrement=True,
-)
-
-remedies = Table(
-    "remedies",
-    metadata,
-    key("id"),
-    text("case_id"),
-    must("signature"),
-    text("model", default=""),
-    text("firmware", default=""),
-    must("remedy"),
-    must("worked"),
-    ms("at_ms"),
-    Index(None, "signature", "remedy"),
-)
-
-guides = Table(
-    "guides",
-    metadata,
-    key("id"),
-    must("fault"),
-    text("model", default=""),
-    text("firmware", default=""),
-    must("language"),
-    must("title"),
-    must("body"),
-    whole("version", default=1),
-    ms_or_null("reviewed_ms"),
-    text("author", default=""),
-    Index(None, "fault", "language"),
-)
-
-surveys = Table(
-    "surveys",
-    metadata,
-    key("case_id"),
-    must("works"),
-    whole("score"),
-    text("text", default=""),
-    ms("at_ms"),
 )
 
 commands = Table(
@@ -194,8 +122,15 @@ campaigns = Table(
     values("waves"),
     values("args"),
     real("halt_share"),
+    text("reason", default=""),
+    values("scope"),  # of who made it: no target is outside
     must("state"),
     text("why", default=""),
+    whole("targets_n", default=0),
+    values("pace"),
+    whole("wave", default=0),  # the one that is under way, from 1; 0 while its targets are being listed
+    ms_or_null("wave_begun_ms"),
+    ms_or_null("wave_done_ms"),  # when it was good enough to go on to the next
     must("created_by"),
     text("approved_by"),
     ms("created_ms"),
@@ -214,8 +149,13 @@ campaign_targets = Table(
     ms("wave"),
     must("state"),
     text("command_id"),
+    whole("attempts", default=0),
+    ms_or_null("not_before_ms"),  # for a quiet hour, or after an attempt that nobody answered
+    values("data"),
+    text("error", default=""),
     ms("updated_ms"),
     Index(None, "campaign_id", "wave", "state"),
+    Index(None, "campaign_id", "state", "not_before_ms"),
 )
 
 desired_configs = Table(
@@ -226,8 +166,16 @@ desired_configs = Table(
     key_ms("version"),
     values("body"),
     must("state"),
+    text("hash", default=""),  # of all settings in force once it was applied, as the terminal reports it
+    text("error", default=""),
+    must("issued_by"),
+    text("approved_by"),
+    text("reason", default=""),
     text("campaign_id"),
     ms("at_ms"),
+    ms("updated_ms"),
+    Index(None, "state", "estate", "terminal"),
+    Index(None, "campaign_id"),
 )
 
 outbox = Table(
@@ -299,8 +247,13 @@ evidence = Table(
     must("sha256"),
     must("path"),
     ms_or_null("hold_until_ms"),
+    text("reason", default=""),
+    text("previous", default=""),  # the SHA-256 of the manifest that was sealed before this one
+    whole("number"),  # of the seal, counted from 1; null while the period is only held
     must("made_by"),
     text("case_id"),
     ms("at_ms"),
+    UniqueConstraint("number"),
     Index(None, "estate", "terminal", "hold_until_ms"),
+    Index(None, "at_ms"),
 )

@@ -54,18 +54,20 @@ class Batch:
         if read is None:
             self.deleted += 1
             return
-        self.card_numbers += read.card_numbers
-        where = (read.estate, read.terminal)
-        if read.kind in self.queued:
-            self.queued[read.kind].append(read.row)
+        (kind, estate, terminal, about), version, row, late, is_will, card_numbers = read
+        self.card_numbers += card_numbers
+        where = (estate, terminal)
+        queued = self.queued.get(kind)
+        if queued is not None:
+            queued.append(row)
         else:
-            newest = self.newest[read.kind]
-            key = (*where, read.about) if read.about else where
+            newest = self.newest[kind]
+            key = (estate, terminal, about) if about else where
             known = newest.get(key)
-            if known is None or known[0] < read.version:
-                newest[key] = (read.version, read.row)
-        if not retained and not read.is_will:
-            self.contacts[where] = self.contacts.get(where, False) or read.late
+            if known is None or known[0] < version:
+                newest[key] = (version, row)
+        if not retained and not is_will:
+            self.contacts[where] = late or self.contacts.get(where, False)
 
     def refuse(self, topic: str, payload: bytes, why: str, now_ms: int) -> None:
         """Keep how it begins, without card numbers."""

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from agent.wire import WireError, dumps, loads
 
-_KINDS: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
-_SEPARATORS: Final = b" -"
+_KINDS: Final = bytes(0x30 if byte in b"0123456789 -" else 0x20 for byte in range(256))
 _RUN: Final = b"0" * 13
 _DIGITS: Final = re.compile(r"\d(?:[ -]{0,2}\d){12,}")
 _ISSUERS: Final = re.compile(
@@ -34,7 +33,7 @@ def clean(payload: bytes) -> tuple[bytes, int]:
 
     What cannot hold one, which is nearly all, is returned as it is and not even parsed.
     """
-    if _RUN not in payload.translate(_KINDS, _SEPARATORS) and payload.isascii() and b"\\u00" not in payload:
+    if b"\\" not in payload and payload.isascii() and _RUN not in payload.translate(_KINDS):
         return payload, 0
     try:
         values = loads(payload)

@@ -35,9 +35,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
 from center.db import tables
+from center.db.places import PARTS as PLACE
 from center.ingest.reader import COLUMNS
 
-PLACE: Final = ("site", "operator", "cell", "region", "power_district", "host")
 STAGED: Final[Mapping[str, Sequence[str]]] = {
     "contact": ("estate", "terminal", "last_contact_ms", "late_ms", "created_ms"),
     **COLUMNS,
@@ -62,7 +62,7 @@ class Kind:
 
     name: str
     stage: Table
-    prune: Executable
+    prune: Executable | None
     merge: Executable
     feed: Executable | None
 
@@ -99,19 +99,16 @@ def _stage(metadata: MetaData, name: str, columns: Sequence[str]) -> Table:
 
 def _kind(name: str, stage: Table, dialect: str) -> Kind:
     into = _INTO.get(name, tables.terminals)
-    if name in {"telemetry", "event", "result"}:
-        key = [
-            column
-            for column in ("estate", "terminal", "boot", "seq", "at_ms")
-            if name == "telemetry" or column != "at_ms"
-        ]
+    merge = _merge(name, stage, into, dialect)
+    if name in {"contact", "telemetry"}:  # not in the feed, so nobody has to know which of them were new
+        return Kind(name, stage, None, merge, None)
+    if name in {"event", "result"}:
+        key = ["estate", "terminal", "boot", "seq"]
         there = exists().where(_same(into, stage, key))
     else:
         key = [column.name for column in into.primary_key]
         there = exists().where(_same(into, stage, key), ~_newer(name, stage.c, into.c))
-    return Kind(
-        name, stage, delete(stage).where(there), _merge(name, stage, into, dialect), _feed(name, stage, into, key)
-    )
+    return Kind(name, stage, delete(stage).where(there), merge, _feed(name, stage, into, key))
 
 
 def _merge(name: str, stage: Table, into: Table, dialect: str) -> Executable:
@@ -166,9 +163,7 @@ def _with_state(new: Any, old: Table) -> dict[str, Any]:
     return later | {part: case((new.boot < old.c.boot, ""), else_=old.c[part]) for part in parts}
 
 
-def _feed(name: str, stage: Table, into: Table, key: Sequence[str]) -> Insert | None:
-    if name in {"contact", "telemetry"}:
-        return None
+def _feed(name: str, stage: Table, into: Table, key: Sequence[str]) -> Insert:
     now = bindparam("now_ms", type_=BigInteger)
     where = (stage.c.estate, stage.c.terminal)
     if name == "event":

@@ -67,18 +67,9 @@ class Target(NamedTuple):
     about: str = ""
 
 
-class Read(NamedTuple):
-    """A message that is of the contract. `version` is "" where every message counts, not only the newest."""
-
-    kind: str
-    estate: str
-    terminal: str
-    about: str
-    version: str
-    row: tuple[Any, ...]
-    late: bool
-    is_will: bool
-    card_numbers: int
+Read = tuple[Target, str, tuple[Any, ...], bool, bool, int]
+"""A message that is of the contract: target; version, "" where every message counts and not only the newest; row;
+whether it is late; whether it is a will; how many card numbers were taken out."""
 
 
 class Reader:
@@ -101,7 +92,7 @@ class Reader:
             _refuse_constants(text)
         text, found = cards.clean(text)
         version, row, late, is_will = _MAKERS[target.kind](target, text, retained, now_ms)
-        return Read(target.kind, target.estate, target.terminal, target.about, version, row, late, is_will, found)
+        return target, version, row, late, is_will, found
 
     def _remember(self, topic: str) -> Target:
         if len(self._targets) >= _REMEMBERED:
@@ -140,7 +131,7 @@ def _checked(message: wire.Uplink) -> int:
     """The message's time in milliseconds. Raises WireError for counters that no terminal reaches."""
     if not (0 <= message.boot <= MOST_BOOTS and 0 <= message.up_ms <= MOST_UP_MS):
         raise wire.WireError("a boot or up_ms that cannot be")
-    return _ms(message.at)
+    return round(wire.epoch(message.at) * 1000)
 
 
 def _ms(at: str) -> int:

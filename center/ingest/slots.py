@@ -5,14 +5,13 @@ A worker that comes back after a crash takes the slot that it left, and with it 
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sqlalchemy import delete, select
 
 from center.db.engine import Database, upsert
+from center.db.lease import alive, me
 from center.db.tables import heartbeat
 from center.ingest.batch import Counts
 
@@ -38,7 +37,7 @@ def take(database: Database, center: str, now_ms: int) -> Slot:
     with database.begin() as connection:
         rows = {row.name: row for row in connection.execute(select(heartbeat).with_for_update())}
         number = 1
-        while _alive(rows.get(Slot(number, center).name), now_ms):
+        while alive(rows.get(Slot(number, center).name), now_ms, STALE_MS):
             number += 1
         slot = Slot(number, center)
         upsert(connection, heartbeat, [_row(slot, {"state": "starting"}, now_ms)])
@@ -50,32 +49,23 @@ def beat(database: Database, slot: Slot, counts: Counts, told: dict[str, Any], n
     row = _row(slot, asdict(counts) | told, now_ms)
     with database.begin() as connection:
         held = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name == slot.name)).scalar()
-        if held is not None and (held["host"], held["pid"]) != (row["data"]["host"], row["data"]["pid"]):
+        if held is not None and not _ours(held):
             return False
         upsert(connection, heartbeat, [row])
     return True
 
 
 def leave(database: Database, slot: Slot) -> None:
-    """Free the slot."""
+    """Free the slot, if it is still ours."""
     with database.begin() as connection:
-        connection.execute(delete(heartbeat).where(heartbeat.c.name == slot.name))
+        held = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name == slot.name)).scalar()
+        if held is not None and _ours(held):
+            connection.execute(delete(heartbeat).where(heartbeat.c.name == slot.name))
+
+
+def _ours(data: dict[str, Any]) -> bool:
+    return data.items() >= me().items()
 
 
 def _row(slot: Slot, data: dict[str, Any], now_ms: int) -> dict[str, Any]:
-    who = {"host": socket.gethostname(), "pid": os.getpid()}
-    return {"name": slot.name, "at_ms": now_ms, "data": who | data}
-
-
-def _alive(row: Any, now_ms: int) -> bool:
-    if row is None or now_ms - row.at_ms > STALE_MS:
-        return False
-    if row.data["host"] != socket.gethostname():
-        return True
-    try:
-        os.kill(row.data["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # somebody else's, so it lives
-    return bool(row.data["pid"] != os.getpid())
+    return {"name": slot.name, "at_ms": now_ms, "data": me() | data}

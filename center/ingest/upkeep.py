@@ -7,8 +7,6 @@ of it is there; what it has done and how far it is are committed together, so it
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,15 +15,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, and_, delete, exists, func, select, tuple_
 from sqlalchemy.exc import DBAPIError
 
-from center.db import feed
-from center.db.engine import Database, reason, upsert
+from center.db import feed, lease
+from center.db.engine import Database, reason
 from center.db.tables import (
     changes,
     events,
     evidence,
     faults,
     gaps,
-    heartbeat,
     metrics_day,
     metrics_hour,
     quarantine,
@@ -95,13 +92,7 @@ class Upkeep:
         return True
 
     def _leased(self, now_ms: int) -> bool:
-        me = {"host": socket.gethostname(), "pid": os.getpid()}
-        with self._database.begin() as connection:
-            held = connection.execute(select(heartbeat).where(heartbeat.c.name == _LEASE).with_for_update()).first()
-            if held is not None and held.data != me and now_ms - held.at_ms < LEASE_MS:
-                return False
-            upsert(connection, heartbeat, [{"name": _LEASE, "at_ms": now_ms, "data": me}])
-        return True
+        return lease.hold(self._database, _LEASE, LEASE_MS, now_ms)
 
     def _partitions(self, now_ms: int) -> None:
         if self._database.dialect == "postgresql":

@@ -41,7 +41,7 @@ _POISON: Final = (DataError, IntegrityError, ProgrammingError)
 
 
 @dataclass(slots=True)
-class _Gathered:
+class Gathered:
     """Messages as they came, and as rows."""
 
     batch: Batch = field(default_factory=Batch)
@@ -65,7 +65,7 @@ class Worker:
         self._reader = Reader()
         self._writer = Writer(database)
         self._pool = ThreadPoolExecutor(1, "writer")
-        self._gathered = _Gathered()
+        self._gathered = Gathered()
         self._changed = asyncio.Condition()
         self._link: Link | None = None
         self._stray = False
@@ -86,8 +86,7 @@ class Worker:
         for other in others:
             other.cancel()
         await asyncio.wait(others)
-        self._pool.shutdown()  # what is being written is finished; it comes again, and is not stored twice
-        self._writer.close()
+        self.close()
         if self._link is not None:
             await self._link.close()
         try:
@@ -152,19 +151,19 @@ class Worker:
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: bool(self._gathered.messages))
-                gathered, self._gathered = self._gathered, _Gathered()
+                gathered, self._gathered = self._gathered, Gathered()
                 self._changed.notify_all()
             link = self._link
             await self._write(gathered)
             if link is not None and link is self._link:  # numbers of a connection that is gone mean nothing
                 link.acknowledge([each.packet_id for each in gathered.messages if each.packet_id is not None])
 
-    async def _write(self, gathered: _Gathered) -> None:
+    async def _write(self, gathered: Gathered) -> None:
         """Until it is written."""
         pause_s = _RETRY_S[0]
         while True:
             try:
-                await self._in_writer(self._store, gathered)
+                await self._in_writer(self.store, gathered)
             except DBAPIError as error:
                 self._tell(f"the database: {reason(error)}")
                 await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - as above
@@ -175,29 +174,37 @@ class Worker:
     async def _in_writer(self, work: Callable[..., None], *args: Any) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
 
-    def _store(self, gathered: _Gathered) -> None:
+    def store(self, gathered: Gathered) -> None:
+        """Store it, less what the database refuses. Belongs to the writer's thread."""
         try:
             self._writer.write(gathered.batch, self._clock_ms)
         except _POISON as error:
-            self._store_in_parts(gathered.messages, reason(error))
+            if len(gathered.messages) > 1:
+                self._store_in_halves(gathered.messages)
+                return
+            (message,) = gathered.messages
+            aside = Batch(messages=1)
+            aside.refuse(message.topic, message.payload, f"the database refuses it: {reason(error)}", self._clock_ms())
+            self._writer.write(aside, self._clock_ms)
 
-    def _store_in_parts(self, messages: list[mqtt5.PublishPacket], why: str) -> None:
-        """Find what the database refuses, and put it aside, so that the rest is stored."""
-        at_ms, batch = self._clock_ms(), Batch()
-        if len(messages) == 1:
-            batch.refuse(messages[0].topic, messages[0].payload, f"the database refuses it: {why}", at_ms)
-            batch.messages = 1
-            self._writer.write(batch, self._clock_ms)
-            return
+    def _store_in_halves(self, messages: list[mqtt5.PublishPacket]) -> None:
+        """Find what the database refuses, so that the rest is stored."""
         middle = len(messages) // 2
-        for part in (messages[:middle], messages[middle:]):
-            batch = Batch()
-            for each in part:
-                batch.add(self._reader, each.topic, each.payload, retained=each.retain, now_ms=at_ms)
-            try:
-                self._writer.write(batch, self._clock_ms)
-            except _POISON as error:
-                self._store_in_parts(part, reason(error))
+        for half in (messages[:middle], messages[middle:]):
+            gathered = Gathered(messages=half)
+            self.rebuild(gathered)
+            self.store(gathered)
+
+    def rebuild(self, gathered: Gathered) -> None:
+        """Read its messages into its batch."""
+        at_ms, gathered.batch = self._clock_ms(), Batch()
+        for each in gathered.messages:
+            gathered.batch.add(self._reader, each.topic, each.payload, retained=each.retain, now_ms=at_ms)
+
+    def close(self) -> None:
+        """Let go of what a worker holds that does not run, or no longer."""
+        self._pool.shutdown()  # what is being written is finished; it comes again, and is not stored twice
+        self._writer.close()
 
     # --- how it goes --------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,8 @@ class Writer:
         present = [kind for kind in self._kinds if rows[kind.name]]
         for kind in present:
             self._load(connection, kind.name, rows[kind.name])
-            connection.execute(kind.prune)
+            if kind.prune is not None:
+                connection.execute(kind.prune)
             done = connection.execute(kind.merge, {"now_ms": now_ms}, execution_options={"preserve_rowcount": True})
             stored += done.rowcount if kind.name in batch.queued else 0
         bulk_insert(connection, quarantine, batch.refused)

@@ -28,7 +28,7 @@ from tests.mqtt.meter import tls_broker
 from tests.mqtt.test_tls import Authority
 from tests.system.stage import Agent
 
-HOME = Path(__file__).parents[2] / ".venv-bench"
+HOME = Path(__file__).resolve().parents[2] / ".venv-bench"
 _DEVICES = 4
 _WARM_S = 60
 
@@ -253,8 +253,6 @@ _PEERS = (
         lambda place: place.listener.first.get("v1/gateway/telemetry"),
     ),
 )
-NAMES = tuple(peer.name for peer in _PEERS)
-
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from tests.bench.kept import Kept
+from tests.bench.kept import PEERS, Kept
 
 _OURS = "#1b6ca8"
 _OTHERS = ("#c9883a", "#7a7a7a", "#8a5aa8", "#4d9a6a")
@@ -58,7 +58,7 @@ def _memory(kept: Kept, figure: Any) -> bool:
 
 def _cpu(kept: Kept, figure: Any) -> bool:
     keys = {"posdiag": "rest.cpu", _BARE: "bare.cpu"}
-    keys |= {name: f"{name}.cpu" for name in ("zabbix-agent2", "glances", "thingsboard-gateway")}
+    keys |= {name: f"{name}.cpu" for name in PEERS}
     values = {name: one.value for name, key in keys.items() if (one := kept.figure(key)) and one.value}
     if not values:
         return False

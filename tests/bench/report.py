@@ -8,10 +8,9 @@ from pathlib import Path
 
 from tests.bench import pictures
 from tests.bench.figure import Figure
-from tests.bench.kept import Kept
+from tests.bench.kept import PEERS, Kept
 
 _REASONS = Path(__file__).with_name("reasons.toml")
-_PEERS = ("zabbix-agent2", "glances", "thingsboard-gateway")
 _MAIN: tuple[tuple[str, str], ...] = (  # ours, and the figure of a peer beside it
     ("rest.pss", "pss"),
     ("rest.alone", "alone"),
@@ -64,13 +63,13 @@ def _lines(kept: Kept, drawn: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def _table(kept: Kept) -> Iterator[str]:
-    yield f"| | goal | posdiag | {' | '.join(_PEERS)} |"
-    yield "| --- | --- | --- |" + " --- |" * len(_PEERS)
+    yield f"| | goal | posdiag | {' | '.join(PEERS)} |"
+    yield "| --- | --- | --- |" + " --- |" * len(PEERS)
     for key, beside in _MAIN:
         figure = kept.figure(key)
         if figure is None:
             continue
-        others = [_shown(kept.figure(f"{peer}.{beside}")) if beside else "" for peer in _PEERS]
+        others = [_shown(kept.figure(f"{peer}.{beside}")) if beside else "" for peer in PEERS]
         shown = f"**{figure.shown}**" + (" ✗" if figure.misses else "")
         yield f"| {figure.what} | {_goal(figure)} | {shown} | {' | '.join(others)} |"
     yield ""
@@ -107,7 +106,7 @@ def _peers(kept: Kept) -> Iterator[str]:
         "daemon with devices had run alone. They are installed by the bench into `.venv-bench`."
     )
     yield ""
-    for peer in _PEERS:
+    for peer in PEERS:
         figure = kept.figure(f"{peer}.pss")
         if figure is not None:
             yield f"- {peer}: {'not measured: ' if figure.value is None else ''}{figure.how}"

@@ -39,10 +39,11 @@ def _daemon(effort: Effort) -> Told:
             watch = Watch({"daemon": agent.pid}, lasts * _WARM_SHARE)
             disturb = _Disturber(terminal, meter)
             watch.through(lasts, disturb)
-    samples = watch.samples["daemon"]
-    how = f"the daemon over {lasts / 60:.3g} min, TLS, {disturb.done} changes and {disturb.cuts} cuts of the line, samples"
-    yield from _figures("soak.real", f"soak, {lasts / 60:.3g} real minutes", samples, 3600, "h", how, _goal(effort))
-    yield Series("soak_real", _columns(samples, 60))
+            samples = watch.samples["daemon"]
+            what = f"soak, {lasts / 60:.3g} real minutes"
+            how = f"the daemon over TLS, {disturb.done} changes and {disturb.cuts} cuts of the line, samples"
+            yield from _figures("soak.real", what, samples, 3600, "h", how, _goal(effort))
+            yield Series("soak_real", _columns(samples, 60))
 
 
 class _Disturber:

@@ -129,8 +129,8 @@ class Terminal:
             self.uplink,
             boot=boot,
             devices=devices,
-            commands=("check", "identify", "print_slip", "resync", "statistics"),
         )
+        self.core.takes(wire.TIERS)
         self.core.write_status = lambda: None  # type: ignore[method-assign]  # no file of 8,640 versions
 
     def _incoming(self, message: Incoming) -> None:

@@ -40,6 +40,7 @@ class Watch:
 
     pids: Mapping[str, int]
     warm_s: float
+    took_s: float = 0.0
     samples: dict[str, list[Sample]] = field(default_factory=dict)
 
     def through(self, lasts_s: float, between: Callable[[float], None] = lambda _: None) -> None:
@@ -54,7 +55,7 @@ class Watch:
             for name, pid in self.pids.items():
                 self.samples.setdefault(name, []).append(self._look(pid))
             between(self._gone())
-        self._took = time.monotonic() - self._since
+        self.took_s = time.monotonic() - self._since
         self._after = {name: (cpu_s(pid), written_bytes(pid)) for name, pid in self.pids.items()}
         self._memory = {name: memory(pid) for name, pid in self.pids.items()}
 
@@ -69,10 +70,10 @@ class Watch:
         (cpu, written), (cpu_before, written_before) = self._after[name], self._before[name]
         return Cost(
             self._memory[name],
-            self._took + self.warm_s,
-            self._took,
-            100 * (cpu - cpu_before) / self._took,
-            (written - written_before) / self._took * 86_400 / 2**20,
+            self.took_s + self.warm_s,
+            self.took_s,
+            100 * (cpu - cpu_before) / self.took_s,
+            (written - written_before) / self.took_s * 86_400 / 2**20,
         )
 
     def series(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: in
 class Postgres:
     """One server. As root it runs as the user `postgres`, for PostgreSQL refuses root."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
         assert PROGRAMS, "Debian's package postgresql is not installed"
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         self._directory = Path(tempfile.mkdtemp(prefix="posdiag-postgres-"))
@@ -28,7 +28,7 @@ class Postgres:
         if self._as:
             shutil.chown(self._directory, "postgres")
         self._run("initdb", "--auth=trust", "--username=posdiag", "--encoding=UTF8", "--no-sync", "--locale=C")
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync={durable}"
         self._run("pg_ctl", "-w", "-o", options, "-l", str(self._directory / "log"), "start")
 
     def _run(self, program: str, *words: str) -> None:

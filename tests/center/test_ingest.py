@@ -12,8 +12,9 @@ from sqlalchemy import func, select
 
 from agent import packing
 from center.db import feed
-from center.db.engine import Database, upsert
-from center.db.tables import events, faults, places, quarantine, results, telemetry, terminals
+from center.db.engine import Database
+from center.db.places import set_places
+from center.db.tables import events, faults, quarantine, results, telemetry, terminals
 from center.ingest.batch import Batch
 from center.ingest.reader import Reader
 from center.ingest.writer import Writer
@@ -210,12 +211,16 @@ def test_a_digest_of_one_terminal_says_nothing_of_another(ingest: Ingest) -> Non
 
 
 def test_a_terminal_stands_where_its_operator_says(ingest: Ingest) -> None:
-    place = {"estate": "e", "terminal": "t", "site": "s1", "operator": "46000", "updated_ms": 1}
     with ingest.database.begin() as connection:
-        upsert(connection, places, [place])
+        set_places(connection, [{"estate": "e", "terminal": "t", "site": "s1", "operator": "46000"}], NOW)
     ingest(("telemetry", said.telemetry(1)))
     ingest(("state", said.state()), ("state", said.state()), base="pos/1/e/nowhere")
     assert ingest.rows(terminals, "terminal", "site", "operator") == [("nowhere", None, None), ("t", "s1", "46000")]
+    with ingest.database.begin() as connection:
+        set_places(connection, [{"estate": "e", "terminal": "t", "site": "s2"}], NOW)
+    ingest(("state", said.state()))
+    assert ingest.rows(terminals, "terminal", "site", "operator") == [("nowhere", None, None), ("t", "s2", None)]
+    assert ("terminal", "place") in ingest.fed()
 
 
 def test_deflated_messages_are_read(ingest: Ingest) -> None:

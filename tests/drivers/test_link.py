@@ -202,3 +202,19 @@ def test_a_uucp_lock_that_says_nothing_is_passed_over(
 
 def test_nobody_holds_what_does_not_exist(tmp_path: Path):
     assert who_holds(str(tmp_path / "none")) is None
+
+
+def test_a_child_of_ours_that_is_being_born_holds_nothing() -> None:
+    """Between fork and exec it has what we have, and would look like somebody who took our port."""
+    program = (
+        "import os, drivers.owner as owner\n"
+        "read, write = os.pipe()\n"
+        "child = os.fork()\n"
+        "if not child:\n    os.read(read, 1)\n    os._exit(0)\n"
+        "print(owner._is_being_born(str(child), os.getpid()), owner._is_being_born(str(os.getpid()), os.getppid()))\n"
+        "os.write(write, b'.')\n"
+        "os.waitpid(child, 0)\n"
+    )
+    command = [sys.executable, "-P", "-c", program]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    assert said.stdout.split() == ["True", "False"]

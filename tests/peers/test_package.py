@@ -189,6 +189,13 @@ def test_confined_it_reaches_everything_that_it_needs(machine: Machine, terminal
     assert "Permission denied" not in log
 
 
+def test_it_may_renew_its_certificate_and_change_no_program(machine: Machine, terminal: Background) -> None:
+    inside = ("nsenter", "-m", "-t", machine.unit("posdiag.service", "MainPID"), "--")
+    machine.good(*inside, "runuser", "-u", "posdiag", "--", "touch", "/etc/posdiag/tls/terminal.pem.next")
+    for path in ("/usr/lib/posdiag/bin/posdiag", "/etc/passwd", "/etc/systemd/system/new"):
+        assert "Read-only file system" in machine.run(*inside, "touch", path).stderr, f"even root may not write {path}"
+
+
 def test_another_users_application_is_seen_selling_and_holding_a_port(machine: Machine, terminal: Background) -> None:
     machine.good("useradd", "--system", "--groups", "posdiag,tty", "payment")
     application = ("runuser", "-u", "payment", "--", "/usr/bin/python3", "/srv/payment.py", "/run/posdiag/busy.lock")
@@ -213,10 +220,18 @@ def test_another_users_application_is_seen_selling_and_holding_a_port(machine: M
 
 
 def test_it_may_restart_the_terminal_and_nobody_else_may(machine: Machine) -> None:
-    ask = ("busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
-    assert machine.good("runuser", "-u", "posdiag", "--", *ask, "CanReboot") == 's "yes"\n'
-    assert machine.good("runuser", "-u", "posdiag", "--", *ask, "CanPowerOff") != 's "yes"\n'
-    assert machine.good("runuser", "-u", "nobody", "--", *ask, "CanReboot") != 's "yes"\n'
+    def can(user: str, what: str) -> str:
+        confined = [
+            word for each in (f"User={user}", "PrivateUsers=yes", "NoNewPrivileges=yes") for word in ("-p", each)
+        ]
+        manager = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
+        return machine.good(
+            "systemd-run", "--wait", "--pipe", "-q", *confined, "busctl", "call", *manager, what
+        ).strip()
+
+    assert can("posdiag", "CanReboot") == 's "yes"'
+    assert can("posdiag", "CanPowerOff") != 's "yes"'
+    assert can("nobody", "CanReboot") != 's "yes"'
 
 
 def test_killed_it_is_started_again(machine: Machine, terminal: Background) -> None:

@@ -116,6 +116,37 @@ def test_the_chain_holds_every_decision_and_health_tells_its_head(till: Desk) ->
     assert (told.returncode, json.loads(told.stdout)["last"]) == (0, 4), told.stderr
 
 
+def test_without_keys_all_is_refused_and_the_terminal_says_why(
+    folder: Path, broker: Rumqttd, observer: Observer, key: Path, tmp_path: Path
+) -> None:
+    config, desk = daemon(folder, broker, observer, key)
+    config.write_text(config.read_text().replace(str(key.parent), str(tmp_path)))
+    with Agent(config) as desk.agent:
+        desk.agent.until(lambda status: status["connected"])
+        line = f"commands are refused: {tmp_path}/keys.json: no such file or directory"
+        assert line in desk.agent.until(lambda status: status["problems"])["problems"]
+        command_id = desk.send(desk.body("identify"))
+        wait_until(lambda: desk.refused().get("keys") == 1, 20)
+        assert desk.results(command_id) == []
+
+
+def test_a_terminal_that_cannot_write_down_what_it_does_does_nothing(till: Desk) -> None:
+    (state_dir(till) / "audit.jsonl").mkdir()
+    life = till.life(till.send(till.body("identify")))
+    assert (states(life), "write down" in life[0]["error"]) == (["rejected"], True)
+    assert till.refused()["unkept"] == 1
+    (state_dir(till) / "audit.jsonl").rmdir()
+    assert states(till.life(till.send(till.body("identify")))) == GOOD
+
+
+def test_signature_checks_cannot_be_switched_off_beside_keys(folder: Path, key: Path) -> None:
+    config = bare(folder, 1, key.parent / "keys.json")
+    config.write_text(config.read_text().replace("[paths]", "commands = true\n[paths]"))
+    refused = posdiag("run", "--config", str(config))
+    assert refused.returncode == 2
+    assert "unsigned commands are never taken beside signed ones" in refused.stderr
+
+
 # --- consent and reboot
 
 

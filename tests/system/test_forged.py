@@ -14,6 +14,6 @@ from tests.mqtt.broker import Observer, Rumqttd
 def test_what_must_not_run_does_not_while_the_daemon_is_killed(
     folder: Path, broker: Rumqttd, observer: Observer
 ) -> None:
-    storm = play(folder, broker, observer, tries=120, kills=3, seed=4)
-    assert (sum(storm.kinds.values()), storm.kills) == (120, 3)
+    storm = play(folder, broker, observer, tries=90, kills=3, seed=4)
+    assert (sum(storm.kinds.values()), storm.kills) == (90, 3)
     assert storm.kinds.keys() == KINDS.keys() - {"retained"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,3 +138,32 @@ def test_settings_with_which_the_broker_is_not_reached_are_rolled_back(center: C
     finally:
         if killed:
             assert center.agent.terminate()[0] == 0
+
+
+def test_systemd_hears_of_no_end_while_the_daemon_begins_anew(
+    folder: Path, broker: Rumqttd, observer: Observer, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / "n"))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "n"))
+
+        def said(word: bytes) -> int:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    heard.append(manager.recv(4096))
+            return sum(word in each for each in heard)
+
+        config = bare(folder, broker.port, key.parent / "keys.json", id=f"till-{folder.name}")
+        with Agent(config) as agent:
+            center = Center(agent, observer, key)
+            wait_until(lambda: said(b"READY=1") == 1, 20)
+            agent.until(lambda status: status["connected"])
+            center.wish(1, {"support": {"channel": "new"}})
+            wait_until(lambda: said(b"READY=1") == 2, 20)
+            agent.until(lambda status: status["support"] == "new")
+            assert said(b"STOPPING=1") == 0
+            center.publish(b"")
+            assert agent.terminate()[0] == 0
+            assert said(b"STOPPING=1") == 1

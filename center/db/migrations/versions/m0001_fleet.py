@@ -143,6 +143,14 @@ def _faults() -> None:
     op.create_index("ix_faults_fault_estate", "faults", ["fault", "estate"], unique=False)
     op.create_index("ix_faults_incident_id", "faults", ["incident_id"], unique=False)
     op.create_index("ix_faults_state_fault", "faults", ["state", "fault"], unique=False)
+    op.create_index(
+        "ix_faults_present",
+        "faults",
+        ["first_ms", "estate", "terminal", "fault"],
+        unique=False,
+        sqlite_where=sa.text("state <> 'cleared'"),
+        postgresql_where=sa.text("state <> 'cleared'"),
+    )
 
 
 def _events() -> None:

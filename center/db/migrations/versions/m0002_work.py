@@ -13,13 +13,9 @@ _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     _incidents()
+    _outages()
     _incident_members()
     _suppressions()
-    _cases()
-    _case_steps()
-    _remedies()
-    _guides()
-    _surveys()
     _commands()
     _campaigns()
     _campaign_targets()
@@ -38,17 +34,23 @@ def _incidents() -> None:
         sa.Column("estate", sa.Text(), nullable=False),
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("scope_key", sa.Text(), nullable=False),
+        sa.Column("family", sa.Text(), server_default="", nullable=False),
         sa.Column("fault", sa.Text(), nullable=True),
         sa.Column("severity", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("parent_id", sa.Text(), nullable=True),
+        sa.Column("suppression_id", sa.Text(), nullable=True),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("why", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("opened_ms", sa.BigInteger(), nullable=False),
         sa.Column("last_ms", sa.BigInteger(), nullable=False),
+        sa.Column("quiet_since_ms", sa.BigInteger(), nullable=True),
         sa.Column("resolved_ms", sa.BigInteger(), nullable=True),
         sa.Column("terminals_n", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("peak_n", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("cannot_sell_n", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("unknown_n", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("impact", sa.Float(precision=53), server_default="0", nullable=False),
         sa.Column("ack_by", sa.Text(), nullable=True),
         sa.Column("ack_ms", sa.BigInteger(), nullable=True),
         sa.Column("owner", sa.Text(), nullable=True),
@@ -63,6 +65,26 @@ def _incidents() -> None:
     )
     op.create_index("ix_incidents_parent_id", "incidents", ["parent_id"], unique=False)
     op.create_index("ix_incidents_state_opened_ms", "incidents", ["state", "opened_ms"], unique=False)
+
+
+def _outages() -> None:
+    op.create_table(
+        "outages",
+        sa.Column("estate", sa.Text(), nullable=False),
+        sa.Column("terminal", sa.Text(), nullable=False),
+        sa.Column("from_ms", sa.BigInteger(), nullable=False),
+        sa.Column("until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.Column("evidence", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("boot", sa.BigInteger(), nullable=True),
+        sa.Column("review_ms", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("estate", "terminal", "from_ms", name="pk_outages"),
+    )
+    op.create_index("ix_outages_review_ms", "outages", ["review_ms"], unique=False)
+    op.create_index("ix_outages_until_ms", "outages", ["until_ms"], unique=False)
 
 
 def _incident_members() -> None:
@@ -101,112 +123,6 @@ def _suppressions() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_suppressions"),
     )
     op.create_index("ix_suppressions_until_ms", "suppressions", ["until_ms"], unique=False)
-
-
-def _cases() -> None:
-    op.create_table(
-        "cases",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.Column("estate", sa.Text(), nullable=False),
-        sa.Column("terminal", sa.Text(), nullable=True),
-        sa.Column("site", sa.Text(), nullable=True),
-        sa.Column("incident_id", sa.Text(), nullable=True),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("signature", sa.Text(), server_default="", nullable=False),
-        sa.Column("severity", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("owner", sa.Text(), nullable=True),
-        sa.Column("team", sa.Text(), nullable=True),
-        sa.Column("channel", sa.Text(), server_default="", nullable=False),
-        sa.Column("language", sa.Text(), server_default="en", nullable=False),
-        sa.Column("root_cause", sa.Text(), nullable=True),
-        sa.Column("part", sa.Text(), nullable=True),
-        sa.Column("eta_ms", sa.BigInteger(), nullable=True),
-        sa.Column("first_response_due_ms", sa.BigInteger(), nullable=True),
-        sa.Column("update_due_ms", sa.BigInteger(), nullable=True),
-        sa.Column("solve_due_ms", sa.BigInteger(), nullable=True),
-        sa.Column("paused_since_ms", sa.BigInteger(), nullable=True),
-        sa.Column("pause_reason", sa.Text(), nullable=True),
-        sa.Column("watch_until_ms", sa.BigInteger(), nullable=True),
-        sa.Column("merchant_token", sa.Text(), nullable=True),
-        sa.Column("data", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("created_ms", sa.BigInteger(), nullable=False),
-        sa.Column("updated_ms", sa.BigInteger(), nullable=False),
-        sa.Column("closed_ms", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_cases"),
-        sa.UniqueConstraint("merchant_token", name="uq_cases_merchant_token"),
-        sa.UniqueConstraint("number", name="uq_cases_number"),
-    )
-    op.create_index("ix_cases_estate_terminal_state", "cases", ["estate", "terminal", "state"], unique=False)
-    op.create_index("ix_cases_incident_id", "cases", ["incident_id"], unique=False)
-    op.create_index("ix_cases_signature", "cases", ["signature"], unique=False)
-    op.create_index("ix_cases_state_updated_ms", "cases", ["state", "updated_ms"], unique=False)
-
-
-def _case_steps() -> None:
-    op.create_table(
-        "case_steps",
-        sa.Column("id", _BIG, autoincrement=True, nullable=False),
-        sa.Column("case_id", sa.Text(), nullable=False),
-        sa.Column("step_key", sa.Text(), nullable=False),
-        sa.Column("at_ms", sa.BigInteger(), nullable=False),
-        sa.Column("by", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), server_default="", nullable=False),
-        sa.Column("data", sa.JSON(none_as_null=True), nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_case_steps"),
-        sa.UniqueConstraint("step_key", name="uq_case_steps_step_key"),
-        sqlite_autoincrement=True,
-    )
-    op.create_index("ix_case_steps_case_id_id", "case_steps", ["case_id", "id"], unique=False)
-
-
-def _remedies() -> None:
-    op.create_table(
-        "remedies",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("case_id", sa.Text(), nullable=True),
-        sa.Column("signature", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), server_default="", nullable=False),
-        sa.Column("firmware", sa.Text(), server_default="", nullable=False),
-        sa.Column("remedy", sa.Text(), nullable=False),
-        sa.Column("worked", sa.Text(), nullable=False),
-        sa.Column("at_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_remedies"),
-    )
-    op.create_index("ix_remedies_signature_remedy", "remedies", ["signature", "remedy"], unique=False)
-
-
-def _guides() -> None:
-    op.create_table(
-        "guides",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("fault", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), server_default="", nullable=False),
-        sa.Column("firmware", sa.Text(), server_default="", nullable=False),
-        sa.Column("language", sa.Text(), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
-        sa.Column("reviewed_ms", sa.BigInteger(), nullable=True),
-        sa.Column("author", sa.Text(), server_default="", nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_guides"),
-    )
-    op.create_index("ix_guides_fault_language", "guides", ["fault", "language"], unique=False)
-
-
-def _surveys() -> None:
-    op.create_table(
-        "surveys",
-        sa.Column("case_id", sa.Text(), nullable=False),
-        sa.Column("works", sa.Text(), nullable=False),
-        sa.Column("score", sa.BigInteger(), nullable=True),
-        sa.Column("text", sa.Text(), server_default="", nullable=False),
-        sa.Column("at_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("case_id", name="pk_surveys"),
-    )
 
 
 def _commands() -> None:
@@ -249,8 +165,15 @@ def _campaigns() -> None:
         sa.Column("waves", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("args", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("halt_share", sa.Float(precision=53), nullable=True),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("scope", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("why", sa.Text(), server_default="", nullable=False),
+        sa.Column("targets_n", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("pace", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("wave", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("wave_begun_ms", sa.BigInteger(), nullable=True),
+        sa.Column("wave_done_ms", sa.BigInteger(), nullable=True),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("approved_by", sa.Text(), nullable=True),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
@@ -271,11 +194,21 @@ def _campaign_targets() -> None:
         sa.Column("wave", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("command_id", sa.Text(), nullable=True),
+        sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("not_before_ms", sa.BigInteger(), nullable=True),
+        sa.Column("data", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("error", sa.Text(), server_default="", nullable=False),
         sa.Column("updated_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("campaign_id", "estate", "terminal", name="pk_campaign_targets"),
     )
     op.create_index(
         "ix_campaign_targets_campaign_id_wave_state", "campaign_targets", ["campaign_id", "wave", "state"], unique=False
+    )
+    op.create_index(
+        "ix_campaign_targets_campaign_id_state_not_before_ms",
+        "campaign_targets",
+        ["campaign_id", "state", "not_before_ms"],
+        unique=False,
     )
 
 
@@ -287,9 +220,19 @@ def _desired_configs() -> None:
         sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("body", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("hash", sa.Text(), server_default="", nullable=False),
+        sa.Column("error", sa.Text(), server_default="", nullable=False),
+        sa.Column("issued_by", sa.Text(), nullable=False),
+        sa.Column("approved_by", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column("campaign_id", sa.Text(), nullable=True),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("updated_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("estate", "terminal", "version", name="pk_desired_configs"),
+    )
+    op.create_index("ix_desired_configs_campaign_id", "desired_configs", ["campaign_id"], unique=False)
+    op.create_index(
+        "ix_desired_configs_state_estate_terminal", "desired_configs", ["state", "estate", "terminal"], unique=False
     )
 
 
@@ -370,11 +313,16 @@ def _evidence() -> None:
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("hold_until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("previous", sa.Text(), server_default="", nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=True),
         sa.Column("made_by", sa.Text(), nullable=False),
         sa.Column("case_id", sa.Text(), nullable=True),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_evidence"),
+        sa.UniqueConstraint("number", name="uq_evidence_number"),
     )
+    op.create_index("ix_evidence_at_ms", "evidence", ["at_ms"], unique=False)
     op.create_index(
         "ix_evidence_estate_terminal_hold_until_ms", "evidence", ["estate", "terminal", "hold_until_ms"], unique=False
     )

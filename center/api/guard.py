@@ -1,0 +1,116 @@
+"""What every request passes before anything reads it: its host, its size, its pace; and what every answer carries."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from center.api.context import Center
+
+MOST_BYTES: Final = 1 << 20
+_POLICY: Final = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS: Final = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(self), geolocation=(), microphone=()"),
+]
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, center: Center) -> None:
+        self._app = app
+        self._center = center
+        self._names = {"localhost", *(name.lower() for name in center.settings.hosts)}
+        self._headers = list(_HEADERS)
+        if center.settings.public_url.startswith("https://"):
+            self._headers.append((b"strict-transport-security", b"max-age=31536000"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                key = (scope["method"], message["status"])
+                self._center.requests[key] = self._center.requests.get(key, 0) + 1
+                there = {name for name, _ in message["headers"]}
+                more = [header for header in self._headers if header[0] not in there]
+                if b"cache-control" not in there:
+                    more.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        refused = self._refusal(scope)
+        if refused is not None:
+            await _refuse(answer, *refused)
+            return
+        try:
+            await self._app(scope, _limited(receive), answer)
+        except _TooLarge:
+            if not started:
+                await _refuse(answer, 413, f"a request has at most {MOST_BYTES} bytes")
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        headers = dict(scope["headers"])
+        if not self._is_ours(headers.get(b"host", b"").decode("latin-1")):
+            return 400, "this is not a host name of this center; see the setting hosts"
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > MOST_BYTES:
+            return 413, f"a request has at most {MOST_BYTES} bytes"
+        client = scope["client"][0] if scope.get("client") else ""
+        wait_s = self._center.rate.take(client, self._center.now_ms())
+        return (429, f"too many requests; try again in {wait_s:.1f} s") if wait_s else None
+
+    def _is_ours(self, host: str) -> bool:
+        """A name of ours, or an address: what another site's name was bent to is neither."""
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        if name.lower() in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+
+def _limited(receive: Receive) -> Receive:
+    taken = 0
+
+    async def count() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MOST_BYTES:
+            raise _TooLarge
+        return message
+
+    return count
+
+
+async def _refuse(send: Send, status: int, text: str) -> None:
+    body = json.dumps({"error": text}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 429:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

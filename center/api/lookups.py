@@ -1,0 +1,31 @@
+"""One row by its name, inside the scope of who asks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Path
+from sqlalchemy import Connection, Select, select
+
+from center.access.scope import Scope
+from center.api.context import ApiError
+from center.db.tables import cases
+
+Name = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[a-zA-Z0-9._-]+$")]
+
+
+def one(connection: Connection, statement: Select[Any], what: str) -> Any:
+    """The one row. Raises ApiError 404; what is outside of the scope is not there either."""
+    rows = connection.execute(statement.limit(2)).all()
+    if len(rows) > 1:
+        raise ApiError(404, f"there is more than one such {what}: name its estate too, as estate.{what}")
+    if not rows:
+        raise ApiError(404, f"there is no such {what}")
+    return rows[0]
+
+
+def case_row(connection: Connection, scope: Scope, name: str) -> Any:
+    """A case inside the scope, by id or number. Raises ApiError 404."""
+    is_number = name.isascii() and name.isdigit() and len(name) < 19
+    named = cases.c.number == int(name) if is_number else cases.c.id == name
+    return one(connection, select(cases).where(named, scope.where(cases)), "case")

@@ -1,0 +1,85 @@
+"""Lists by pages: where a page ends is where the next begins, whatever comes in between."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, tuple_
+from sqlalchemy.sql import ColumnElement
+
+from center.api.context import ApiError
+
+DEFAULT_LIMIT: Final = 100
+MOST: Final = 1000
+_INT64: Final = 1 << 63
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The columns that put a list in one order, which together are unique."""
+
+    columns: tuple[ColumnElement[Any], ...]
+    descending: bool = False
+
+    def after(self, cursor: str | None) -> list[ColumnElement[bool]]:
+        """The condition for what comes after a cursor. Raises ApiError 422."""
+        if not cursor:
+            return []
+        values = decoded(cursor, [_kind(column) for column in self.columns])
+        if len(self.columns) == 1:
+            (column,), (value,) = self.columns, values
+            return [column < value if self.descending else column > value]
+        mine = tuple_(*self.columns)
+        return [mine < tuple_(*values) if self.descending else mine > tuple_(*values)]
+
+
+def page(
+    connection: Connection,
+    query: Select[Any],
+    order: Order,
+    cursor: str | None,
+    limit: int,
+    item: Callable[[Any], Item],
+) -> Item:
+    """`{"items": […], "next": cursor or null}`. The query selects all columns of the order."""
+    ordered = [column.desc() if order.descending else column.asc() for column in order.columns]
+    rows = connection.execute(query.where(*order.after(cursor)).order_by(*ordered).limit(limit + 1)).all()
+    following = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        following = encoded([rows[-1]._mapping[column] for column in order.columns])  # noqa: SLF001 - by design so named
+    return {"items": [item(row) for row in rows], "next": following}
+
+
+def encoded(values: Sequence[int | str]) -> str:
+    """A cursor from the values that order a list's last row."""
+    return base64.urlsafe_b64encode(json.dumps(list(values), separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def decoded(cursor: str, kinds: Sequence[type]) -> list[Any]:
+    """The inverse. Raises ApiError 422."""
+    try:
+        values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, list) or [type(value) for value in values] != list(kinds) or not all(map(_fits, values)):
+        raise ApiError(422, "cursor: not one that this list gave")
+    return values
+
+
+def _fits(value: int | str) -> bool:
+    """Whether both databases can hold it."""
+    if isinstance(value, int):
+        return -_INT64 <= value < _INT64
+    return "\x00" not in value and value == value.encode("utf-8", "replace").decode()
+
+
+def _kind(column: ColumnElement[Any]) -> type:
+    kind: type = column.type.python_type
+    return kind

@@ -1,0 +1,191 @@
+"""The book of cases within one transaction: a change of a case and the step that says who did it and why are one.
+
+A step has a key of its own. Whoever writes a step again, after a kill or by sending a request twice, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, select, text, update
+
+from agent.wire import dumps, loads
+from center.access.scope import Scope
+from center.db import feed
+from center.db.engine import Database, insert_ignore
+from center.db.tables import case_steps, cases, outbox, sites, terminals
+from center.domain import posts, sla
+from center.domain.cases_policy import CLOCKS, Policy, deadlines_of
+from center.ids import new_id
+from center.ingest import cards
+
+ENGINE: Final = "posdiag"
+"""Who did what no person did."""
+OPEN: Final = ("new", "acknowledged", "assigned", "dispatched", "reopened", "watching", "asking")
+WORKING: Final = ("new", "acknowledged", "assigned", "dispatched", "reopened")
+"""States in which the fault is not gone yet, or not known to be."""
+LONGEST_TEXT: Final = 8000
+_LOCK: Final = 0x63617365  # "case"
+
+Case = Mapping[str, Any]
+"""A row of `cases`. Its `data`: `clocks` as center/domain/sla.py has them · `intake` what was known at the beginning ·
+`dispatch` the work order · `ask_until_ms` · `needs` what the closing gate waits for."""
+
+
+class CaseError(ValueError):
+    """Why this cannot be done with the case, in one line for people."""
+
+
+class NoCase(LookupError):
+    """There is no such case, or it is outside of the scope."""
+
+
+class Book:
+    """Not thread-safe; ends with its transaction."""
+
+    def __init__(self, connection: Connection, policy: Policy, now_ms: int) -> None:
+        self.connection = connection
+        self.policy = policy
+        self.now_ms = now_ms
+        self._touched: dict[str, Case] = {}
+
+    # --- reading
+
+    def find(self, scope: Scope, case_id: str) -> Case:
+        """The case, held until the end of the transaction. Raises NoCase."""
+        rows = self.connection.execute(select(cases).where(cases.c.id == case_id, scope.where(cases)).with_for_update())
+        row = rows.mappings().first()
+        if row is None:
+            raise NoCase(f"there is no case {case_id!r}")
+        return dict(row)
+
+    def site(self, case: Case) -> dict[str, Any] | None:
+        """The site's row, None where it is not known."""
+        if case["site"] is None:
+            return None
+        where = (sites.c.estate == case["estate"], sites.c.site == case["site"])
+        row = self.connection.execute(select(sites).where(*where)).mappings().first()
+        return None if row is None else dict(row)
+
+    def terminal(self, estate: str, terminal: str | None) -> dict[str, Any]:
+        """The terminal's row, {} where nothing was heard of it."""
+        where = (terminals.c.estate == estate, terminals.c.terminal == terminal)
+        row = self.connection.execute(select(terminals).where(*where)).mappings().first()
+        return {} if row is None else dict(row)
+
+    def calendar(self, case: Case) -> tuple[sla.Calendar, Any]:
+        """The calendar that the case's clocks run on, and their deadlines."""
+        site = self.site(case)
+        contract = None if site is None else site["contract"]
+        deadline = deadlines_of(self.policy, case["kind"], case["severity"], contract)
+        return sla.Calendar.of(deadline, self.policy, site), deadline
+
+    def has_step(self, key: str) -> bool:
+        return self.connection.execute(select(case_steps.c.id).where(case_steps.c.step_key == key)).first() is not None
+
+    # --- writing
+
+    def lock_opening(self) -> None:
+        """Take the turn to open cases until the commit, so that none is opened twice. In SQLite a writer has it."""
+        if self.connection.dialect.name == "postgresql":
+            self.connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+    def step(
+        self,
+        case: Case,
+        kind: str,
+        by: str,
+        said: str = "",
+        *,
+        key: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> Case:
+        """Append to the timeline, with facts as JSON, and change the case. Returns the case as it is then.
+
+        A step whose key is there already changes nothing. Card numbers are taken out of whatever was typed.
+        """
+        if len(said) > LONGEST_TEXT:
+            raise CaseError(f"a text of {len(said)} characters; {LONGEST_TEXT} are the most")
+        row = {
+            "case_id": case["id"],
+            "step_key": key or new_id("step", self.now_ms),
+            "at_ms": self.now_ms,
+            "by": by,
+            "kind": kind,
+            "text": cards.redact(said.replace("\0", "")),
+            "data": None if facts is None else loads(cards.clean(dumps(dict(facts)))[0]),
+        }
+        if not insert_ignore(self.connection, case_steps, [row]):
+            return case
+        changed = {**case, **changes}
+        changed["next_ms"] = next_moment(changed)
+        changed["updated_ms"] = max(self.now_ms, case["updated_ms"] + 1)  # so that no two look alike
+        for name in CLOCKS:
+            clock = (changed["data"] or {}).get("clocks", {}).get(name)
+            running = clock is not None and clock["stopped_ms"] is None
+            changed[f"{name}_due_ms"] = clock["breach_ms"] if running and clock else None
+        altered = {name: value for name, value in changed.items() if name != "id" and value != case[name]}
+        if altered:
+            self.connection.execute(update(cases).where(cases.c.id == case["id"]).values(**altered))
+        self._touched[case["id"]] = changed
+        return changed
+
+    def insert(self, values: Mapping[str, Any]) -> Case:
+        """A new row of `cases`, without a step yet."""
+        row = dict.fromkeys((column.name for column in cases.c), None) | _DEFAULTS | dict(values)
+        self.connection.execute(cases.insert().values(**row))
+        return row
+
+    def post(self, row: Mapping[str, Any]) -> None:
+        """A side effect, carried out after the commit; once by its key."""
+        insert_ignore(self.connection, outbox, [dict(row)])
+
+    def notify(self, case: Case, event: str, key: str, subject: str, body: str, **more: Any) -> None:
+        """Tell people about the case, by the channels that asked for this event."""
+        about = {name: case[name] for name in ("estate", "terminal", "site", "severity", "owner", "team")}
+        facts = {**about, "case_id": case["id"], "number": number_text(case["number"]), **more}
+        self.post(posts.notify(key, event, self.now_ms, subject=subject, body=body, facts=facts))
+
+    def tell(self) -> None:
+        """Append what changed to the feed; the last thing before the commit."""
+        rows = [("case", case["estate"], case["terminal"], case["id"]) for case in self._touched.values()]
+        feed.append(self.connection, rows, self.now_ms)
+        self._touched.clear()
+
+
+_DEFAULTS: Final = {column.name: "" for column in cases.c if not column.nullable} | {"reopened": 0, "visits": 0}
+
+
+@contextmanager
+def book_of(database: Database, policy: Policy, now_ms: int) -> Iterator[Book]:
+    """A transaction on the book of cases."""
+    with database.begin() as connection:
+        book = Book(connection, policy, now_ms)
+        yield book
+        book.tell()
+
+
+def next_moment(case: Case) -> int | None:
+    """When time alone has something to say about the case; None for never."""
+    if case["state"] == "closed":
+        return None
+    data = case["data"] or {}
+    moments = [case["watch_until_ms"] if case["state"] == "watching" else None]
+    moments.append(data.get("ask_until_ms") if case["state"] == "asking" else None)
+    if case["paused_since_ms"] is None:
+        moments.append(sla.next_ms(data.get("clocks", {})))
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def number_text(number: int) -> str:
+    """A case's number as people say it."""
+    return f"C-{number}"
+
+
+def number_of(said: str) -> int | None:
+    """The number that somebody typed, None where it is none: `C-1042`, `c1042`, `1042`."""
+    digits = said.strip().upper().removeprefix("C").lstrip("- ")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 15 else None

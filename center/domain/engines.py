@@ -1,0 +1,78 @@
+"""The engines of the center, in turn, in the one process that holds the lease. One that fails does not stop others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from sqlalchemy.exc import DBAPIError
+
+from center.db import lease
+from center.db.engine import Database, reason, upsert
+from center.db.tables import heartbeat
+
+log = logging.getLogger("posdiag.center.engines")
+
+LEASE_MS: Final = 30_000
+BEAT_MS: Final = 5_000
+MOST_TURNS: Final = 50  # of one engine in one step, so that none waits long for the others
+LEASE: Final = "engines"
+
+
+class Engine(Protocol):
+    """One engine. What it decides and its cursor are committed together, so a kill anywhere repeats safely."""
+
+    name: str
+    """Its row in `heartbeat` is `engine-{name}`."""
+
+    def step(self, now_ms: int) -> bool:
+        """Do a bounded piece of work. True if there may be more to do at once."""
+
+
+class Engines:
+    """All engines. `step` is called every second or so, by one thread."""
+
+    def __init__(self, database: Database, engines: Sequence[Engine]) -> None:
+        self._database = database
+        self._engines = tuple(engines)
+        self._problems: dict[str, str] = {}
+        self._beat_ms: dict[str, int] = {}
+
+    def step(self, now_ms: int) -> bool:
+        """Give each engine its turns. False when another process holds the lease, and nothing was done."""
+        if not lease.hold(self._database, LEASE, LEASE_MS, now_ms):
+            return False
+        for engine in self._engines:
+            self._turns(engine, now_ms)
+        return True
+
+    def _turns(self, engine: Engine, now_ms: int) -> None:
+        problem, behind = "", False
+        try:
+            for _ in range(MOST_TURNS):
+                behind = engine.step(now_ms)
+                if not behind:
+                    break
+        except DBAPIError as error:
+            problem = f"the database: {reason(error)}"
+        except Exception as error:  # the others go on; what is wrong is told where people look
+            problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            if problem != self._problems.get(engine.name):
+                log.exception("engine %s", engine.name)
+        self._tell(engine.name, problem, behind, now_ms)
+
+    def _tell(self, name: str, problem: str, behind: bool, now_ms: int) -> None:
+        changed = problem != self._problems.get(name)
+        if changed and problem:
+            log.warning("engine %s: %s", name, problem)
+        if not changed and now_ms - self._beat_ms.get(name, 0) < BEAT_MS:
+            return
+        row = {"name": f"engine-{name}", "at_ms": now_ms, "data": lease.me() | {"problem": problem, "behind": behind}}
+        try:
+            with self._database.begin() as connection:
+                upsert(connection, heartbeat, [row])
+        except DBAPIError as error:
+            log.warning("engine %s is not heard: %s", name, reason(error))
+            return
+        self._problems[name], self._beat_ms[name] = problem, now_ms

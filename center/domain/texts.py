@@ -1,0 +1,119 @@
+"""What people are told, in zh and en.
+
+What a fault means and what to do are the terminal's own texts, data files of the package `agent`, so that the merchant
+reads the same on the page as on the terminal.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Final
+
+from agent.vocabulary import VOCABULARY
+from center.ingest import cards
+
+LANGUAGES: Final = ("en", "zh")
+
+
+def language_of(told: str | None) -> str:
+    """One of the languages that there are: `zh` for zh-CN and the like, else en."""
+    return "zh" if (told or "").lower().startswith("zh") else "en"
+
+
+@lru_cache(maxsize=32)
+def _unit(unit: str) -> dict[str, Any]:
+    return tomllib.loads((files("agent") / "guidance" / f"{unit}.toml").read_text("utf-8"))
+
+
+def guidance(fault: str | None, language: str) -> dict[str, Any] | None:
+    """What the terminal says about a fault: `title`, `meaning`, `steps`, `never`, `stop_using`, `sell_on`, `stop_now`.
+
+    None for a fault that this version does not know.
+    """
+    if fault not in VOCABULARY:
+        return None
+    kind = VOCABULARY[fault]
+    table = _unit(kind.unit)[kind.kind]
+    spoken = language_of(language)
+    told = {name: table.get(name, {}).get(spoken, "") for name in ("title", "meaning", "stop_using", "sell_on")}
+    steps = [step[spoken] for step in table["steps"]]
+    never = list(table.get("never", {}).get(spoken, ()))
+    return {**told, "steps": steps, "never": never, "stop_now": table.get("stop_now", False)}
+
+
+def fault_title(fault: str, language: str) -> str:
+    """A fault in plain words; its key where this version does not know it."""
+    told = guidance(fault, language)
+    return fault if told is None else str(told["title"])
+
+
+# --- progress --------------------------------------------------------------------------------------------------------
+
+_PROGRESS: Final = {
+    "new": {"en": "We know of it and will look at it.", "zh": "我们已经知道此问题，即将处理。"},
+    "acknowledged": {"en": "We are looking at it.", "zh": "客服正在处理。"},
+    "assigned": {"en": "Somebody is working on it.", "zh": "已有专人负责处理。"},
+    "dispatched": {"en": "A technician has been sent.", "zh": "已安排维修人员上门。"},
+    "reopened": {"en": "It is back, and we are looking at it again.", "zh": "问题再次出现，我们正在重新处理。"},
+    "watching": {"en": "It works again; we watch whether it lasts.", "zh": "已恢复正常，我们正在观察是否稳定。"},
+    "asking": {"en": "Does it work again? Please tell us.", "zh": "问题解决了吗？请告诉我们。"},
+    "closed": {"en": "Closed.", "zh": "已结案。"},
+}
+_PAUSED: Final = {
+    "merchant": {"en": "We wait for your answer.", "zh": "等待您的答复。"},
+    "part": {"en": "We wait for a spare part.", "zh": "正在等待配件。"},
+    "operator": {"en": "We wait for the network operator.", "zh": "正在等待运营商处理。"},
+}
+PAUSES: Final = tuple(_PAUSED)
+"""Reasons that stop the clocks."""
+_MESSAGES: Final = {
+    "opened": {
+        "en": "Case {number} is open: {title}. {channel}",
+        "zh": "工单{number}已受理：{title}。{channel}",
+    },
+    "eta": {
+        "en": "Case {number}: expected to be solved by {eta}. {channel}",
+        "zh": "工单{number}预计{eta}前解决。{channel}",
+    },
+    "visit": {
+        "en": "Case {number}: a technician comes {eta}. Ask for the visit code. {channel}",
+        "zh": "工单{number}：维修人员将于{eta}上门，请核对上门码。{channel}",
+    },
+    "ask": {
+        "en": "Case {number}: does it work again? Answer: {link}",
+        "zh": "工单{number}：问题解决了吗？请回复：{link}",
+    },
+    "closed": {
+        "en": "Case {number} is closed. Not solved? {channel}",
+        "zh": "工单{number}已结案，如未解决请联系：{channel}",
+    },
+}
+_SEPTETS: Final = set(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+"""The letters of one septet of GSM 03.38; a message with any other is sent in UCS-2."""
+
+
+class TooLong(ValueError):
+    """The text does not fit into one short message."""
+
+
+def progress(state: str, pause: str | None, language: str) -> str:
+    """How far a case is, in one sentence for the merchant."""
+    spoken = language_of(language)
+    return _PAUSED[pause][spoken] if pause in _PAUSED and state != "closed" else _PROGRESS[state][spoken]
+
+
+def short_message(name: str, language: str, **facts: str) -> str:
+    """One SMS: `opened`, `eta`, `visit`, `ask` or `closed`. Raises TooLong, and KeyError for a fact that is missing.
+
+    No card number leaves, whatever the facts hold.
+    """
+    text = cards.redact(_MESSAGES[name][language_of(language)].format(**facts).strip())
+    most = 160 if set(text) <= _SEPTETS else 70
+    if len(text) > most:
+        raise TooLong(f"a short message of {len(text)} characters; {most} are the most in its alphabet")
+    return text

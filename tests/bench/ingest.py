@@ -1,0 +1,197 @@
+"""Messages a second from a broker into the database: read, validated, merged and on disk before each is acknowledged.
+
+The broker is a peer in a process of its own that has all packets ready and keeps to the receive maximum, so that what
+is measured is the worker alone.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mqtt5
+import psutil
+from sqlalchemy import func
+from sqlalchemy import select as sql_select
+
+from center.db.engine import Database
+from center.db.tables import events, faults, telemetry, terminals
+from tests.bench.figure import Effort, Figure, Told
+from tests.bench.ground import scratch
+from tests.center import said
+from tests.center.postgres import PROGRAMS, Postgres
+
+_MESSAGES = 200_000
+_TERMINALS = 10_000
+_WINDOW = 60_000
+_MIX = "70 % telemetry of two samples, 10 % events with a fault, 10 % faults, 10 % states"
+
+
+def run(effort: Effort) -> Told:
+    """All figures; about half a minute."""
+    count = int(effort.of(_MESSAGES, _MESSAGES / 4))
+    with scratch() as folder:
+        yield from _figures(
+            "sqlite", "SQLite, synchronous FULL", f"sqlite:///{folder}/center.db", count, "≥ 40,000", folder
+        )
+        if not PROGRAMS:
+            yield Figure("ingest.postgresql", "one worker into PostgreSQL", None, how="PostgreSQL is not installed")
+            return
+        server = Postgres(durable=True)
+        try:
+            yield from _figures(
+                "postgresql", "PostgreSQL, fsync on", server.url(server.create()), count, "≥ 20,000", folder
+            )
+        finally:
+            server.stop()
+
+
+def _figures(key: str, name: str, url: str, count: int, goal: str, folder: Path) -> Told:
+    how = f"{count:,} messages of {_TERMINALS:,} terminals ({_MIX}) until the last PUBACK; {name}"
+    with _peer(count) as (peer, port), _worker(url, port, folder) as worker:
+        assert peer.stdout is not None
+        seconds = float(peer.stdout.readline())
+        used = sum(psutil.Process(worker.pid).cpu_times()[:2])
+    _check(url, count)
+    yield Figure(f"ingest.{key}", f"one worker into {name}", count / seconds, "msg/s", goal, how)
+    yield Figure(
+        f"ingest.{key}.cpu", "  its processor time for a message, start included", used / count * 1e6, "µs", "", how
+    )
+
+
+def _check(url: str, count: int) -> None:
+    """All that was acknowledged is there, once."""
+    sent = [kind for kind, _terminal in _plan(count)]
+    database = Database(url)
+    with database.read() as connection:
+        for kind, table in (("telemetry", telemetry), ("event", events)):
+            stored = connection.execute(sql_select(func.count()).select_from(table)).scalar_one()
+            assert stored == sent.count(kind), (kind, stored)
+        told = {terminal for kind, terminal in _plan(count) if kind == "fault"}
+        assert connection.execute(sql_select(func.count()).select_from(faults)).scalar_one() == len(told)
+        assert connection.execute(sql_select(func.count()).select_from(terminals)).scalar_one() <= _TERMINALS
+    database.close()
+
+
+@contextmanager
+def _peer(count: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.ingest", str(count)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield process, int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def _worker(url: str, port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    words = ["center", "run", "--role", "ingest", "--db", url, "--mqtt", f"mqtt://127.0.0.1:{port}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", *words],
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"POSDIAG_CENTER_DIR": str(folder / "state")},
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+# --- the peer ---------------------------------------------------------------------------------------------------------
+
+
+def _plan(count: int) -> list[tuple[str, int]]:
+    """Which kind of message of which terminal, in order."""
+    dice = random.Random(1)
+    kinds = ("telemetry",) * 7 + ("event", "fault", "state")
+    return [(dice.choice(kinds), dice.randrange(_TERMINALS)) for _ in range(count)]
+
+
+def _packets(count: int) -> list[bytes]:
+    seqs: dict[tuple[str, int], int] = {}
+    packets = []
+    started_ms = time.time_ns() // 1_000_000
+    for number, (kind, terminal) in enumerate(_plan(count)):
+        seq = seqs[kind, terminal] = seqs.get((kind, terminal), 0) + 1
+        head = {"at_ms": started_ms + number // 40, "up_ms": number}
+        topic, payload = _message(kind, seq, head)
+        topic = f"pos/1/estate/terminal-{terminal:05d}/{topic}"
+        packet = mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=number % 65_535 + 1)
+        packets.append(packet.write())
+    return packets
+
+
+def _message(kind: str, seq: int, head: dict[str, int]) -> tuple[str, bytes]:
+    if kind == "telemetry":
+        values = {"modem.rsrp_dbm": -97 - seq % 9, "network.latency_ms": 41.2, "power.voltage_mv": 12_010}
+        return kind, said.telemetry(seq, (0, values), (15_000, {"modem.rsrp_dbm": -99}), **head)
+    told = "raised" if seq % 2 else "cleared"
+    if kind == "event":
+        return kind, said.event(seq, f"fault.{told}", said.body("printer/paper_out", told), **head)
+    if kind == "fault":
+        return "fault/printer/paper_out", said.fault("printer/paper_out", told, **head)
+    return kind, said.state(**head)
+
+
+def _serve(count: int) -> None:
+    """Be a broker to whoever subscribes first: print the port, feed `count` messages, print how long that took."""
+    packets = _packets(count)
+    chunks = [b"".join(packets[at : at + 100]) for at in range(0, count, 100)]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(listener.getsockname()[1], flush=True)
+        while True:
+            client, _ = listener.accept()
+            threading.Thread(target=_client, args=(client, chunks, count), daemon=True).start()
+
+
+def _client(client: socket.socket, chunks: list[bytes], count: int) -> None:
+    rest = b""
+    while data := client.recv(65_536):
+        rest += data
+        while rest:
+            try:
+                packet, size = mqtt5.read(memoryview(rest))
+            except IndexError:
+                break
+            rest = rest[size:]
+            if isinstance(packet, mqtt5.ConnectPacket):
+                client.sendall(mqtt5.ConnAckPacket().write())
+            elif isinstance(packet, mqtt5.PublishPacket) and packet.packet_id is not None:
+                client.sendall(mqtt5.PubAckPacket(packet.packet_id).write())
+            elif isinstance(packet, mqtt5.SubscribePacket):
+                granted = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE] * len(packet.topic_filters)
+                client.sendall(mqtt5.SubAckPacket(packet.packet_id, granted).write())
+                _feed(client, chunks, count)
+                return
+
+
+def _feed(client: socket.socket, chunks: list[bytes], count: int) -> None:
+    """All messages, at most `_WINDOW` unacknowledged. A PUBACK without properties has four bytes."""
+    began, acknowledged, at = time.monotonic(), 0, 0
+    while acknowledged < 4 * count:
+        may_send = at < len(chunks) and at * 100 - acknowledged // 4 < _WINDOW
+        readable, writable, _ = select.select([client], [client] if may_send else [], [])
+        if readable:
+            acknowledged += len(client.recv(1 << 16))
+        if writable:
+            client.sendall(chunks[at])
+            at += 1
+    print(time.monotonic() - began, flush=True)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

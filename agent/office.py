@@ -292,6 +292,7 @@ class Office:
             version=str(now.now.version) if now.now.version else "file",
             hash=self._hash(),
             rejected=now.why,
+            refused=str(now.refused) if now.why else "",
         )
         self._house.publish_retained("config/reported", wire.encode(message), "config/reported")
         if now.why:

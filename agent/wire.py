@@ -311,11 +311,15 @@ class LiveMessage(Uplink):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigReportedMessage(Uplink):
-    """Topic `config/reported`: version in force, its hash, and the keys that were refused with their reasons."""
+    """Topic `config/reported`: version in force, its hash, and the keys that were refused with their reasons.
+
+    `refused` is the version whose keys those are, "" for none.
+    """
 
     version: str
     hash: str
     rejected: Mapping[str, str] = field(default_factory=dict)
+    refused: str = ""
 
 
 CommandName = Literal[

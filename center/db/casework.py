@@ -35,6 +35,7 @@ cases = Table(
     text("outcome"),
     whole("reopened", default=0),
     whole("visits", default=0),
+    ms_or_null("onset_ms"),  # when the trouble began, by the terminal's clock if that can be trusted
     ms_or_null("detected_ms"),
     ms_or_null("acked_ms"),
     ms_or_null("solved_ms"),

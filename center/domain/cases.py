@@ -97,7 +97,9 @@ class Cases:
             query = select(case_steps).where(case_steps.c.case_id == case["id"]).order_by(case_steps.c.id.desc())
             last = book.connection.execute(query.limit(1)).mappings().one()
             if last["kind"] not in {"acknowledged", "assigned"} or last["at_ms"] < book.now_ms - UNDO_MS:
-                raise CaseError("only an acknowledgement or assignment can be undone, as the last act, for 15 minutes")
+                raise CaseError(
+                    "only an acknowledgement or assignment can be undone, as the last act, for 15 minutes", "conflict"
+                )
             before = last["data"]["before"]
             said = f"{last['kind']} by {last['by']} is undone"
             data = {**(case["data"] or {}), "clocks": before["clocks"]}
@@ -174,7 +176,7 @@ class Cases:
         def do(book: Book, case: Case, key: str) -> Case:
             _require(case, WORKING, "it is not being worked on")
             if case["paused_since_ms"] is not None:
-                raise CaseError("it waits already")
+                raise CaseError("it waits already", "conflict")
             changes = {"paused_since_ms": book.now_ms, "pause_reason": reason}
             return book.step(case, "paused", act.by, said, key=key, facts={"reason": reason}, **changes)
 
@@ -210,7 +212,8 @@ class Cases:
             remedies.tried(book, running, remedy)
             facts = {"remedy": remedy, "part": dict(part) if part else None}
             data = {**(running["data"] or {}), "repaired_ms": book.now_ms}
-            done = book.step(running, "repaired", act.by, said, key=key, facts=facts, data=data)
+            named = (part or {}).get("name") or running["part"]
+            done = book.step(running, "repaired", act.by, said, key=key, facts=facts, data=data, part=named)
             return closing.consider(book, done, f"{key}:considered")
 
         return self._do(act, case_id, do)
@@ -272,14 +275,14 @@ class Cases:
             if act.key and book.has_step(key):
                 return case
             if act.seen is not None and act.seen != case["updated_ms"]:
-                raise CaseError("somebody changed the case meanwhile; look at it again")
+                raise CaseError("somebody changed the case meanwhile; look at it again", "conflict")
             return do(book, case, key)
 
 
 def resumed(book: Book, case: Case, by: str, said: str, key: str) -> Case:
     """The clocks run again."""
     if case["paused_since_ms"] is None:
-        raise CaseError("it does not wait")
+        raise CaseError("it does not wait", "conflict")
     calendar, _ = book.calendar(case)
     data = dict(case["data"] or {})
     clocks = data.get("clocks", {})
@@ -319,7 +322,7 @@ def _heard(book: Book, case: Case) -> dict[str, Any]:
 
 def _require(case: Case, states: tuple[str, ...], otherwise: str) -> None:
     if case["state"] not in states:
-        raise CaseError(f"the case is {case['state']}: {otherwise}")
+        raise CaseError(f"the case is {case['state']}: {otherwise}", "conflict")
 
 
 def _say(what: str, said: str) -> None:

@@ -18,6 +18,7 @@ from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, cases, outbox, sites, terminals
 from center.domain import posts, sla
 from center.domain.cases_policy import CLOCKS, Policy, deadlines_of
+from center.domain.refusal import Refusal, Why
 from center.ids import new_id
 from center.ingest import cards
 
@@ -34,12 +35,18 @@ Case = Mapping[str, Any]
 `dispatch` the work order · `ask_until_ms` · `needs` what the closing gate waits for."""
 
 
-class CaseError(ValueError):
-    """Why this cannot be done with the case, in one line for people."""
+class CaseError(Refusal):
+    """Why this cannot be done with the case."""
+
+    def __init__(self, text: str, why: Why = "invalid") -> None:
+        super().__init__(why, text)
 
 
-class NoCase(LookupError):
+class NoCase(Refusal):
     """There is no such case, or it is outside of the scope."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("not_found", text)
 
 
 class Book:
@@ -147,7 +154,8 @@ class Book:
         """Tell people about the case, by the channels that asked for this event."""
         about = {name: case[name] for name in ("estate", "terminal", "site", "severity", "owner", "team")}
         facts = {**about, "case_id": case["id"], "number": number_text(case["number"]), **more}
-        self.post(posts.notify(key, event, self.now_ms, subject=subject, body=body, facts=facts))
+        safe = loads(cards.clean(dumps({"subject": subject, "body": body, "facts": facts}))[0])
+        self.post(posts.notify(key, event, self.now_ms, **safe))
 
     def tell(self) -> None:
         """Append what changed to the feed; the last thing before the commit."""

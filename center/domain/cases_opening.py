@@ -39,6 +39,7 @@ class NewCase:
     language: str | None = None
     local_number: str | None = None
     incident_id: str | None = None
+    onset_ms: int | None = None
     detected_ms: int | None = None
     report: Mapping[str, Any] | None = None
     """What a scanned help code said, and whether its signature is right."""
@@ -59,13 +60,15 @@ def open_case(book: Book, new: NewCase, by: str, key: str | None = None) -> tupl
     if there is None:
         return _opened(book, new, fault, terminal, by, key), True
     if there["state"] == "closed":
-        return reopen(book, there, by, f"reported again: {new.said}" if new.said else "the fault is back", key), False
+        why = f"reported again: {new.said}" if new.said else "the fault is back"
+        return reopen(book, there, by, why, key, new.incident_id), False
     facts = {"channel": new.channel, "local_number": new.local_number, "report": new.report}
     number = there["local_number"] or new.local_number
-    return book.step(there, "reported", by, new.said, key=key, facts=facts, local_number=number), False
+    changes = {"local_number": number, "incident_id": new.incident_id or there["incident_id"]}
+    return book.step(there, "reported", by, new.said, key=key, facts=facts, **changes), False
 
 
-def reopen(book: Book, case: Case, by: str, why: str, key: str) -> Case:
+def reopen(book: Book, case: Case, by: str, why: str, key: str, incident_id: str | None = None) -> Case:
     """The same trouble is back: the remedies that were tried did not last, and the clocks run again."""
     if book.has_step(key):
         return case
@@ -91,6 +94,7 @@ def reopen(book: Book, case: Case, by: str, why: str, key: str) -> Case:
         key=key,
         facts={"from": case["state"], "to": state},
         state=state,
+        incident_id=incident_id or case["incident_id"],
         reopened=case["reopened"] + 1,
         closed_ms=None,
         solved_ms=None,
@@ -190,6 +194,7 @@ def _opened(book: Book, new: NewCase, fault: str | None, terminal: Mapping[str, 
         "channel": new.channel,
         "language": language,
         "merchant_token": secrets.token_urlsafe(24),
+        "onset_ms": new.onset_ms,
         "detected_ms": new.detected_ms or book.now_ms,
         "created_ms": book.now_ms,
         "updated_ms": book.now_ms,

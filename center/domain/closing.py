@@ -95,7 +95,8 @@ def _fault(book: Book, case: Case) -> Mapping[str, Any] | None:
         faults.c.terminal == case["terminal"],
         faults.c.fault == case["fault"],
     )
-    return book.connection.execute(select(faults.c.state, faults.c.received_ms).where(*where)).mappings().first()
+    row = book.connection.execute(select(faults.c.state, faults.c.received_ms).where(*where)).mappings().first()
+    return None if row is None else dict(row)
 
 
 def _check(book: Book, case: Case) -> Literal["none", "running", "passed", "failed"]:
@@ -199,7 +200,7 @@ def answered(book: Book, case: Case, *, works: bool, by: str, said: str, key: st
     if case["state"] == "asking":
         return close(book, case, "confirmed", by, said or "the merchant says that it works", key)
     if case["state"] == "closed":
-        raise CaseError("the case is closed already")
+        raise CaseError("the case is closed already", "conflict")
     # They may say so before the gate is open; the probes are asked all the same.
     facts = {"works": True}
     data = {**(case["data"] or {}), "repaired_ms": book.now_ms}

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from agent.vocabulary import VOCABULARY
+from center.domain.grouping import OFFLINE
 from center.ingest import cards
 
 LANGUAGES: Final = ("en", "zh")
@@ -27,11 +28,41 @@ def _unit(unit: str) -> dict[str, Any]:
     return tomllib.loads((files("agent") / "guidance" / f"{unit}.toml").read_text("utf-8"))
 
 
+_OFFLINE: Final[dict[str, dict[str, Any]]] = {
+    "en": {
+        "title": "The terminal cannot be reached",
+        "meaning": "It is switched off, has no power, or has no network.",
+        "steps": [
+            "Look whether the screen or a lamp is on; if not, check the plug and the socket.",
+            "Look whether the network cable is in, or the mobile signal is shown.",
+            "Switch it on, or restart it once when no customer is waiting.",
+        ],
+        "never": ["Do not restart it again and again."],
+        "stop_using": "",
+        "sell_on": "Take cash or use another terminal.",
+    },
+    "zh": {
+        "title": "终端失去联系",
+        "meaning": "本机可能已关机、断电或没有网络。",
+        "steps": [
+            "看屏幕或指示灯是否亮着，不亮就检查插头和插座。",
+            "看网线是否插好，或是否有手机信号。",
+            "开机，或在没有顾客时重启一次。",
+        ],
+        "never": ["不要反复重启。"],
+        "stop_using": "",
+        "sell_on": "可收现金，或改用另一台机器。",
+    },
+}
+
+
 def guidance(fault: str | None, language: str) -> dict[str, Any] | None:
     """What the terminal says about a fault: `title`, `meaning`, `steps`, `never`, `stop_using`, `sell_on`, `stop_now`.
 
     None for a fault that this version does not know.
     """
+    if fault == OFFLINE:
+        return {**_OFFLINE[language_of(language)], "stop_now": False}
     if fault not in VOCABULARY:
         return None
     kind = VOCABULARY[fault]

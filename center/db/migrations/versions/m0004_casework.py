@@ -53,6 +53,7 @@ def _cases() -> None:
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("reopened", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("visits", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("onset_ms", sa.BigInteger(), nullable=True),
         sa.Column("detected_ms", sa.BigInteger(), nullable=True),
         sa.Column("acked_ms", sa.BigInteger(), nullable=True),
         sa.Column("solved_ms", sa.BigInteger(), nullable=True),

@@ -1,0 +1,393 @@
+"""The casework that nobody does by hand: opening what stands for too long, the device's part of each timeline, clocks.
+
+It follows the feed and the time. Each page of changes is one transaction with its cursor, and each step has a key made
+of what caused it: a kill anywhere repeats safely and doubles nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, and_, delete, or_, select, tuple_
+
+from center.db.engine import Database, insert_ignore
+from center.db.tables import (
+    case_waits,
+    cases,
+    commands,
+    events,
+    faults,
+    incident_members,
+    incidents,
+)
+from center.domain import closing, follow, sla
+from center.domain.cases_book import ENGINE, OPEN, Book, Case, book_of, number_text
+from center.domain.cases_opening import NewCase, open_case, reopen
+from center.domain.cases_policy import MINUTE_MS, Policy
+from center.domain.grouping import OFFLINE
+
+PAGE: Final = 500
+_SLICE: Final = 250  # keys in one query
+_AT_ONCE: Final = 100
+_LATER_MS: Final = 10 * MINUTE_MS
+_TOLD: Final = {
+    "boot": "boot",
+    "device.swapped": "device_swapped",
+    "config.applied": "config_applied",
+    "clock.step": "clock_step",
+    "store.gap": "store_gap",
+    "store.reset": "store_reset",
+    "inspection": "inspected",
+    "work_order.opened": "checked_in",
+    "work_order.closed": "checked_out",
+}
+"""Events of a terminal that belong into the timelines of its open cases."""
+_CLOCK_TEXT: Final = {
+    "amber": "75 % of the time is over",
+    "escalated": "90 % of the time is over",
+    "breach": "the deadline is missed",
+}
+_MANAGERS: Final = frozenset({"manager", "area_manager"})
+
+Key = tuple[str, ...]
+
+
+class CaseEngine:
+    """One of center/domain/engines.py."""
+
+    name = "cases"
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        self._database = database
+        self._policy = policy
+
+    def step(self, now_ms: int) -> bool:
+        """A page of changes, then what is due. True if there may be more."""
+        with book_of(self._database, self._policy, now_ms) as book:
+            page = follow.page(book.connection, "cases", PAGE)
+            _faults(book, {(c.estate or "", c.terminal or "", c.key) for c in page.changes if c.kind == "fault"})
+            _incidents(book, page.keys("incident"))
+            _events(book, sorted(int(key) for key in page.keys("event")))
+            _commands(book, page.keys("command") | page.keys("result"))
+            page.save(book.connection, now_ms)
+        waited = self._each(_due_waits, _wait_is_over, now_ms)
+        timed = self._each(_due_cases, _time_has_come, now_ms)
+        return page.more or waited or timed
+
+    def _each(
+        self,
+        due: Callable[[Connection, int], list[Any]],
+        act: Callable[[Book, Any], None],
+        now_ms: int,
+    ) -> bool:
+        with self._database.read() as connection:
+            if not due(connection, now_ms):
+                return False
+        with book_of(self._database, self._policy, now_ms) as book:
+            found = due(book.connection, now_ms)
+            for each in found:
+                act(book, each)
+        return len(found) == _AT_ONCE
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+def _faults(book: Book, keys: set[Key]) -> None:
+    columns = (faults.c.estate, faults.c.terminal, faults.c.fault)
+    for some in _slices(sorted(keys)):
+        rows = book.connection.execute(select(faults).where(tuple_(*columns).in_(some))).mappings().all()
+        places = sorted({(row["estate"], row["terminal"]) for row in rows})
+        there = {(case["estate"], case["terminal"], case["fault"]): case for case in _open_cases(book, places)}
+        closed = _closed_cases(book, places)
+        waiting, over = [], []
+        for row in rows:
+            key = (row["estate"], row["terminal"], row["fault"])
+            stands = row["state"] != "cleared" and row["cause"] is None
+            if key in there:
+                _told(book, there[key], row)
+            elif stands and key in closed:
+                _back(book, row)
+            elif stands:
+                waiting.append(row)
+            if not stands or key in there:
+                over.append(key)
+        _wait_for(book, waiting)
+        if over:
+            where = tuple_(case_waits.c.estate, case_waits.c.terminal, case_waits.c.fault).in_(over)
+            book.connection.execute(delete(case_waits).where(where))
+
+
+def _told(book: Book, case: Case, fault: Any) -> None:
+    """A fault that has an open case changed."""
+    key = f"{case['id']}:fault:{fault['version']}:{fault['state']}"
+    if book.has_step(key):
+        return
+    facts = {name: fault[name] for name in ("fault", "state", "count", "evidence", "basis", "cause")}
+    if fault["state"] != "cleared" and case["state"] in {"watching", "asking"}:
+        reopen(book, case, ENGINE, "the fault is back", key)
+        return
+    linked = {"incident_id": case["incident_id"] or fault["incident_id"]}
+    noted = book.step(case, f"fault_{fault['state']}", ENGINE, key=key, facts=facts, **linked)
+    if fault["state"] == "cleared":
+        closing.consider(book, noted, f"{key}:considered")
+
+
+def _back(book: Book, fault: Any) -> None:
+    """A fault whose case was closed not long ago is back."""
+    new = _new(fault["estate"], fault["terminal"], fault["fault"], fault)
+    open_case(book, new, ENGINE, f"back:{fault['estate']}/{fault['terminal']}:{fault['fault']}:{fault['version']}")
+
+
+def _wait_for(book: Book, rows: Sequence[Any]) -> None:
+    waits = []
+    for row in rows:
+        after_ms = book.policy.open_after_ms(row["severity"], row["act"])
+        if after_ms is not None:
+            waits.append(_wait(row["estate"], row["terminal"], row["fault"], row["received_ms"], after_ms))
+    insert_ignore(book.connection, case_waits, waits)
+
+
+def _wait(estate: str, terminal: str, fault: str, since_ms: int, after_ms: int) -> dict[str, Any]:
+    due_ms = since_ms + after_ms
+    return {"estate": estate, "terminal": terminal, "fault": fault, "since_ms": since_ms, "due_ms": due_ms}
+
+
+def _due_waits(connection: Connection, now_ms: int) -> list[Any]:
+    query = select(case_waits).where(case_waits.c.due_ms <= now_ms).order_by(case_waits.c.due_ms)
+    return list(connection.execute(query.limit(_AT_ONCE)).mappings())
+
+
+def _wait_is_over(book: Book, wait: Any) -> None:
+    """The fault has stood for long enough: a case of its own, or of the incident that explains it."""
+    key = (wait["estate"], wait["terminal"], wait["fault"])
+    mine = _same(case_waits, key)
+    own, top = _incidents_of(book, key)
+    quiet = top is not None and top["suppression_id"] is not None
+    if quiet or book.terminal(wait["estate"], wait["terminal"]).get("status") == "maintenance":
+        book.connection.execute(case_waits.update().where(mine).values(due_ms=book.now_ms + _LATER_MS))
+        return
+    book.connection.execute(delete(case_waits).where(mine))
+    row = book.connection.execute(select(faults).where(_same(faults, key))).mappings().first()
+    stands = own is not None if row is None else row["state"] != "cleared" and row["cause"] is None
+    if not stands:
+        return
+    if top is not None and top["scope"] != "terminal":
+        _group_case(book, top)
+        return
+    new = _new(*key, row, incident_id=None if own is None else own["id"], since_ms=wait["since_ms"])
+    case, _ = open_case(book, new, ENGINE, f"stands:{'/'.join(key)}:{wait['since_ms']}")
+    if own is not None:
+        _link(book, own["id"], case["id"])
+
+
+def _new(
+    estate: str, terminal: str, fault: str, row: Any, incident_id: str | None = None, since_ms: int = 0
+) -> NewCase:
+    severity = "critical" if row is None else row["severity"]
+    detected_ms = since_ms if row is None else row["received_ms"]
+    linked = incident_id or (None if row is None else row["incident_id"])
+    facts: dict[str, Any] = {"severity": severity, "detected_ms": detected_ms, "incident_id": linked}
+    facts["onset_ms"] = None if row is None or row["clock_ms"] is None else row["first_ms"]
+    return NewCase(estate=estate, terminal=terminal, fault=fault, channel="device", **facts)
+
+
+# --- incidents -------------------------------------------------------------------------------------------------------
+
+
+def _incidents_of(book: Book, key: Key) -> tuple[Any, Any]:
+    """The open incident of this trouble of a terminal, and the one above it that explains it; None for none."""
+    members = and_(_same(incident_members, key), incident_members.c.left_ms.is_(None))
+    query = select(incidents).join(incident_members, incident_members.c.incident_id == incidents.c.id)
+    rows = book.connection.execute(query.where(members, incidents.c.state != "resolved")).mappings().all()
+    own = next((row for row in rows if row["scope"] == "terminal"), next(iter(rows), None))
+    top = next((row for row in rows if row["scope"] != "terminal"), own)
+    while top is not None and top["parent_id"] is not None:
+        above = book.connection.execute(select(incidents).where(incidents.c.id == top["parent_id"])).mappings().first()
+        if above is None or above["state"] == "resolved":
+            break
+        top = above
+    return own, top
+
+
+def _incidents(book: Book, ids: set[str]) -> None:
+    for some in _slices(sorted(ids)):
+        for row in book.connection.execute(select(incidents).where(incidents.c.id.in_(some))).mappings().all():
+            _incident(book, row)
+
+
+def _incident(book: Book, row: Any) -> None:
+    stands = row["state"] != "resolved"
+    if stands and row["parent_id"] is None and row["suppression_id"] is None:
+        if row["scope"] == "terminal" and row["fault"] == OFFLINE:
+            _wait_for_return(book, row)
+        elif row["scope"] != "terminal" and row["severity"] in {"critical", "major"}:
+            _group_case(book, row)
+    where = (cases.c.incident_id == row["id"], cases.c.state.in_(OPEN))
+    for case in book.connection.execute(select(cases).where(*where).with_for_update()).mappings().all():
+        if not stands:
+            closing.consider(book, dict(case), f"{case['id']}:incident:{row['id']}:{row['resolved_ms']}")
+        elif case["state"] in {"watching", "asking"} and (case["terminal"] is None or case["fault"] == OFFLINE):
+            reopen(book, dict(case), ENGINE, "the incident is back", f"{case['id']}:again:{case['solved_ms']}")
+        elif row["parent_id"] is not None:
+            facts = {"incident_id": row["parent_id"]}
+            book.step(dict(case), "grouped", ENGINE, key=f"{case['id']}:grouped:{row['parent_id']}", facts=facts)
+
+
+def _wait_for_return(book: Book, row: Any) -> None:
+    """A terminal that is gone has no fault row of its own; its incident stands for it."""
+    after_ms = book.policy.open_after_ms("critical", "support")
+    where = (incident_members.c.incident_id == row["id"], incident_members.c.left_ms.is_(None))
+    members = book.connection.execute(select(incident_members.c.terminal).where(*where)).scalars()
+    if after_ms is not None:
+        waits = [_wait(row["estate"], name, OFFLINE, row["opened_ms"], after_ms) for name in members]
+        insert_ignore(book.connection, case_waits, waits)
+
+
+def _group_case(book: Book, incident: Any) -> None:
+    """One case for all the terminals of an incident; the same again when the incident is back."""
+    held = select(cases).where(cases.c.id == incident["case_id"]).with_for_update()
+    there = book.connection.execute(held).mappings().first()
+    if there is not None and there["state"] == "closed":
+        reopen(book, dict(there), ENGINE, "the incident is back", f"{there['id']}:again:{there['closed_ms']}")
+    if incident["scope"] == "center" or there is not None:
+        return
+    new = NewCase(
+        estate=incident["estate"],
+        site=incident["scope_key"] if incident["scope"] == "site" else None,
+        fault=incident["fault"],
+        title=incident["title"],
+        severity=incident["severity"],
+        channel="device",
+        incident_id=incident["id"],
+        detected_ms=incident["opened_ms"],
+    )
+    case, _ = open_case(book, new, ENGINE, f"incident:{incident['id']}")
+    _link(book, incident["id"], case["id"])
+
+
+def _link(book: Book, incident_id: str, case_id: str) -> None:
+    changed = incidents.update().where(incidents.c.id == incident_id, incidents.c.case_id.is_(None))
+    book.connection.execute(changed.values(case_id=case_id))
+
+
+# --- events and commands ---------------------------------------------------------------------------------------------
+
+
+def _events(book: Book, ids: Sequence[int]) -> None:
+    for some in _slices(ids):
+        query = select(events).where(events.c.id.in_(some), events.c.event.in_(_TOLD)).order_by(events.c.id)
+        rows = book.connection.execute(query).mappings().all()
+        places = sorted({(row["estate"], row["terminal"]) for row in rows})
+        there = {case["id"]: case for case in _open_cases(book, places)}
+        for row in rows:
+            for case in [each for each in there.values() if _place(each) == _place(row)]:
+                there[case["id"]] = _event(book, case, row)
+
+
+def _event(book: Book, case: Case, row: Any) -> Case:
+    kind, data = _TOLD[row["event"]], row["data"] or {}
+    if kind in {"checked_in", "checked_out"} and data.get("by") == "center":
+        kind = "visit_announced" if kind == "checked_in" else "visit_ended"  # the terminal heard what the center told
+    facts = {"event": row["event"], "data": data, "at_ms": row["at_ms"], "clock": row["clock"], "late": row["late"]}
+    key = f"{case['id']}:event:{row['id']}"
+    if kind == "checked_in" and case["state"] == "dispatched" and not book.has_step(key):
+        return book.step(case, kind, ENGINE, key=key, facts=facts, visits=case["visits"] + 1)
+    noted = book.step(case, kind, ENGINE, key=key, facts=facts)
+    return closing.consider(book, noted, f"{key}:considered") if kind == "checked_out" else noted
+
+
+def _commands(book: Book, ids: set[str]) -> None:
+    for some in _slices(sorted(ids)):
+        query = select(commands).where(commands.c.id.in_(some), commands.c.case_id.is_not(None))
+        for row in book.connection.execute(query).mappings().all():
+            held = select(cases).where(cases.c.id == row["case_id"]).with_for_update()
+            case = book.connection.execute(held).mappings().first()
+            if case is not None:
+                named = ("id", "cmd", "args", "state", "reason", "error", "output")
+                facts = {name: row[name] for name in named}
+                key = f"{case['id']}:command:{row['id']}:{row['state']}"
+                noted = book.step(dict(case), "command", str(row["issued_by"]), key=key, facts=facts)
+                closing.consider(book, noted, f"{key}:considered")
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def _due_cases(connection: Connection, now_ms: int) -> list[Any]:
+    query = select(cases).where(cases.c.next_ms <= now_ms, cases.c.state != "closed").order_by(cases.c.next_ms)
+    return [dict(row) for row in connection.execute(query.limit(_AT_ONCE).with_for_update()).mappings()]
+
+
+def _time_has_come(book: Book, case: Case) -> None:
+    if case["state"] == "watching" and (case["watch_until_ms"] or 0) <= book.now_ms:
+        case = closing.watched(book, case)
+    elif case["state"] == "asking" and (case["data"] or {}).get("ask_until_ms", 0) <= book.now_ms:
+        case = closing.unanswered(book, case)
+    for name in (case["data"] or {}).get("clocks", {}):
+        if case["paused_since_ms"] is None and case["state"] != "closed":
+            case = _clock(book, case, name)
+
+
+def _clock(book: Book, case: Case, name: str) -> Case:
+    for level in sla.due(case["data"]["clocks"][name], book.now_ms):
+        clock = case["data"]["clocks"][name]
+        key = f"{case['id']}:{name}:{clock['start_ms']}:{level}"
+        told = {**clock, "told": [*clock["told"], level]}
+        data = {**case["data"], "clocks": {**case["data"]["clocks"], name: told}}
+        said = f"{name.replace('_', ' ')}: {_CLOCK_TEXT[level]}"
+        facts = {"clock": name, "level": level, "breach_ms": clock["breach_ms"]}
+        case = book.step(case, "clock", ENGINE, said, key=key, facts=facts, data=data)
+        subject = f"{number_text(case['number'])} {said}"
+        book.notify(case, f"case.{level}", f"notify:{key}", subject, case["title"], to=_managers(book, case, level))
+    return case
+
+
+def _managers(book: Book, case: Case, level: str) -> list[Any]:
+    """Who at the merchant's is told as well: managers, when something critical or a complaint is about to be late."""
+    if level == "amber" or (case["severity"] != "critical" and case["kind"] != "complaint"):
+        return []
+    contacts = (book.site(case) or {}).get("contacts") or []
+    return [each for each in contacts if each.get("role") in _MANAGERS]
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _open_cases(book: Book, places: Sequence[Key]) -> list[Case]:
+    if not places:
+        return []
+    where = tuple_(cases.c.estate, cases.c.terminal).in_(places)
+    query = select(cases).where(where, cases.c.state.in_(OPEN)).order_by(cases.c.id).with_for_update()
+    return [dict(row) for row in book.connection.execute(query).mappings()]
+
+
+def _closed_cases(book: Book, places: Sequence[Key]) -> set[Key]:
+    """Trouble whose case was closed so lately that it would be the same case again."""
+    if not places:
+        return set()
+    named = (cases.c.estate, cases.c.terminal, cases.c.fault)
+    lately = cases.c.closed_ms > book.now_ms - book.policy.reopen_ms(None)
+    lasting = or_(cases.c.outcome.is_(None), cases.c.outcome.not_in(("duplicate", "false_alarm")))
+    where = (tuple_(cases.c.estate, cases.c.terminal).in_(places), cases.c.state == "closed", lately, lasting)
+    rows = book.connection.execute(select(*named, cases.c.closed_ms).where(*where))
+    return {
+        (row.estate, row.terminal, row.fault)
+        for row in rows
+        if row.closed_ms > book.now_ms - book.policy.reopen_ms(row.fault)
+    }
+
+
+def _same(table: Table, key: Key) -> Any:
+    return and_(table.c.estate == key[0], table.c.terminal == key[1], table.c.fault == key[2])
+
+
+def _place(row: Any) -> Key:
+    return (row["estate"], row["terminal"])
+
+
+def _slices(items: Iterable[Any]) -> Iterator[list[Any]]:
+    some = list(items)
+    for start in range(0, len(some), _SLICE):
+        yield some[start : start + _SLICE]

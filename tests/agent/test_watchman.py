@@ -8,6 +8,7 @@ import pytest
 
 from agent.app import App
 from agent.config_file import load_trusted
+from agent.delivery import Delivery
 from drivers.reading import Cause, Reading, known, unknown
 
 CONFIG = """
@@ -30,7 +31,9 @@ def start(folder: Path, run: str) -> App:
     """A daemon; its process is ours, which goes on holding the run directory of the first."""
     file = folder / f"{run}.toml"
     file.write_text(CONFIG.format(folder=folder, run=run), "utf-8")
-    app = App(load_trusted(file), file)
+    delivery = Delivery(load_trusted(file))
+    delivery.start()
+    app = App(delivery, file)
     app.start()
     return app
 

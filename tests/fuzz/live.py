@@ -22,6 +22,7 @@ from agent.app import App
 from agent.cli import main as posdiag
 from agent.config import PowerConfig
 from agent.config_file import ConfigError, check, load_trusted
+from agent.delivery import Delivery
 from agent.probes import dns, nut, reach, sntp
 from agent.uplink import Incoming
 from tests.fuzz.mutator import Mutator
@@ -306,11 +307,13 @@ class Daemon:
     def __init__(self, folder: Path) -> None:
         file = folder / "agent.toml"
         file.write_text(CONFIG.format(folder=folder), "utf-8")
-        self.app = App(load_trusted(file), file)
+        self.delivery = Delivery(load_trusted(file))
+        self.app = App(self.delivery, file)
         self.run_dir = folder / "run"
         self._thread = threading.Thread(target=self.app.run)
 
     def __enter__(self) -> Self:
+        self.delivery.start()
         self.app.start()
         self._thread.start()
         return self

@@ -255,7 +255,7 @@ def _center() -> Take:
             good += fleet.take(topic, piece) is not None
             with contextlib.suppress(wire.WireError):
                 read = reader.read(topic, piece, retained=bool(number % 2), now_ms=1_795_000_000_000)
-                texts = [each for each in (read.row if read else ()) if isinstance(each, str)]
+                texts = [each for each in (read[2] if read else ()) if isinstance(each, str)]
                 assert b"\0" not in "".join(texts).encode(), "no database takes that"
                 good += read is not None
         json.dumps(ledger.report(100.0))

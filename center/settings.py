@@ -59,8 +59,10 @@ class Settings:
     alone: bool = False
     """One worker takes all that is queued: for brokers that know no shared subscriptions, or fail at them."""
     batch: int = 5000
-    """Messages in one transaction at most."""
+    """Messages that wait for the database before reading stops."""
     command_key_file: str = ""
+    policy_file: str = ""
+    """The rules of casework as TOML (center/domain/cases_policy.py); the defaults without one."""
     hosts: tuple[str, ...] = ()
     """Names under which the web pages are asked for, beside localhost and addresses; anything else is refused."""
     public_url: str = ""

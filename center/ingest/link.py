@@ -22,7 +22,7 @@ KEEP_ALIVE_S: Final = 60
 OPEN_S: Final = 15.0
 ANSWER_S: Final = 30.0
 _FAILURE: Final = 128  # reason codes from here on
-_READ_BYTES: Final = 1 << 18
+_READ_BYTES: Final = 1 << 21  # what comes while a batch is written waits here, not in the kernel
 _LARGEST: Final = 4 * MAX_PACKET_BYTES  # what a stranger may send is refused by the reader, with its topic
 
 
@@ -64,6 +64,8 @@ class Link:
 
     def __init__(self, access: Access, client_id: str, *, session_s: int = 0, will: mqtt5.Will | None = None) -> None:
         self.client_id = client_id
+        self.window = 1
+        """How many messages of ours the broker takes without having acknowledged the first."""
         self._access = access
         self._where = f"{access.host}:{access.port}"
         self._session_s = session_s
@@ -94,6 +96,7 @@ class Link:
             raise LinkError(f"{where} does not speak MQTT 5")
         if answer.reason_code != mqtt5.ConnAckReasonCode.SUCCESS:
             raise LinkError(f"the broker at {where} refuses us: {_words(answer.reason_code)}")
+        self.window = answer.receive_max
         self._pinger = asyncio.create_task(self._ping(answer.server_keep_alive or KEEP_ALIVE_S))
         self._early = self._whole()
         return answer.session_present
@@ -126,6 +129,21 @@ class Link:
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None) -> None:
         """Publish with QoS 1 and wait until the broker has it. Raises LinkError."""
+        refused = await self.taken(self.post(topic, payload, retain=retain, expiry_s=expiry_s))
+        if refused:
+            raise LinkError(f"the broker refuses a message on {topic}: {refused}")
+
+    def post(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> int:
+        """Send with QoS 1; the number to ask `taken` for. No more than `window` may be on their way."""
         number = self._next_id()
         packet = mqtt5.PublishPacket(
             topic,
@@ -134,11 +152,17 @@ class Link:
             retain=retain,
             packet_id=number,
             message_expiry_interval=expiry_s,
+            response_topic=response_topic,
+            correlation_data=correlation,
         )
         self.send(packet.write())
+        return number
+
+    async def taken(self, number: int) -> str:
+        """Wait for the broker's word on a message that was sent: why it refuses it, "" if it has it. Raises LinkError."""
         answer = await self._answer(number)
-        if isinstance(answer, mqtt5.PubAckPacket) and int(answer.reason_code) >= _FAILURE:
-            raise LinkError(f"the broker refuses a message on {topic}: {_words(answer.reason_code)}")
+        refused = isinstance(answer, mqtt5.PubAckPacket) and int(answer.reason_code) >= _FAILURE
+        return _words(answer.reason_code) if isinstance(answer, mqtt5.PubAckPacket) and refused else ""
 
     async def receive(self) -> list[mqtt5.PublishPacket]:
         """The next messages, as many as have come; maybe none. Raises LinkError when the connection is lost."""

@@ -33,6 +33,12 @@ from tests.center.postgres import PROGRAMS, Postgres
 _MESSAGES = 200_000
 _TERMINALS = 10_000
 _WINDOW = 60_000
+_KEPT = (
+    ("state", said.state()),
+    ("inventory", said.inventory()),
+    ("fault/printer/paper_out", said.fault()),
+    ("faults", said.digest("printer/paper_out")),
+)
 _MIX = "70 % telemetry of two samples, 10 % events with a fault, 10 % faults, 10 % states"
 
 
@@ -43,6 +49,7 @@ def run(effort: Effort) -> Told:
         yield from _figures(
             "sqlite", "SQLite, synchronous FULL", f"sqlite:///{folder}/center.db", count, "≥ 40,000", folder
         )
+        yield _restart(f"sqlite:///{folder}/restarted.db", folder)
         if not PROGRAMS:
             yield Figure("ingest.postgresql", "one worker into PostgreSQL", None, how="PostgreSQL is not installed")
             return
@@ -68,6 +75,25 @@ def _figures(key: str, name: str, url: str, count: int, goal: str, folder: Path)
     )
 
 
+def _restart(url: str, folder: Path) -> Figure:
+    """An empty database, and all that the broker keeps of the fleet."""
+    count = len(_KEPT) * _TERMINALS
+    with _peer(count, kept=True) as (peer, port):
+        began = time.monotonic()
+        with _worker(url, port, folder):
+            assert peer.stdout is not None
+            peer.stdout.readline()
+            seconds = time.monotonic() - began
+    database = Database(url)
+    with database.read() as connection:
+        known = connection.execute(sql_select(func.count()).where(terminals.c.status == "online")).scalar_one()
+        raised = connection.execute(sql_select(func.count()).where(faults.c.state == "raised")).scalar_one()
+    database.close()
+    assert (known, raised) == (_TERMINALS, _TERMINALS)
+    how = f"from the start of the process on an empty database until {count:,} retained messages are stored"
+    return Figure("ingest.restart", f"restart to the full state of {_TERMINALS:,} terminals", seconds, "s", "≤ 30", how)
+
+
 def _check(url: str, count: int) -> None:
     """All that was acknowledged is there, once."""
     sent = [kind for kind, _terminal in _plan(count)]
@@ -83,9 +109,9 @@ def _check(url: str, count: int) -> None:
 
 
 @contextmanager
-def _peer(count: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def _peer(count: int, *, kept: bool = False) -> Iterator[tuple[subprocess.Popen[str], int]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.ingest", str(count)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.bench.ingest", str(count), str(int(kept))], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     try:
@@ -121,6 +147,22 @@ def _plan(count: int) -> list[tuple[str, int]]:
     return [(dice.choice(kinds), dice.randrange(_TERMINALS)) for _ in range(count)]
 
 
+def _kept() -> list[bytes]:
+    """What a broker has retained of each terminal."""
+    packets = []
+    for number in range(len(_KEPT) * _TERMINALS):
+        terminal, which = divmod(number, len(_KEPT))
+        topic, payload = _KEPT[which]
+        topic = f"pos/1/estate/terminal-{terminal:05d}/{topic}"
+        packets.append(_publish(topic, payload, number, retain=True))
+    return packets
+
+
+def _publish(topic: str, payload: bytes, number: int, *, retain: bool = False) -> bytes:
+    once, packet_id = mqtt5.QoS.AT_LEAST_ONCE, number % 65_535 + 1
+    return mqtt5.PublishPacket(topic, payload, qos=once, retain=retain, packet_id=packet_id).write()
+
+
 def _packets(count: int) -> list[bytes]:
     seqs: dict[tuple[str, int], int] = {}
     packets = []
@@ -130,8 +172,7 @@ def _packets(count: int) -> list[bytes]:
         head = {"at_ms": started_ms + number // 40, "up_ms": number}
         topic, payload = _message(kind, seq, head)
         topic = f"pos/1/estate/terminal-{terminal:05d}/{topic}"
-        packet = mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=number % 65_535 + 1)
-        packets.append(packet.write())
+        packets.append(_publish(topic, payload, number))
     return packets
 
 
@@ -147,9 +188,9 @@ def _message(kind: str, seq: int, head: dict[str, int]) -> tuple[str, bytes]:
     return kind, said.state(**head)
 
 
-def _serve(count: int) -> None:
-    """Be a broker to whoever subscribes first: print the port, feed `count` messages, print how long that took."""
-    packets = _packets(count)
+def _serve(packets: list[bytes]) -> None:
+    """Be a broker to whoever subscribes first: print the port, feed it, print how long that took."""
+    count = len(packets)
     chunks = [b"".join(packets[at : at + 100]) for at in range(0, count, 100)]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)
@@ -194,4 +235,4 @@ def _feed(client: socket.socket, chunks: list[bytes], count: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    _serve(_kept() if int(sys.argv[2]) else _packets(int(sys.argv[1])))

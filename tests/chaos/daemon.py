@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent import app, session
+from agent import serve, session
 from agent.clock import Clock
 from agent.store import Store
 
@@ -87,7 +87,7 @@ def main() -> int:
     if args.live_in:
         live_in(args.live_in)
     sys.argv = ["posdiag run", "--config", args.config]
-    return app.main()
+    return serve.main()
 
 
 if __name__ == "__main__":

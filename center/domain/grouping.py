@@ -68,9 +68,9 @@ class Signal:
     verdict: str = ""
     """Of a terminal that is gone, as center/domain/freshness.py has it."""
     group: Any = None
-    """The group that holds it, by the engine."""
-    lone: Any = None
-    """Its own incident, by the engine."""
+    """The widest group that holds it, and its `rank`; None for none. The engine's."""
+    held: list[Any] = field(default_factory=list)
+    """All incidents that hold it: its own, and groups of which one may be a part of another. The engine's."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -205,7 +205,8 @@ def propose(
 
     A signal that a group holds counts only for rules of a higher rank.
     """
-    left, before, found = list(signals), list(gone), []
+    left, before = list(signals), list(gone)
+    found: list[Group] = []
     while True:
         best = _best(left, before, population, rules)
         if not best:

@@ -159,7 +159,7 @@ class Link:
         return number
 
     async def taken(self, number: int) -> str:
-        """Wait for the broker's word on a message that was sent: why it refuses it, "" if it has it. Raises LinkError."""
+        """Wait for the broker's word on what was posted: why it refuses it, "" if it has it. Raises LinkError."""
         answer = await self._answer(number)
         refused = isinstance(answer, mqtt5.PubAckPacket) and int(answer.reason_code) >= _FAILURE
         return _words(answer.reason_code) if isinstance(answer, mqtt5.PubAckPacket) and refused else ""

@@ -40,18 +40,26 @@ def run_center(args: argparse.Namespace) -> int:
         Access.of(settings)
         database = Database(settings.database)
         migrate(database)
+        parts = _parts(settings, database)
     except (SettingsError, DatabaseError) as error:
         print(f"posdiag: {error}", file=sys.stderr)
         return UNABLE
     try:
-        asyncio.run(_run(settings, database, _parts(settings)))
+        asyncio.run(_run(settings, database, parts))
     finally:
         database.close()
     return DONE
 
 
-def _parts(settings: Settings) -> list[Part]:
-    return [ingest] if settings.role in {"all", "ingest"} else []
+def _parts(settings: Settings, database: Database) -> list[Part]:
+    parts: list[Part] = [ingest] if settings.role in {"all", "ingest"} else []
+    if settings.role in {"all", "web"}:
+        from center.web import Web, warn_if_open  # noqa: PLC0415 - a worker of the ingest needs none of it
+
+        warn_if_open(settings)
+        web = Web(settings, database)
+        parts.append(lambda _settings, _database: web.run())
+    return parts
 
 
 async def _run(settings: Settings, database: Database, parts: list[Part]) -> None:

@@ -108,6 +108,17 @@ def let_in(database: Database, name: str, password: str) -> Any | None:
     return row if fitting and row is not None and not row.disabled else None
 
 
+def free_name(connection: Connection, wished: str) -> str:
+    """A name that is allowed and that no account has, like the one wished for."""
+    plain = re.sub(r"[^a-z0-9._@-]", "-", wished.lower()).lstrip(".-_@")[:50]
+    plain = plain if len(plain) > 1 else f"user-{plain}"
+    name, number = plain, 1
+    while connection.execute(select(accounts.c.id).where(accounts.c.name == name)).first():
+        number += 1
+        name = f"{plain}-{number}"
+    return name
+
+
 def by_oidc(connection: Connection, issuer: str, subject: str) -> Any | None:
     """The account that logs in by this issuer and subject."""
     same = (accounts.c.oidc_issuer == issuer) & (accounts.c.oidc_subject == subject)

@@ -9,8 +9,13 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from center.access.limits import Lockout, Rate
+from center.access.oidc import Provider
 from center.access.recorder import Recorder
 from center.db.engine import Database
+from center.domain.cases import Cases
+from center.domain.cases_policy import Policy
+from center.domain.commands import Commands
+from center.domain.commands_key import Signer
 from center.settings import Settings
 
 
@@ -40,8 +45,20 @@ class Center:
     refused: Rate = field(default_factory=lambda: Rate(per_s=1, burst=30))
     """Failed proofs of who somebody is, by address."""
     lockout: Lockout = field(default_factory=Lockout)
+    address_lockout: Lockout = field(default_factory=lambda: Lockout(most=20))
+    provider: Provider | None = None
+    """Where people may log in too, if one is set up."""
+    policy: Policy = field(default_factory=Policy)
     requests: dict[tuple[str, int], int] = field(default_factory=dict)
     """Answers so far by method and status, for /metrics."""
+
+    cases: Cases = field(init=False)
+    commands: Commands = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cases = Cases(self.database, self.policy, self.now_ms)
+        signer = Signer(self.settings.command_key_file)
+        self.commands = Commands(self.database, signer, self.settings.name)
 
     def close(self) -> None:
         """Write down what is left to write."""

@@ -154,6 +154,24 @@ def of_fault(column: ColumnElement[Any], query: Listing) -> Conditions:
     return [column.endswith(f"/{query.kind}", autoescape=True)] if query.kind else []
 
 
+def of_site(query: Placed) -> Conditions:
+    """Of sites: one that is named, or that has such a terminal."""
+    sites, at = tables.sites, tables.terminals.alias()
+    names = {name: sites.c[name] for name in ("estate", "site", "region", "operator")}
+    found = [*same(query, names), *between(sites.c.updated_ms, query)]
+    inside: Conditions = []
+    estate, terminal = query.named
+    if terminal is not None:
+        inside += [at.c.terminal == terminal, *([] if estate is None else [at.c.estate == estate])]
+    if query.unit or query.kind:
+        faults = tables.faults.alias()
+        here = and_(faults.c.estate == at.c.estate, faults.c.terminal == at.c.terminal)
+        inside.append(exists().where(here, is_present(faults), *of_fault(faults.c.fault, query)))
+    if inside:
+        found.append(exists().where(at.c.estate == sites.c.estate, at.c.site == sites.c.site, *inside))
+    return found
+
+
 def of_device(args: ColumnElement[Any], query: Listing) -> Conditions:
     """Of commands and campaigns: the device that their arguments name. None is of a kind of fault."""
     if query.kind:

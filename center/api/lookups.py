@@ -29,3 +29,11 @@ def case_row(connection: Connection, scope: Scope, name: str) -> Any:
     is_number = name.isascii() and name.isdigit() and len(name) < 19
     named = cases.c.number == int(name) if is_number else cases.c.id == name
     return one(connection, select(cases).where(named, scope.where(cases)), "case")
+
+
+def checked_scope(values: dict[str, Any] | None) -> Scope:
+    """A scope that a request gives. Raises ApiError 422."""
+    try:
+        return Scope.of(values)
+    except ValueError as error:
+        raise ApiError(422, str(error)) from None

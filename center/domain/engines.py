@@ -23,8 +23,9 @@ LEASE: Final = "engines"
 class Engine(Protocol):
     """One engine. What it decides and its cursor are committed together, so a kill anywhere repeats safely."""
 
-    name: str
-    """Its row in `heartbeat` is `engine-{name}`."""
+    @property
+    def name(self) -> str:
+        """Its row in `heartbeat` is `engine-{name}`."""
 
     def step(self, now_ms: int) -> bool:
         """Do a bounded piece of work. True if there may be more to do at once."""

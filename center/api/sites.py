@@ -1,0 +1,201 @@
+"""Sites and the places of terminals: read, and taken in as CSV or JSON from whoever keeps them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from sqlalchemy import Connection, and_, select, update
+
+from center.access.roles import Who
+from center.access.scope import Scope
+from center.api import filters, items
+from center.api.context import ApiError
+from center.api.filters import Placed, Word
+from center.api.lookups import one
+from center.api.paging import Order, page
+from center.api.proof import Reader, TheCenter, allowed, record
+from center.api.reads import Segment
+from center.db import feed
+from center.db.engine import upsert
+from center.db.tables import places, sites, terminals
+from center.domain import hours
+
+router = APIRouter(prefix="/api/v1")
+
+MOST_ROWS: Final = 10_000
+Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00\ud800-\udfff]*$")]
+Writer = Annotated[Who, Depends(allowed("place.write"))]
+_PLACE: Final = ("site", "operator", "cell", "region", "power_district", "host")
+_OF_JSON: Final = frozenset({"hours", "contacts", "contract"})
+
+
+class Contact(BaseModel):
+    """Somebody at a site; `phone` and `mail` are what channels with `{to}` use."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Text = ""
+    role: Text = ""
+    phone: Text = ""
+    mail: Text = ""
+    language: Text = ""
+
+
+class Site(BaseModel):
+    """A site. `hours` are trading hours as center/domain/hours.py has them, `contract` the terms of service."""
+
+    model_config = ConfigDict(extra="forbid")
+    estate: Word
+    site: Text = Field(min_length=1)
+    name: Text = ""
+    address: Text = ""
+    lat: float | None = Field(None, ge=-90, le=90)
+    lon: float | None = Field(None, ge=-180, le=180)
+    region: Text | None = None
+    language: Text = "en"
+    timezone: Text = "UTC"
+    trade: Text = ""
+    hours: dict[str, Any] | None = None
+    contacts: list[Contact] | None = None
+    contract: dict[str, Any] | None = None
+    power_district: Text | None = None
+    operator: Text | None = None
+
+
+class Place(BaseModel):
+    """Where a terminal stands, and what it depends on."""
+
+    model_config = ConfigDict(extra="forbid")
+    estate: Word
+    terminal: Word
+    site: Text | None = None
+    operator: Text | None = None
+    cell: Text | None = None
+    region: Text | None = None
+    power_district: Text | None = None
+    host: Text | None = None
+
+
+async def _told(request: Request) -> tuple[str, bytes]:
+    """Content type and body."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower(), await request.body()
+
+
+Told = Annotated[tuple[str, bytes], Depends(_told)]
+_SITES: Final = TypeAdapter(list[Site])
+_PLACES: Final = TypeAdapter(list[Place])
+
+
+def _taken_in(model: type[BaseModel]) -> dict[str, Any]:
+    """How OpenAPI tells of a body that is read by hand, because it comes as CSV too."""
+    whole = {"type": "array", "maxItems": MOST_ROWS, "items": model.model_json_schema()}
+    kinds = {"application/json": {"schema": whole}, "text/csv": {"schema": {"type": "string"}}}
+    return {"requestBody": {"required": True, "content": kinds}}
+
+
+@router.get("/sites")
+def list_sites(query: Annotated[Placed, Query()], center: TheCenter, who: Reader) -> JSONResponse:
+    """Sites by estate and name. `terminal`, `unit` and `kind`: those with such a terminal, or one with such a fault."""
+    conditions = filters.of_site(query)
+    statement = select(sites).where(who.scope.where(sites), *conditions)
+    order = Order((sites.c.estate, sites.c.site))
+    with center.database.read() as connection:
+        shown = page(connection, statement, order, query.cursor, query.limit, lambda row: items.plain(sites, row))
+        return JSONResponse(shown)
+
+
+@router.get("/sites/{estate}/{site}")
+def get_site(estate: Segment, site: str, center: TheCenter, who: Reader) -> JSONResponse:
+    """One site."""
+    named = and_(sites.c.estate == estate, sites.c.site == site.replace("\x00", ""))
+    with center.database.read() as connection:
+        row = one(connection, select(sites).where(named, who.scope.where(sites)), "site")
+    return JSONResponse(items.plain(sites, row))
+
+
+@router.post("/sites/import", openapi_extra=_taken_in(Site))
+def import_sites(told: Told, center: TheCenter, who: Writer) -> JSONResponse:
+    """Take sites in, each whole: as a JSON list, or as CSV with a head line. All are taken, or none."""
+    rows = _read(_rows(*told), _SITES)
+    for row in rows:
+        try:
+            hours.check(row["hours"], row["timezone"])
+        except ValueError as error:
+            raise ApiError(422, f"{row['estate']}/{row['site']}: {error}") from None
+    now_ms = center.now_ms()
+    unique = {(row["estate"], row["site"]): {**row, "updated_ms": now_ms} for row in rows}
+    with center.database.begin() as connection:
+        _require(who, unique.values())
+        upsert(connection, sites, unique.values())
+        record(connection, center, who, "sites.import", "", {"rows": len(unique)})
+        feed.append(connection, [("site", estate, None, site) for estate, site in unique], now_ms)
+    return JSONResponse({"taken": len(unique)})
+
+
+@router.post("/places/import", openapi_extra=_taken_in(Place))
+def import_places(told: Told, center: TheCenter, who: Writer) -> JSONResponse:
+    """Take places of terminals in, each whole: as a JSON list, or as CSV with a head line. All are taken, or none."""
+    rows = _read(_rows(*told), _PLACES)
+    now_ms = center.now_ms()
+    unique = {(row["estate"], row["terminal"]): {**row, "updated_ms": now_ms} for row in rows}
+    with center.database.begin() as connection:
+        _require(who, unique.values())
+        upsert(connection, places, unique.values())
+        _move(connection, unique.values())
+        record(connection, center, who, "places.import", "", {"rows": len(unique)})
+        feed.append(connection, [("terminal", estate, terminal, "place") for estate, terminal in unique], now_ms)
+    return JSONResponse({"taken": len(unique)})
+
+
+def _move(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Terminals that are known already stand there from now on."""
+    for row in rows:
+        named = and_(terminals.c.estate == row["estate"], terminals.c.terminal == row["terminal"])
+        connection.execute(update(terminals).where(named).values({name: row[name] for name in _PLACE}))
+
+
+def _require(who: Who, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Raises ApiError 403: who is bound to regions or sites cannot say where things are, or they could take more."""
+    for estate in {row["estate"] for row in rows}:
+        if not who.scope.contains(Scope(estates=(estate,))):
+            raise ApiError(403, f"not all of estate {estate} is yours")
+
+
+def _rows(kind: str, data: bytes) -> list[Any]:
+    try:
+        if kind == "text/csv":
+            return [_cells(row) for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig")), strict=True)]
+        if kind == "application/json":
+            rows = json.loads(data)
+            return rows if isinstance(rows, list) else [rows]
+    except (ValueError, csv.Error, RecursionError) as error:
+        raise ApiError(422, f"the body cannot be read: {error}"[:200]) from None
+    raise ApiError(422, "content-type: application/json or text/csv")
+
+
+def _cells(row: Mapping[str | Any, Any]) -> dict[str, Any]:
+    """A line of CSV: an empty cell is one that is not there, and what is a list or table stands as JSON in its cell."""
+    if None in row or None in row.values():
+        raise ValueError("a line has more or fewer cells than the head line")
+    return {
+        name.strip(): json.loads(cell) if name.strip() in _OF_JSON else cell.strip()
+        for name, cell in row.items()
+        if cell.strip()
+    }
+
+
+def _read(rows: list[Any], kind: TypeAdapter[Any]) -> list[dict[str, Any]]:
+    if len(rows) > MOST_ROWS:
+        raise ApiError(422, f"{len(rows)} rows; at most {MOST_ROWS} at once")
+    try:
+        return [each.model_dump() for each in kind.validate_python(rows)]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        raise ApiError(422, f"row {int(first['loc'][0]) + 1}: {where}: {first['msg']}"[:300]) from None

@@ -1,0 +1,195 @@
+"""The part `web` of the center: the pages and the API, the engines, and what tells others.
+
+The engines run in one process at a time, whichever holds the lease; so do the delivery and the publisher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+from sqlalchemy.exc import DBAPIError
+
+from center.access.accounts import FIRST, first_administrator
+from center.access.oidc import Provider
+from center.api.app import create_app
+from center.api.context import Center, machine_ms
+from center.db.engine import Database, reason
+from center.domain import cases_policy
+from center.domain.cases_engine import CaseEngine
+from center.domain.commands_engine import CommandEngine
+from center.domain.engines import Engine, Engines
+from center.domain.incidents import Incidents
+from center.domain.outages import Outages
+from center.notify.delivery import Delivery
+from center.notify.publisher import Publisher
+from center.settings import Settings, SettingsError, listener
+
+log = logging.getLogger("posdiag.center.web")
+
+STEP_S: Final = 0.5
+_LEAVE_S: Final = 3
+
+
+class Web:
+    """Made before anything runs, so that what cannot be is said in one line. Raises SettingsError."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        try:
+            self._policy = cases_policy.load(settings.policy_file)
+        except cases_policy.PolicyError as error:
+            raise SettingsError(str(error)) from error
+        self._provider = Provider(settings) if settings.oidc_issuer else None
+        self._socket = _listen(settings.http)
+        self._leads = False
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def close(self) -> None:
+        """Let go of the port, if it never ran."""
+        self._socket.close()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        password = await asyncio.to_thread(first_administrator, self._database, machine_ms())
+        if password is not None:
+            print(f"posdiag: first start: log in as {FIRST} with the one-time password {password}", flush=True)
+        app = create_app(self._settings, self._database, policy=self._policy, provider=self._provider)
+        server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_LEAVE_S,
+                timeout_keep_alive=30,
+                limit_concurrency=2000,
+                h11_max_incomplete_event_size=64 * 1024,
+            )
+        )
+        center: Center = app.state.center
+        publisher = Publisher(self._settings, self._database, center.now_ms, lambda: self._leads)
+        publishing = asyncio.create_task(publisher.run())
+        with self._threads(center):
+            serving = asyncio.create_task(server.serve([self._socket]))
+            log.info("listening at %s", self.address)
+            try:
+                await asyncio.shield(serving)
+            except asyncio.CancelledError:
+                server.should_exit = True
+                await serving
+                raise
+            finally:
+                publishing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await publishing
+
+    @contextlib.contextmanager
+    def _threads(self, center: Center) -> Iterator[None]:
+        """Engines and delivery run inside of this block."""
+        engines = Engines(self._database, self._engines())
+        delivery = Delivery(self._database)
+
+        def decide() -> bool:
+            self._leads = engines.step(center.now_ms())
+            return False
+
+        def tell() -> bool:
+            return self._leads and delivery.step(center.now_ms())
+
+        stopping = threading.Event()
+        threads = [
+            threading.Thread(target=_always, args=(work, stopping), name=name, daemon=True)
+            for name, work in (("engines", decide), ("delivery", tell))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            for thread in threads:
+                thread.join(_LEAVE_S)
+
+    def _engines(self) -> list[Engine]:
+        database = self._database
+        return [
+            Outages(database),
+            Incidents(database),
+            CaseEngine(database, self._policy),
+            CommandEngine(database),
+        ]
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to who runs the whole process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _always(work: Callable[[], bool], stopping: threading.Event) -> None:
+    problem = ""
+    while not stopping.is_set():
+        try:
+            more = work()
+            problem = ""
+        except DBAPIError as error:
+            more = False
+            if problem != reason(error):
+                problem = reason(error)
+                log.warning("the database: %s", problem)
+        except Exception:  # it is tried again; what is wrong stands in the log
+            more = False
+            log.exception("a part of the center failed")
+        if not more:
+            stopping.wait(STEP_S)
+
+
+def _listen(where: str) -> socket.socket:
+    host, port = listener(where)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise SettingsError(f"cannot listen at {where}: {error.strerror or error}") from error
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(1024)
+    except OSError as error:
+        found.close()
+        raise SettingsError(f"cannot listen at {where}: {error.strerror or error}") from error
+    return found
+
+
+def is_loopback(where: str) -> bool:
+    """Whether only this machine can reach it."""
+    host = listener(where)[0]
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def warn_if_open(settings: Settings) -> None:
+    """Say so where passwords would cross a network in the open."""
+    if not is_loopback(settings.http) and not settings.public_url.startswith("https://"):
+        print(
+            "posdiag: warning: the pages are reachable from elsewhere without TLS; "
+            "put a proxy with TLS before them and set public_url",
+            file=sys.stderr,
+        )

@@ -255,8 +255,8 @@ class Office:
         topics = self._house.topics
         if body.aud != f"{topics.estate}/{topics.terminal}":
             raise Refusal("audience", "the settings are for another terminal")
-        if body.version < self._desired.now.version:
-            raise Refusal("replayed", "the settings are older than those in force")
+        if body.version < max(self._desired.now.version, self._desired.refused):
+            raise Refusal("replayed", "the settings are older than others that came")
         if self._house.clock.wall() < body.nbf - 30:
             raise Refusal("early", "the settings are not valid yet by this terminal's clock")
 

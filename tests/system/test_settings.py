@@ -104,6 +104,10 @@ def test_settings_that_may_not_be_are_refused_whole(center: Center) -> None:
     assert fault["fault"] == "agent/config_rejected"
     assert center.agent.status()["support"] == ""
     assert center.agent.status()["settings"] == {"version": 0, "trial": False}
+    before = center.refused().get("replayed", 0)
+    center.wish(4, {"support": {"channel": "x"}})  # signed, but older than one that was refused since
+    wait_until(lambda: center.refused().get("replayed", 0) == before + 1, 20)
+    assert center.agent.status()["support"] == ""
 
 
 def test_settings_of_others_are_ignored(center: Center) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, distinct, exists, func, select, tuple_
+from sqlalchemy import Connection, and_, exists, func, select, tuple_
 
 from center.db import feed
 from center.db.engine import Database, insert_ignore, upsert
@@ -60,14 +60,16 @@ class Outages:
 
     def _follow(self, connection: Connection, window: Sequence[Change], now_ms: int) -> list[tuple[str, str, int]]:
         first, last = window[0].id, window[-1].id
-        touched = select(distinct(changes.c.estate), changes.c.terminal).where(
-            changes.c.id.between(first, last), changes.c.kind == "terminal", changes.c.key == "state"
+        one = (
+            select(changes.c.estate, changes.c.terminal)
+            .where(changes.c.id.between(first, last), changes.c.kind == "terminal", changes.c.key == "state")
+            .distinct()
+            .subquery()
         )
-        one = touched.subquery("touched")
         there = select(terminals, outages.c.from_ms, outages.c.kind).select_from(
-            terminals.join(one, and_(terminals.c.estate == one.c[0], terminals.c.terminal == one.c.terminal)).outerjoin(
-                outages, _open_of(terminals)
-            )
+            terminals.join(
+                one, and_(terminals.c.estate == one.c.estate, terminals.c.terminal == one.c.terminal)
+            ).outerjoin(outages, _open_of(terminals))
         )
         rows = connection.execute(_narrow(there)).all()
         at = {(each.estate, each.terminal): each.at_ms for each in window if each.estate and each.terminal}

@@ -283,7 +283,7 @@ class Killed(Exception):
 WRITES = ("bulk_insert", "_update", "_update_members", "insert_ignore", "title", "_cursor")
 
 
-@pytest.mark.parametrize("point", (1, 2, 3, 4, 5, 6, 17))
+@pytest.mark.parametrize("point", [1, 2, 3, 4, 5, 6, 17])
 def test_a_kill_between_any_two_statements_doubles_nothing(
     world: World, point: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,14 +59,26 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     slip.set_defaults(run=_slip)
 
     fleet = verbs.add_parser("fleet", help="publish as many terminals, each with a connection of its own")
+    _fleet_options(fleet)
+    fleet.set_defaults(run=_fleet)
+
+
+def _fleet_options(fleet: argparse.ArgumentParser) -> None:
     fleet.add_argument("--mqtt", metavar="URL", default="mqtt://127.0.0.1:1883")
     fleet.add_argument("--terminals", type=int, default=100, metavar="N")
     fleet.add_argument("--estate", default="demo")
-    fleet.add_argument("--faults-per-hour", type=float, default=2.0, metavar="F", help="changes of each terminal")
+    fleet.add_argument("--seed", type=int, default=1, help="the same places, parts and noise again")
+    fleet.add_argument("--sites", type=int, default=0, metavar="N", help="without it as many as shops of usual sizes")
+    fleet.add_argument("--operators", default="mobile,telecom,unicom", metavar="A,B", help="whose SIM cards there are")
+    fleet.add_argument("--rate", type=float, default=1.0, metavar="X", help="a day in the shops takes 24 h / X")
+    fleet.add_argument("--faults-per-hour", type=float, default=0.2, metavar="F", help="of each terminal, in their day")
+    fleet.add_argument("--connects-per-s", type=float, default=200.0, metavar="C", help="how fast they are switched on")
+    fleet.add_argument("--fail-share", type=float, default=0.05, metavar="S", help="how many of 1 command fail")
     fleet.add_argument("--seconds", type=float, default=0, metavar="S", help="end after so long; 0 for never")
-    fleet.add_argument("--seed", type=int, default=1)
+    fleet.add_argument("--dir", type=Path, help="for sim set, get and play, such as sim set DIR operator.mobile=down")
+    fleet.add_argument("--scenario", type=Path, help="a time line of outages to play")
+    fleet.add_argument("--places", type=Path, metavar="CSV", help="write where each terminal stands, for the center")
     fleet.add_argument("--json", action="store_true", help="figures each second as lines of JSON")
-    fleet.set_defaults(run=_fleet)
 
 
 def _unable(text: str) -> int:
@@ -240,20 +252,35 @@ def _show(values: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _fleet(args: argparse.Namespace) -> int:
-    from simulator.fleet import run_fleet  # noqa: PLC0415 - the other verbs do without MQTT
+    try:
+        from simulator.fleet import MOST, Options, run_fleet  # noqa: PLC0415 - the other verbs do without MQTT
+    except ImportError as error:
+        return _unable(f"{error.name} is missing; a fleet needs it: pip install 'posdiag[simulator]'")
 
-    if not 1 <= args.terminals <= 20_000:
-        return _unable("--terminals is a number from 1 to 20000")
-    ended: list[int] = []
+    if not 1 <= args.terminals <= MOST:
+        return _unable(f"--terminals is a number from 1 to {MOST}")
+    if min(args.rate, args.connects_per_s) <= 0 or min(args.faults_per_hour, args.seconds, args.sites) < 0:
+        return _unable("--rate and --connects-per-s are above 0, --faults-per-hour, --seconds and --sites not below")
+    if not 0 <= args.fail_share <= 1:
+        return _unable("--fail-share is a number from 0 to 1")
+    operators = tuple(name for name in args.operators.split(",") if name)
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: ended.append(number))
-    return run_fleet(
-        args.mqtt,
-        args.terminals,
+        signal.signal(number, lambda *_: stop.set())
+    options = Options(
+        url=args.mqtt,
+        terminals=args.terminals,
         estate=args.estate,
-        faults_per_hour=args.faults_per_hour,
-        seconds=args.seconds,
         seed=args.seed,
-        as_json=args.json,
-        stopping=lambda: bool(ended),
+        sites=args.sites,
+        operators=operators,
+        rate=args.rate,
+        faults_per_hour=args.faults_per_hour,
+        connects_per_s=args.connects_per_s,
+        fail_share=args.fail_share,
+        seconds=args.seconds,
+        folder=args.dir,
+        scenario=args.scenario,
+        places=args.places,
     )
+    return run_fleet(options, as_json=args.json, stop=stop)

@@ -1,351 +1,242 @@
-"""`posdiag sim fleet`: N terminals that publish, each with a connection, a will and sequence numbers of its own.
+"""`posdiag sim fleet`: N terminals that publish as agents do, each with a connection, a will and numbers of its own.
 
-What they say is what agents say (`agent.wire`). The terminals behind it have no devices, only a state that wanders:
-healthy most of the time, with the faults of a shop's day. One thread serves all.
+Behind them are no devices, only places, parts and what happens to them. One thread serves all, so that ten thousand
+fit one process. Boot counters begin at the seconds since 2026: another run of the same fleet is later than this one.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
 import random
-import selectors
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from simulator.control import ControlServer
+from simulator.fleet_answers import Answers
+from simulator.fleet_control import Control
+from simulator.fleet_day import Day, Terminal
+from simulator.fleet_estate import Place, has_battery, make_places, write_places
+from simulator.fleet_link import Link, Surroundings, Tally
+from simulator.fleet_member import Clocks, Member
+from simulator.fleet_parts import make_parts
+from simulator.loop import Loop
+from simulator.scenario import BadScenario, Step, load, play
 
-from agent import wire
-from agent.vocabulary import VOCABULARY, act_of
-
-_HEARTBEAT_S: Final = 60.0
-_MISC_S: Final = 5.0
-_CONNECTS_PER_S: Final = 200  # a broker's backlog is a few hundred; a storm is asked for, not made by accident
-# What a day in shops brings, and how often one is chosen among the others.
-_FAULTS: Final = {
-    "printer/paper_near_end": 8,
-    "printer/paper_out": 6,
-    "printer/cover_open": 4,
-    "modem/weak_signal": 4,
-    "network/slow": 3,
-    "power/mains_lost": 2,
-    "reader/card_left": 2,
-    "printer/cutter_error": 1,
-    "keypad/key_stuck": 1,
-    "modem/sim_absent": 1,
-}
+MOST: Final = 20_000
+_BEGINNING_OF_2026: Final = 1_767_225_600
+_GOODBYE_S: Final = 5.0
+DONE, FAILED, UNABLE = 0, 1, 2
 
 
-@dataclass(slots=True)
-class Member:
-    """One terminal of the fleet."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a fleet is like. `rate` is how fast its shops' time runs; `faults_per_hour` is of each terminal, in it.
 
-    topics: wire.Topics
-    random: random.Random
-    boot: int
-    started: float
-    client: paho.Client | None = None
-    up: bool = False
-    conn: int = 0
-    seq: dict[str, int] = field(default_factory=lambda: {"event": 0, "telemetry": 0})
-    raised: dict[str, dict[str, Any]] = field(default_factory=dict)
+    `sites` 0 is as many as fit; `seconds` 0 is until stopped; `folder` is where the control socket is made.
+    """
+
+    url: str
+    terminals: int
+    estate: str = "demo"
+    seed: int = 1
+    sites: int = 0
+    operators: tuple[str, ...] = ("mobile", "telecom", "unicom")
+    rate: float = 1.0
+    faults_per_hour: float = 0.2
+    connects_per_s: float = 200.0
+    fail_share: float = 0.05
+    seconds: float = 0.0
+    folder: Path | None = None
+    scenario: Path | None = None
+    places: Path | None = None
 
 
 class Fleet:
-    """N members on one selector. `sent` and `acknowledged` count PUBLISHes and their PUBACKs."""
+    """A running fleet: `start`, then `control` from any thread, then `close`."""
 
-    def __init__(
-        self, url: str, count: int, *, estate: str, faults_per_hour: float, seed: int, clock: Callable[[], float]
-    ) -> None:
-        parts = urlsplit(url)
-        self._address = (parts.hostname or "127.0.0.1", parts.port or 1883)
-        self._clock = clock
-        self._pause_s = 3600.0 / faults_per_hour if faults_per_hour > 0 else 0.0
-        self._selector = selectors.DefaultSelector()
-        self._due: list[tuple[float, int, str]] = []
-        self.sent = 0
-        self.acknowledged = 0
-        self.members = [
-            Member(
-                wire.Topics(estate, f"fleet-{number:05d}"),
-                random.Random(seed * 1_000_003 + number),
-                boot=int(time.time()) - 1_767_225_600,
-                started=clock(),
-            )
-            for number in range(count)
-        ]
-        for number, member in enumerate(self.members):
-            self._plan(number / _CONNECTS_PER_S, number, "connect")
-            self._plan(number / _CONNECTS_PER_S + member.random.uniform(5, _HEARTBEAT_S), number, "telemetry")
-            if self._pause_s:
-                self._plan(number / _CONNECTS_PER_S + member.random.expovariate(1 / self._pause_s), number, "fault")
-
-    @property
-    def connected(self) -> int:
-        return sum(member.up for member in self.members)
-
-    def run(self, seconds: float, stopping: Callable[[], bool], tell: Callable[[], None]) -> None:
-        """Serve all until the time is up (0 for never) or `stopping`; `tell` is called each second."""
-        end = self._clock() + seconds if seconds else float("inf")
-        told = misc = self._clock()
-        while self._clock() < end and not stopping():
-            now = self._clock()
-            while self._due and self._due[0][0] <= now:
-                _, number, what = heapq.heappop(self._due)
-                self._do(number, what)
-            for key, events in self._selector.select(0.02):
-                _serve(self.members[key.data], events)
-            if now - misc > _MISC_S:
-                misc = now
-                for member in self.members:
-                    if member.client is not None:
-                        member.client.loop_misc()
-            if now - told > 1:
-                told = now
-                tell()
-
-    def close(self) -> None:
-        """Every member says goodbye as a stopped agent does."""
-        for member in self.members:
-            if member.client is not None and member.up:
-                self._publish(member, "state", self._state(member, "offline", "sigterm"), "state")
-                member.client.disconnect()
-                with suppress(OSError):
-                    member.client.loop_write()
-        self._selector.close()
-
-    # --- what is due
-
-    def _plan(self, in_s: float, number: int, what: str) -> None:
-        heapq.heappush(self._due, (self._clock() + in_s, number, what))
-
-    def _do(self, number: int, what: str) -> None:
-        member = self.members[number]
-        if what == "connect":
-            self._connect(number, member)
-        elif what == "telemetry":
-            self._plan(_HEARTBEAT_S, number, "telemetry")
-            if member.up:
-                self._telemetry(member)
-        elif what == "fault":
-            self._plan(member.random.expovariate(1 / self._pause_s), number, "fault")
-            if member.up:
-                self._change(member)
-
-    def _connect(self, number: int, member: Member) -> None:
-        member.conn += 1
-        client = paho.Client(CallbackAPIVersion.VERSION2, member.topics.terminal, protocol=paho.MQTTv5)
-        will = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
-        will.WillDelayInterval = 30
-        client.will_set(member.topics.of("state"), self._state(member, "offline", "connection_lost"), 1, True, will)
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = 3600
-        client.on_connect = lambda *_args: self._welcome(member)
-        client.on_publish = lambda *_args: self._count()
-        client.on_socket_open = lambda _c, _u, sock: self._watch(sock, number, selectors.EVENT_READ)
-        client.on_socket_close = lambda _c, _u, sock: self._lost(sock, number)
-        client.on_socket_register_write = lambda _c, _u, sock: self._modify(
-            sock, number, selectors.EVENT_READ | selectors.EVENT_WRITE
+    def __init__(self, options: Options) -> None:
+        parts = urlsplit(options.url)
+        self.places = make_places(
+            options.terminals,
+            estate=options.estate,
+            seed=options.seed,
+            sites=options.sites,
+            operators=options.operators,
         )
-        client.on_socket_unregister_write = lambda _c, _u, sock: self._modify(sock, number, selectors.EVENT_READ)
-        member.client = client
-        try:
-            client.connect(*self._address, keepalive=60, clean_start=False, properties=properties)
-        except OSError:
-            member.client = None
-            self._plan(member.random.uniform(1, 30), number, "connect")
-
-    def _watch(self, sock: Any, number: int, events: int) -> None:
-        self._selector.register(sock, events, number)
-
-    def _modify(self, sock: Any, number: int, events: int) -> None:
-        with suppress(KeyError, ValueError):
-            self._selector.modify(sock, events, number)
-
-    def _lost(self, sock: Any, number: int) -> None:
-        with suppress(KeyError, ValueError):
-            self._selector.unregister(sock)
-        member = self.members[number]
-        if member.client is not None:
-            member.client = None
-            member.up = False
-            self._plan(member.random.uniform(1, 30), number, "connect")
-
-    def _count(self) -> None:
-        self.acknowledged += 1
-
-    # --- what is said
-
-    def _welcome(self, member: Member) -> None:
-        member.up = True
-        self._publish(member, "inventory", self._inventory(member), "inventory")
-        for key in member.raised:
-            self._publish(member, f"fault/{key}", self._fault(member, key, "raised"), "fault")
-        self._publish(member, "faults", self._digest(member), "faults")
-        self._publish(member, "state", self._state(member, "online", "running"), "state")
-
-    def _publish(self, member: Member, suffix: str, payload: bytes, kind: str) -> None:
-        if member.client is None:
-            return
-        delivery = wire.DELIVERY[kind]
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = wire.CONTENT_JSON
-        if delivery.expiry_s is not None:
-            properties.MessageExpiryInterval = delivery.expiry_s
-        topic = member.topics.of(suffix)
-        member.client.publish(topic, payload, delivery.qos, delivery.retain, properties)
-        self.sent += 1
-
-    def _header(self, member: Member) -> dict[str, Any]:
-        up_ms = int((self._clock() - member.started) * 1000)
-        return {"boot": member.boot, "at": wire.timestamp(time.time()), "up_ms": up_ms, "clock": "synced"}
-
-    def _state(self, member: Member, status: str, reason: str) -> bytes:
-        worst = next(iter(member.raised), None)
-        verdict = wire.Verdict(
-            can_sell="no" if worst == "modem/sim_absent" else "degraded" if worst else "yes",
-            cause=worst,
-            act=act_of(worst) if worst else "none",
-            since=member.raised[worst]["first_at"] if worst else wire.timestamp(time.time()),
+        self.tally = Tally()
+        self._options = options
+        self._loop = Loop()
+        self._clocks = Clocks(time.monotonic, _steady_wall())
+        address = (socket.gethostbyname(parts.hostname or "127.0.0.1"), parts.port or 1883)
+        self._answers = Answers(self._loop, self._clocks.wall, self._reboot, fail_share=options.fail_share)
+        around = Surroundings(self._loop, address, self.tally, self._answers.heard)
+        boot = int(time.time()) - _BEGINNING_OF_2026
+        self._day = Day(
+            self._loop,
+            [self._terminal(place, boot, around) for place in self.places],
+            self._clocks.wall,
+            rate=options.rate,
+            per_hour=options.faults_per_hour,
         )
-        message = wire.StateMessage(
-            **self._header(member),
-            status=status,  # type: ignore[arg-type]
-            conn=member.conn,
-            reason=reason,
-            verdict=verdict,
-            poi={"GlobalStatus": "OK"},
-        )
-        return wire.encode(message)
+        self.control = Control(self._loop, self._day, self._answers, self.figures)
+        self._server: ControlServer | None = None
 
-    def _inventory(self, member: Member) -> bytes:
-        device = wire.DeviceEntry(
-            name="printer",
-            unit="printer",
-            family="escpos",
-            manufacturer="POSDIAG-SIM",
-            model="SIM-T88",
-            firmware="2.04",
-        )
-        message = wire.InventoryMessage(
-            **self._header(member),
-            hash="0" * 16,
-            agent={"version": "fleet"},
-            devices=(device,),
-            metrics={"modem.rsrp_dbm": "dbm", "power.voltage_mv": "mv"},
-            commands=(),
-        )
-        return wire.encode(message)
+    def _terminal(self, place: Place, boot: int, around: Surroundings) -> Terminal:
+        parts = make_parts(place, battery=has_battery(place))
+        member = Member(place, parts, self._clocks, boot=boot, rate=self._options.rate)
+        dice = random.Random(f"{self._options.seed}-{place.terminal}")
+        link = Link(member, around, dice)
+        member.wake = link.wake
+        return Terminal(place, member, link, dice)
 
-    def _digest(self, member: Member) -> bytes:
-        return wire.encode(wire.DigestMessage(**self._header(member), faults=tuple(sorted(member.raised))))
+    def _reboot(self, member: Member, then: Callable[[], None]) -> None:
+        self._day.reboot(self._day.terminals[member.topics.terminal], "clean", then)
 
-    def _telemetry(self, member: Member) -> None:
-        member.seq["telemetry"] += 1
-        values = {"modem.rsrp_dbm": member.random.randint(-110, -70), "power.voltage_mv": 7600}
-        message = wire.TelemetryMessage(
-            **self._header(member), seq=member.seq["telemetry"], samples=((0, dict(values)),)
-        )
-        self._publish(member, "telemetry", wire.encode(message), "telemetry")
+    def start(self) -> None:
+        """Switch the terminals on, and listen for changes."""
+        self._loop.start()
+        self._loop.call(self._begin)
 
-    def _change(self, member: Member) -> None:
-        """One fault comes, or one that stands goes."""
-        if member.raised and member.random.random() < 0.6:
-            key = member.random.choice(sorted(member.raised))
-            state = "cleared"
-        else:
-            key = member.random.choices(list(_FAULTS), list(_FAULTS.values()))[0]
-            if key in member.raised:
-                return
-            state = "raised"
-            member.raised[key] = {"first_at": wire.timestamp(time.time())}
-        body = self._body(member, key, state)
-        member.seq["event"] += 1
-        event = wire.EventMessage(
-            **self._header(member),
-            seq=member.seq["event"],
-            event=f"fault.{state}",
-            data=wire.to_json(wire.FaultBody(**body)),
-        )
-        self._publish(member, "event", wire.encode(event), "event")
-        payload = self._fault(member, key, state)
-        self._publish(member, f"fault/{key}", payload, "fault" if state == "raised" else "fault.cleared")
-        if state == "cleared":
-            del member.raised[key]
-        self._publish(member, "faults", self._digest(member), "faults")
-        self._publish(member, "state", self._state(member, "online", "running"), "state")
+    def _begin(self) -> None:
+        if self._options.folder is not None:
+            self._server = ControlServer(self._loop, self._options.folder, self.control.verbs())
+        self._day.begin(self._options.connects_per_s)
 
-    def _fault(self, member: Member, key: str, state: str) -> bytes:
-        return wire.encode(wire.FaultMessage(**self._header(member), **self._body(member, key, state)))
-
-    def _body(self, member: Member, key: str, state: str) -> dict[str, Any]:
-        unit = key.partition("/")[0]
+    def figures(self) -> dict[str, int]:
+        """How many terminals, connections and messages; `waiting` are rows that the broker has not acknowledged."""
+        tally = self.tally
+        members = [terminal.member for terminal in self._day.terminals.values()]
         return {
-            "fault": key,
-            "state": state,
-            "severity": VOCABULARY[key].severity,
-            "cause": None,
-            "symptoms": (),
-            "first_at": member.raised[key]["first_at"],
-            "last_at": wire.timestamp(time.time()),
-            "count": 1,
-            "device": unit,
-            "evidence": {"simulated": True},
-            "advice": key.replace("/", "."),
-            "act": act_of(key),
-            "basis": "measured",
+            "terminals": len(members),
+            "connected": tally.connected,
+            "connects": tally.connects,
+            "sent": tally.sent,
+            "acknowledged": tally.acknowledged,
+            "refused": tally.refused,
+            "waiting": sum(member.outbox.waiting for member in members),
+            "given_up": sum(member.outbox.given_up for member in members),
+            "raised": sum(len(member.raised) for member in members),
+            "commands": self._answers.taken,
         }
 
+    def tell(self) -> dict[str, int]:
+        """The figures, from any thread. Raises RuntimeError when the fleet has a defect."""
+        if self._loop.error is not None:
+            raise RuntimeError("the fleet has a defect") from self._loop.error
+        return self._loop.call(self.figures)
 
-def _serve(member: Member, events: int) -> None:
-    """Let paho read and write; either may end the connection."""
-    if member.client is not None and events & selectors.EVENT_READ:
-        member.client.loop_read()
-    if member.client is not None and events & selectors.EVENT_WRITE:
-        member.client.loop_write()
+    def close(self) -> None:
+        """Every terminal says goodbye as a stopped agent does; those that find no broker are left."""
+        self._loop.call(self._day.end)
+        end = time.monotonic() + _GOODBYE_S
+        pause = threading.Event()
+        links = [terminal.link for terminal in self._day.terminals.values()]
+        while time.monotonic() < end and not self._loop.call(lambda: all(link.gone for link in links)):
+            pause.wait(0.05)
+        self._loop.call(self._cut)
+        self._loop.close()
+
+    def _cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for terminal in self._day.terminals.values():
+            terminal.link.cut()
 
 
-def run_fleet(
-    url: str, count: int, *, estate: str, faults_per_hour: float, seconds: float, seed: int, as_json: bool,
-    stopping: Callable[[], bool],
-) -> int:  # fmt: skip
-    """Publish until the time is up or a signal came. 0 done, 2 no broker."""
+def _steady_wall() -> Callable[[], float]:
+    """Epoch seconds that do not jump."""
+    offset = time.time() - time.monotonic()
+    return lambda: time.monotonic() + offset
+
+
+def run_fleet(options: Options, *, as_json: bool, stop: threading.Event) -> int:
+    """Publish until the time is up or `stop` is set. 0 done, 1 a scenario's expectation failed, 2 it could not run."""
+    try:
+        steps = load(options.scenario) if options.scenario else ()
+        _check_broker(options.url)
+        if options.folder is not None:
+            options.folder.mkdir(parents=True, exist_ok=True)
+        fleet = Fleet(options)
+        if options.places is not None:
+            write_places(options.places, fleet.places)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"posdiag sim: {error}\n")
+        return UNABLE
+    fleet.start()
+    try:
+        outcome = _stay(fleet, steps, options.seconds, stop, as_json=as_json)
+    finally:
+        figures = fleet.tell()
+        fleet.close()
+    print(json.dumps(figures) if as_json else f"{options.terminals} terminals, {figures['sent']} messages sent")
+    return outcome
+
+
+def _check_broker(url: str) -> None:
+    """Raises OSError or ValueError, in one line, for a broker that cannot be used."""
     parts = urlsplit(url)
+    if parts.scheme != "mqtt":
+        raise ValueError(f"a fleet speaks to mqtt://HOST:PORT, not to {url}")
     try:
         socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 1883), 3).close()
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"posdiag sim: no broker at {url}: {error}\n")
-        return 2
-    fleet = Fleet(url, count, estate=estate, faults_per_hour=faults_per_hour, seed=seed, clock=time.monotonic)
-
-    def tell() -> None:
-        if as_json:
-            print(json.dumps(_figures(fleet)), flush=True)
-        elif sys.stderr.isatty():
-            sys.stderr.write(f"\r{fleet.connected} of {count} connected, {fleet.sent} sent")
-            sys.stderr.flush()
-
-    try:
-        fleet.run(seconds, stopping, tell)
-    finally:
-        fleet.close()
-    print(json.dumps(_figures(fleet)) if as_json else f"{count} terminals, {fleet.sent} messages sent")
-    return 0
+    except OSError as error:
+        raise OSError(f"no broker at {url}: {error.strerror or error}") from error
 
 
-def _figures(fleet: Fleet) -> dict[str, int]:
-    return {
-        "terminals": len(fleet.members),
-        "connected": fleet.connected,
-        "sent": fleet.sent,
-        "acknowledged": fleet.acknowledged,
-    }
+def _stay(fleet: Fleet, steps: tuple[Step, ...], seconds: float, stop: threading.Event, *, as_json: bool) -> int:
+    """Tell figures each second until the time is up, while the scenario plays."""
+    end = time.monotonic() + seconds if seconds else float("inf")
+    told = [0.0]
+
+    def wait(pause_s: float) -> None:
+        if stop.wait(min(pause_s, max(0.0, end - time.monotonic()))) or time.monotonic() >= end:
+            raise _Over
+        if time.monotonic() - told[0] >= 1:
+            told[0] = time.monotonic()
+            _show(fleet.tell(), as_json=as_json)
+
+    held = True
+    with suppress(_Over):
+        try:
+            for outcome in play(steps, fleet.control, Path(), wait=wait):
+                held &= outcome.held
+                print(json.dumps(outcome.as_json()) if as_json else _line(outcome), flush=True)
+        except ValueError as error:
+            sys.stderr.write(f"posdiag sim: {error}\n")
+            return UNABLE
+        for pause_s in _often():
+            wait(pause_s)
+    return DONE if held else FAILED
+
+
+class _Over(Exception):
+    """The time is up, or somebody stopped it."""
+
+
+def _often() -> Iterator[float]:
+    while True:
+        yield 0.2
+
+
+def _line(outcome: Any) -> str:
+    pairs = " ".join(f"{name}={value}" for name, value in outcome.set.items()) or "nothing set"
+    return f"{outcome.at_s:7.1f} s  {pairs}{'  FAILED: ' + '; '.join(outcome.missed) if outcome.missed else ''}"
+
+
+def _show(figures: dict[str, int], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures), flush=True)
+    elif sys.stderr.isatty():
+        sys.stderr.write(f"\r{figures['connected']} of {figures['terminals']} connected, {figures['sent']} sent")
+        sys.stderr.flush()
+
+
+__all__ = ["MOST", "BadScenario", "Fleet", "Options", "run_fleet"]

@@ -1,63 +1,235 @@
-"""A fleet publishes what agents publish: heard by a subscriber that knows the contract alone."""
+"""A fleet at a real broker: what it says is of the contract, arrives once, and answers when it is asked."""
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
-from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from agent import wire
-from tests.mqtt.broker import Rumqttd
+from agent.packing import plain
+from center.audit import Auditor
+from simulator.fleet import Fleet, Options
+from simulator.fleet_estate import make_places
+from tests.mqtt.broker import Observer, Rumqttd
+from tests.simulator.mqtt_tap import Tap
+from tests.wait import wait_until
 
 KINDS = {
     "state": wire.StateMessage,
     "inventory": wire.InventoryMessage,
+    "health": wire.HealthMessage,
     "faults": wire.DigestMessage,
     "fault": wire.FaultMessage,
     "event": wire.EventMessage,
     "telemetry": wire.TelemetryMessage,
+    "config": wire.ConfigReportedMessage,
 }
 
 
-def test_every_message_of_a_fleet_is_of_the_contract_and_none_is_counted_twice(tmp_path):
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Rumqttd]:
     broker = Rumqttd(tmp_path)
     broker.start()
-    heard = []
-    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    client.on_message = lambda _c, _u, message: heard.append((message.topic, bytes(message.payload)))
+    yield broker
+    broker.kill()
+
+
+@contextmanager
+def a_fleet(port: int, **more: object) -> Iterator[Fleet]:
+    fleet = Fleet(Options(url=f"mqtt://127.0.0.1:{port}", **{"faults_per_hour": 0, **more}))
+    fleet.start()
     try:
-        client.connect("127.0.0.1", broker.port)
-        client.subscribe("pos/1/#", 1)
-        client.loop_start()
-        words = ["sim", "fleet", "--mqtt", f"mqtt://127.0.0.1:{broker.port}", "--terminals", "20", "--seconds", "8"]
-        words += ["--faults-per-hour", "1800", "--json"]
-        done = subprocess.run([sys.executable, "-m", "agent.cli", *words], capture_output=True, text=True, check=True)
+        yield fleet
     finally:
-        client.disconnect()
-        client.loop_stop()
-        broker.kill()
-    assert json.loads(done.stdout.splitlines()[-2])["connected"] == 20
-    keys = set()
-    kinds = set()
-    for topic, payload in heard:
-        parsed = wire.parse_topic(topic)
-        message = wire.decode(KINDS[parsed.kind], payload)
+        fleet.close()
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "agent.cli", "sim", *words], capture_output=True, text=True, check=False
+    )
+
+
+def test_every_message_of_a_fleet_is_of_the_contract(tmp_path: Path, broker: Rumqttd):
+    with Tap(broker.port) as tap:
+        words = ["--mqtt", f"mqtt://127.0.0.1:{tap.port}", "--terminals", "20", "--seconds", "5", "--rate", "60"]
+        places = tmp_path / "places.csv"
+        done = _run("fleet", *words, "--faults-per-hour", "60", "--places", str(places), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["connects"] >= 20
+    told = tap.published()
+    assert 0 <= len(told) - figures["sent"] <= 3 * 20, "the goodbye comes after the last figures"
+    kinds: set[str] = set()
+    keys: dict[tuple[str, int, str, int], wire.Queued] = {}
+    for packet in told:
+        parsed = wire.parse_topic(packet.topic)
+        message = wire.decode(KINDS[parsed.kind], plain(bytes(packet.payload)))
         kinds.add(parsed.kind)
-        if parsed.kind in {"event", "telemetry"}:
+        if isinstance(message, wire.Queued):
             key = (parsed.terminal, message.boot, parsed.kind, message.seq)
-            assert key not in keys
-            keys.add(key)
-    assert kinds >= {"state", "inventory", "faults", "fault", "event"}
-    assert len({wire.parse_topic(topic).terminal for topic, _ in heard}) == 20
+            once = replace(message, late=False)
+            assert keys.setdefault(key, once) == once, "a line that was cut makes it come again, but not otherwise"
+    assert kinds == KINDS.keys() - {"health"}, "health comes after 15 s"
+    terminals = {wire.parse_topic(packet.topic).terminal for packet in told}
+    with places.open(newline="") as table:
+        assert {row["terminal"] for row in csv.DictReader(table)} == terminals
+    assert len(terminals) == 20
+    for terminal, boot, kind, _seq in keys:
+        seqs = sorted(seq for t, b, k, seq in keys if (t, b, k) == (terminal, boot, kind))
+        assert seqs == list(range(1, len(seqs) + 1)), (terminal, kind)
 
 
-def test_no_broker_and_a_wrong_number_are_said_on_one_line():
-    for words in (["--mqtt", "mqtt://127.0.0.1:1", "--seconds", "1"], ["--terminals", "0"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "agent.cli", "sim", "fleet", *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1
+def test_nothing_is_lost_with_lines_that_are_cut_and_a_broker_that_is_killed(broker: Rumqttd):
+    auditor = Auditor(f"mqtt://127.0.0.1:{broker.port}", from_start=True)
+    over = threading.Event()
+    listening = threading.Thread(target=auditor.run, args=(over.is_set,))
+    listening.start()
+    try:
+        wait_until(lambda: auditor.subscribed)
+        with Tap(broker.port) as tap, a_fleet(tap.port, terminals=12, connects_per_s=100) as fleet:
+            names = [place.terminal for place in fleet.places]
+
+            def all_of_them(key: str, word: str) -> None:
+                fleet.control.set({f"terminal.{name}.{key}": word for name in names})
+
+            def heard(events: int) -> bool:
+                streams = [s for told in auditor.report()["terminals"].values() for s in told["streams"]]
+                return sum(s["arrived"] for s in streams if s["class"] == "event") >= events * len(names)
+
+            wait_until(lambda: heard(2))
+            all_of_them("printer/paper_out", "raised")
+            tap.cut()  # with that in flight
+            all_of_them("printer/paper_out", "cleared")
+            wait_until(lambda: heard(4), 20)
+            broker.kill()
+            tap.cut()
+            all_of_them("printer/cutter_error", "raised")
+            assert fleet.tell()["waiting"] >= len(names)
+            broker.start()
+            wait_until(lambda: heard(5), 20)
+            wait_until(lambda: fleet.tell()["waiting"] == 0)
+            assert fleet.tell()["connects"] == 3 * len(names)
+        wait_until(lambda: heard(6))
+    finally:
+        over.set()
+        listening.join()
+    report = auditor.report()
+    assert report["complete"], report
+    for told in report["terminals"].values():
+        assert (told["status"], told["late_share"] > 0) == ("offline", True)
+
+
+def test_an_outage_takes_those_it_concerns_and_they_tell_of_it_when_they_are_back(broker: Rumqttd):
+    places = make_places(6, estate="demo", seed=1, sites=6)
+    operator = next(place.operator for place in places if place.operator)
+    struck = {place.terminal for place in places if place.operator == operator}
+    with Tap(broker.port) as tap, a_fleet(tap.port, terminals=6, sites=6, rate=60) as fleet:
+        wait_until(lambda: fleet.tell()["connected"] == 6)
+        wait_until(lambda: len({p.topic for p in tap.published() if p.topic.endswith("/inventory")}) == 6)
+        fleet.control.set({f"operator.{operator}": "down"})
+        wait_until(lambda: fleet.tell()["connected"] == 6 - len(struck))
+        wait_until(lambda: fleet.tell()["raised"] == 4 * len(struck))
+        fleet.control.set({f"operator.{operator}": "up"})
+        wait_until(lambda: fleet.tell()["connected"] == 6 and fleet.tell()["raised"] == 0, 25)
+        wait_until(lambda: fleet.tell()["waiting"] == 0)
+        late: dict[str, dict[str, str]] = {}
+        for packet in tap.published():
+            if packet.topic.endswith("/event"):
+                told = json.loads(bytes(packet.payload))
+                if told["event"] == "fault.raised":
+                    assert told["late"]
+                    roots = late.setdefault(packet.topic.split("/")[3], {})
+                    roots[told["data"]["fault"]] = told["data"]["cause"]
+    assert late.keys() == struck
+    for causes in late.values():
+        assert causes == {
+            "modem/no_network": None,
+            "modem/no_data": "modem/no_network",
+            "network/link_down": "modem/no_data",
+            "network/broker_unreachable": "network/link_down",
+        }
+
+
+def test_commands_are_answered_as_an_agent_answers(broker: Rumqttd):
+    with a_fleet(broker.port, terminals=2, fail_share=0.0) as fleet, Observer(broker.port) as center:
+        fleet.control.set({"commands.seconds": "0.1"})
+        wait_until(lambda: len([h for h in center.heard if h.topic.endswith("/inventory")]) == 2)
+
+        def send(jti: str, cmd: str, terminal: str = "fleet-00000", **more: object) -> None:
+            now = int(time.time())
+            claims = {"iss": "center", "aud": f"demo/{terminal}", "jti": jti, "nbf": now, "exp": now + 60, "cmd": cmd}
+            claims |= {"tier": wire.TIERS[cmd], **more}
+            answers = Properties(PacketTypes.PUBLISH)
+            answers.ResponseTopic = f"pos/1/demo/{terminal}/result/{jti}"
+            if terminal == "all":
+                del answers.ResponseTopic
+            center.publish(f"pos/1/demo/{terminal}/command", wire.dumps(claims), answers)
+
+        def states(jti: str) -> list[str]:
+            return [told["state"] for told in center.of(f"result/{jti}")]
+
+        send("job-check-1", "check")
+        wait_until(lambda: states("job-check-1") == ["accepted", "running", "succeeded"])
+        assert center.of("result/job-check-1")[-1]["output"]["verdict"]["can_sell"] == "yes"
+        send("job-check-1", "check")
+        send("job-tier-01", "recover", tier=0)
+        wait_until(lambda: states("job-tier-01") == ["rejected"])
+        send("job-all-001", "check", "all", args={"spread_s": 0.2})
+        wait_until(lambda: sorted(states("job-all-001")) == sorted(["accepted", "running", "succeeded"] * 2))
+        fleet.control.set({"commands.fail_share": "1"})
+        send("job-fails-1", "identify")
+        wait_until(lambda: states("job-fails-1") == ["accepted", "running", "failed"])
+        fleet.control.set({"commands.fail_share": "0"})
+        before = center.of("fleet-00000/state")[-1]["boot"]
+        send("job-boot-01", "reboot")
+        wait_until(lambda: states("job-boot-01")[-1:] == ["succeeded"], 20)
+        assert center.of("result/job-boot-01")[-1]["boot"] == before + 1
+        assert states("job-check-1") == ["accepted", "running", "succeeded"], "a replay is not answered"
+
+
+def test_a_running_fleet_is_changed_and_read_from_outside(tmp_path: Path, broker: Rumqttd):
+    with a_fleet(broker.port, terminals=3, folder=tmp_path) as fleet:
+        wait_until(lambda: fleet.tell()["connected"] == 3)
+        assert _run("set", str(tmp_path), "terminal.fleet-00001=off").returncode == 0
+        wait_until(lambda: fleet.tell()["connected"] == 2)
+        values = json.loads(_run("get", str(tmp_path), "--json").stdout)
+        assert (values["terminal.fleet-00001"], values["fleet.connected"]) == ("off", 2)
+        for pair, says in (
+            ("operator.nobody=down", "no operator is called nobody; there are"),
+            ("host.host-a=gone", "host.host-a is up or down, not gone"),
+            ("weather=bad", "weather is no key; there are operator.NAME"),
+            ("commands.fail_share=2", "a number from 0 to 1, not 2"),
+            ("terminal.fleet-00000.printer/flat=raised", "no fault of a fleet"),
+        ):
+            done = _run("set", str(tmp_path), pair)
+            assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+            assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--mqtt", "mqtt://127.0.0.1:1", "--seconds", "1"], "no broker at mqtt://127.0.0.1:1"),
+        (["--mqtt", "http://127.0.0.1"], "a fleet speaks to mqtt://HOST:PORT"),
+        (["--terminals", "0"], "--terminals is a number from 1 to 20000"),
+        (["--rate", "0"], "--rate and --connects-per-s are above 0"),
+        (["--scenario", "/nowhere.toml"], "/nowhere.toml"),
+    ],
+)
+def test_what_cannot_run_is_said_on_one_line(words: list[str], says: str):
+    done = _run("fleet", *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert says in done.stderr

@@ -150,6 +150,7 @@ campaign_targets = Table(
     must("state"),
     text("command_id"),
     whole("attempts", default=0),
+    ms_or_null("asked_ms"),
     ms_or_null("not_before_ms"),  # for a quiet hour, or after an attempt that nobody answered
     values("data"),
     text("error", default=""),

@@ -195,6 +195,7 @@ def _campaign_targets() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("command_id", sa.Text(), nullable=True),
         sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("asked_ms", sa.BigInteger(), nullable=True),
         sa.Column("not_before_ms", sa.BigInteger(), nullable=True),
         sa.Column("data", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("error", sa.Text(), server_default="", nullable=False),

@@ -1,0 +1,170 @@
+"""Is each store ready for a busy day? A score, a to-do list for each store, and a file to hand out.
+
+The terminal's own check gives score, faults and forecasts. The center adds what only it knows: whether something runs
+out before the day, whether the settings are those that were wished, and a note of what is installed now. A terminal
+that gave no answer is not ready; it is unknown.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, func, select, tuple_
+
+from center.access.scope import Scope
+from center.db.tables import campaign_targets, campaigns, desired_configs, metrics_day, sites, terminals
+from center.domain.refusal import Refusal
+
+READY: Final = 75
+RUNS_OUT: Final = 15
+"""What it costs of a hundred points that something will run out before the day, or that settings are not as wished."""
+_DAY_MS: Final = 86_400_000
+_FRESH_DAYS: Final = 3
+_SLICE: Final = 400
+_LEFT: Final = "_days_left"
+
+Key = tuple[str, str]
+
+
+def judge(
+    output: Mapping[str, Any],
+    forecasts: Mapping[str, float],
+    settings: str | None,
+    days: int,
+) -> dict[str, Any]:
+    """Score (0-100, None for unknown), whether that is ready, to-do items and forecasts. Pure.
+
+    `output` is what the check gave; `forecasts` are days left by metric as they came with telemetry, `settings` is
+    how the settings stand that were wished, `days` how many there are until the busy one.
+    """
+    told = output.get("readiness")
+    if not isinstance(told, Mapping):
+        why = "its answer was too large" if "too_large" in output else "it does not tell how ready it is"
+        return {"score": None, "ready": False, "todo": [_item("check", why, "support")], "forecast": dict(forecasts)}
+    left = {name.removeprefix("trend."): value for name, value in forecasts.items()}
+    left |= {
+        str(name).removeprefix("trend."): float(value)
+        for name, value in dict(told.get("forecast") or {}).items()
+        if isinstance(value, int | float) and str(name).endswith(_LEFT)
+    }
+    todo = [_item(each["fault"], each.get("title", ""), each.get("act", "support")) for each in told.get("todo") or []]
+    todo += [_item(str(name), "it could not be checked", "support") for name in told.get("unchecked") or []]
+    more = [
+        _item(name, f"{value:.0f} days left, {days} to go", "merchant" if "paper" in name else "technician")
+        for name, value in sorted(left.items())
+        if value < days
+    ]
+    if settings in {"drifted", "rejected", "rolled_back"}:
+        more.append(_item("settings", settings.replace("_", " "), "support"))
+    score = max(0, round(float(told["score"])) - RUNS_OUT * len(more))
+    return {"score": score, "ready": bool(told["ready"]) and score >= READY, "todo": todo + more, "forecast": left}
+
+
+def _item(what: str, why: str, act: str) -> dict[str, str]:
+    return {"what": what, "why": why, "act": act}
+
+
+def assess(connection: Connection, rows: Sequence[dict[str, Any]], now_ms: int) -> None:
+    """Give each row (estate, terminal, output, args of the campaign) its `data`."""
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).date()
+    for start in range(0, len(rows), _SLICE):
+        some = rows[start : start + _SLICE]
+        keys = [(row["estate"], row["terminal"]) for row in some]
+        left, settings, installed = (
+            _forecasts(connection, keys, now_ms),
+            _settings(connection, keys),
+            _installed(connection, keys),
+        )
+        for row, key in zip(some, keys, strict=True):
+            output = row["output"] if isinstance(row["output"], Mapping) else {}
+            days = max(0, (date.fromisoformat(row["args"]["date"]) - today).days)
+            row["data"] = judge(output, left.get(key, {}), settings.get(key), days)
+            row["data"]["installed"] = installed.get(key, {})
+
+
+def _forecasts(connection: Connection, keys: Sequence[Key], now_ms: int) -> dict[Key, dict[str, float]]:
+    """Days left by metric, the latest of the last days."""
+    table = metrics_day.c
+    recent = and_(table.bucket_ms > now_ms - (_FRESH_DAYS + 1) * _DAY_MS, table.metric.like(f"trend.%{_LEFT}"))
+    query = select(table.estate, table.terminal, table.metric, table.last).where(
+        tuple_(table.estate, table.terminal).in_(keys), recent, table.last.is_not(None)
+    )
+    found: dict[Key, dict[str, float]] = {}
+    for row in connection.execute(query.order_by(table.bucket_ms)):
+        found.setdefault((row.estate, row.terminal), {})[row.metric] = float(row.last)
+    return found
+
+
+def _settings(connection: Connection, keys: Sequence[Key]) -> dict[Key, str]:
+    table = desired_configs.c
+    query = select(table.estate, table.terminal, table.state).where(
+        tuple_(table.estate, table.terminal).in_(keys), table.state != "replaced"
+    )
+    return {(row.estate, row.terminal): row.state for row in connection.execute(query.order_by(table.version))}
+
+
+def _installed(connection: Connection, keys: Sequence[Key]) -> dict[Key, dict[str, Any]]:
+    """What a terminal that is set up anew would have to get back."""
+    table = terminals.c
+    query = select(table.estate, table.terminal, table.model, table.firmware, table.config_reported)
+    found = {}
+    for row in connection.execute(query.where(tuple_(table.estate, table.terminal).in_(keys))):
+        reported = row.config_reported or {}
+        settings = {name: reported.get(name) for name in ("version", "hash")}
+        found[row.estate, row.terminal] = {"model": row.model, "firmware": row.firmware, "settings": settings}
+    return found
+
+
+def stores(
+    connection: Connection, scope: Scope, campaign_id: str, after: tuple[str, str, str] | None = None, limit: int = 1000
+) -> list[dict[str, Any]]:
+    """Targets of a readiness campaign with their place, by (estate, site, terminal) after `after`. Raises Refusal."""
+    kind = connection.execute(select(campaigns.c.kind).where(campaigns.c.id == campaign_id)).scalar()
+    if kind != "readiness":
+        raise Refusal("not_found", "no such readiness campaign")
+    target = campaign_targets.c
+    at = and_(terminals.c.estate == target.estate, terminals.c.terminal == target.terminal)
+    site_at = and_(sites.c.estate == target.estate, sites.c.site == terminals.c.site)
+    place = select(
+        target.estate,
+        terminals.c.site,
+        target.terminal,
+        sites.c.name,
+        sites.c.address,
+        target.state,
+        target.error,
+        target.data,
+    )
+    place = place.select_from(campaign_targets.outerjoin(terminals, at).outerjoin(sites, site_at))
+    place = place.where(target.campaign_id == campaign_id, scope.where(campaign_targets))
+    key = (target.estate, func.coalesce(terminals.c.site, ""), target.terminal)
+    if after is not None:
+        place = place.where(tuple_(*key) > after)
+    rows = connection.execute(place.order_by(*key).limit(limit)).mappings()
+    return [dict(row) for row in rows]
+
+
+def export(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The to-do lists as CSV (RFC 4180): a line for each item, one for a terminal without any."""
+    file = io.StringIO()
+    out = csv.writer(file)
+    out.writerow(("estate", "site", "store", "address", "terminal", "score", "ready", "what", "why", "who"))
+    for row in rows:
+        data = row["data"] or {}
+        score = data.get("score")
+        ready = "unknown" if score is None else "yes" if data["ready"] else "no"
+        head = [row["estate"], row["site"], row["name"], row["address"], row["terminal"], score, ready]
+        why = row["error"] or row["state"]
+        items = data.get("todo", [_item("check", f"it was not checked: {why}", "support")])
+        for item in items or [_item("", "", "")]:
+            out.writerow([_cell(value) for value in (*head, item["what"], item["why"], item["act"])])
+    return file.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from center import desk
 from center.settings import add_arguments
 
 
@@ -14,6 +15,11 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     run = what.add_parser("run", help="the support center itself: from the broker to the database, and the API")
     add_arguments(run)
     run.set_defaults(run=_run)
+    _add_token(what)
+    desk.add_commands(what)
+    schema = what.add_parser("schema", help="the contract as AsyncAPI 3 and JSON Schema")
+    schema.add_argument("--message", metavar="NAME", help="one message's JSON Schema alone, such as FaultMessage")
+    schema.set_defaults(run=_schema)
     watch = what.add_parser("watch", help="an independent subscriber: the fault topics as a live table")
     watch.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
     watch.add_argument("--estate", default="+", help="only this estate")
@@ -41,6 +47,33 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--from-start", action="store_true", help="it runs since before the terminals first spoke: count from 1"
     )
     audit.set_defaults(run=_audit)
+
+
+def _add_token(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    token = what.add_parser("token", help="make an API token, and print it this once")
+    token.add_argument(
+        "--role", required=True, help="viewer, agent, lead, technician, campaign_manager, compliance, admin"
+    )
+    token.add_argument("--name", default="", help="what audit calls it")
+    token.add_argument("--days", type=float, metavar="N", help="good for so long; default until it is revoked")
+    for place in ("estate", "region", "site"):
+        token.add_argument(f"--{place}", action="append", metavar="NAME", help="only this one; may be given again")
+    token.add_argument("--db", metavar="URL", help="default as for run")
+    token.add_argument("--config", metavar="FILE", help="as for run")
+    token.add_argument("--json", action="store_true")
+    token.set_defaults(run=_token)
+
+
+def _token(args: argparse.Namespace) -> int:
+    from center.token import run_token  # noqa: PLC0415 - SQLAlchemy takes a moment
+
+    return run_token(args)
+
+
+def _schema(args: argparse.Namespace) -> int:
+    from center.schema import run_schema  # noqa: PLC0415 - pydantic takes a moment
+
+    return run_schema(args)
 
 
 def _run(args: argparse.Namespace) -> int:

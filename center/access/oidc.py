@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpx
 import jwt
 from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]  # it ships no types
-from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped]  # as above
+from authlib.integrations.requests_client import OAuth2Session  # type: ignore[import-untyped]  # as above
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from center.settings import Settings, SettingsError
@@ -80,9 +80,9 @@ class Provider:
         try:
             with self._client() as client:
                 token = client.fetch_token(
-                    found["token_endpoint"], code=code, code_verifier=kept["verifier"], grant_type="authorization_code"
+                    found["token_endpoint"], code=code, code_verifier=kept["verifier"], timeout=_TIMEOUT_S
                 )
-        except (httpx.HTTPError, AuthlibBaseError, ValueError) as error:
+        except (OSError, AuthlibBaseError, ValueError) as error:
             raise OidcError(f"the provider gave no token: {type(error).__name__}") from error
         claims = self._claims(str(token.get("id_token", "")), found)
         if not secrets.compare_digest(str(claims.get("nonce", "")), kept["nonce"]):
@@ -96,14 +96,13 @@ class Provider:
             tuple(str(role) for role in roles) if isinstance(roles, list) else (),
         )
 
-    def _client(self) -> OAuth2Client:
-        return OAuth2Client(
+    def _client(self) -> OAuth2Session:
+        return OAuth2Session(
             self._client_id,
             self._secret,
             scope="openid profile email",
             redirect_uri=self._back,
             code_challenge_method="S256",
-            timeout=_TIMEOUT_S,
         )
 
     def _claims(self, token: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -16,7 +16,7 @@ from center.api import items
 from center.api.context import Center
 from center.api.filters import Place, Word, moment_ms
 from center.api.lookups import Name, case_row
-from center.api.proof import TheCenter, allowed, record
+from center.api.proof import Somebody, TheCenter, allowed, record
 from center.api.work_models import CaseItem
 from center.domain.cases import Act
 from center.domain.cases_opening import NewCase
@@ -141,13 +141,17 @@ class Acting:
 
 
 def _acting(permission: Permission) -> Callable[..., Acting]:
+    check = allowed(permission)
+
     def make(
+        request: Request,
         name: Name,
         center: TheCenter,
-        who: Annotated[Who, Depends(allowed(permission))],
+        somebody: Somebody,
         idempotency_key: Key = None,
         seen: Seen = None,
     ) -> Acting:
+        who = check(request, center, somebody)
         return Acting(center, who, name, idempotency_key, None if seen is None else moment_ms(seen))
 
     return make

@@ -19,7 +19,7 @@ Conditions = list[ColumnElement[bool]]
 _WORD: Final = r"^[a-z0-9_-]{1,64}$"
 _TERMINAL: Final = re.compile(r"(?:([a-z0-9_-]{1,64})[./])?([a-z0-9_-]{1,64})")
 Word = Annotated[str, Field(pattern=_WORD)]
-Place = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\ud800-\udfff]+$")]
+Place = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 
 
 class Listing(BaseModel):

@@ -195,7 +195,7 @@ def plain(table: Table, row: Any, leave_out: frozenset[str] = frozenset()) -> It
         if column.name in leave_out:
             continue
         if column.name.endswith("_ms"):
-            shown[column.name[:-3] + "_at"] = at(value)
+            shown["at" if column.name == "at_ms" else column.name[:-3] + "_at"] = at(value)
         else:
             shown[column.name.removesuffix("_id") if column.name != "id" else "id"] = value
     return shown

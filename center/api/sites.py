@@ -30,7 +30,7 @@ from center.domain import hours
 router = APIRouter(prefix="/api/v1")
 
 MOST_ROWS: Final = 10_000
-Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00\ud800-\udfff]*$")]
+Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 Writer = Annotated[Who, Depends(allowed("place.write"))]
 _PLACE: Final = ("site", "operator", "cell", "region", "power_district", "host")
 _OF_JSON: Final = frozenset({"hours", "contacts", "contract"})

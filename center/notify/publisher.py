@@ -39,6 +39,7 @@ class Publisher:
         self._database = database
         self._now_ms = now_ms
         self._leads = leads
+        self._problem = ""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -49,17 +50,22 @@ class Publisher:
             link = Link(self._access, self._client_id)
             try:
                 await link.open()
-                self.connected, pause_s = True, _RETRY_S[0]
+                self.connected, pause_s, self._problem = True, _RETRY_S[0], ""
                 await self._publish_always(link)
             except LinkError as error:
-                log.warning("%s", error)
+                self._tell(str(error))
             except DBAPIError as error:
-                log.warning("the database: %s", reason(error))
+                self._tell(f"the database: {reason(error)}")
             finally:
                 self.connected = False
                 await link.close()
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - only spread, not secret
             pause_s = min(2 * pause_s, _RETRY_S[1])
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning("%s", problem)
+        self._problem = problem
 
     async def _publish_always(self, link: Link) -> None:
         while self._leads():

@@ -1,0 +1,66 @@
+"""`posdiag center token`: an API token, made in the database itself, for there is nobody to ask yet."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+import time
+
+from sqlalchemy.exc import DBAPIError
+
+from center.access import audit
+from center.access.audit import Entry
+from center.access.credentials import issue_token
+from center.access.roles import ROLES
+from center.access.scope import Scope
+from center.db.engine import Database, DatabaseError, reason
+from center.db.migrate import migrate
+from center.settings import SettingsError, load
+
+DONE, UNABLE = 0, 2
+_DAY_MS = 86_400_000
+
+
+def run_token(args: argparse.Namespace) -> int:
+    """Print a new token. 0 done, 2 unable, with one line."""
+    if args.role not in ROLES:
+        print(f"posdiag: {args.role!r} is no role; there are {', '.join(ROLES)}", file=sys.stderr)
+        return UNABLE
+    if args.days is not None and not 0 < args.days <= 36_500:
+        print("posdiag: --days is a number above 0", file=sys.stderr)
+        return UNABLE
+    try:
+        database = Database(load(args).database)
+        try:
+            migrate(database)
+            token_id, secret = _issue(database, args)
+        finally:
+            database.close()
+    except (SettingsError, DatabaseError) as error:
+        print(f"posdiag: {error}", file=sys.stderr)
+        return UNABLE
+    except DBAPIError as error:
+        print(f"posdiag: the database: {reason(error)}", file=sys.stderr)
+        return UNABLE
+    print(json.dumps({"id": token_id, "token": secret}) if args.json else secret)
+    return DONE
+
+
+def _issue(database: Database, args: argparse.Namespace) -> tuple[str, str]:
+    now_ms = time.time_ns() // 1_000_000
+    scope = Scope(*(None if names is None else tuple(sorted(names)) for names in (args.estate, args.region, args.site)))
+    expires_ms = None if args.days is None else now_ms + int(args.days * _DAY_MS)
+    with database.begin() as connection:
+        made = issue_token(connection, args.role, now_ms, name=args.name, scope=scope, expires_ms=expires_ms)
+        detail = {"role": args.role, "scope": scope.to_json()}
+        audit.append(connection, [Entry(now_ms, f"command line, {_user()}", "token.create", made[0], detail)])
+    return made
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "an unnamed user"

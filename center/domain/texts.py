@@ -7,12 +7,14 @@ reads the same on the page as on the terminal.
 from __future__ import annotations
 
 import tomllib
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
 from agent.vocabulary import VOCABULARY
 from center.domain.grouping import OFFLINE
+from center.domain.hours import HoursError, zone
 from center.ingest import cards
 
 LANGUAGES: Final = ("en", "zh")
@@ -136,6 +138,15 @@ def progress(state: str, pause: str | None, language: str) -> str:
     """How far a case is, in one sentence for the merchant."""
     spoken = language_of(language)
     return _PAUSED[pause][spoken] if pause in _PAUSED and state != "closed" else _PROGRESS[state][spoken]
+
+
+def local_time(at_ms: int, timezone: str) -> str:
+    """Such as 2026-09-21 16:13, on the wall clock of the time zone; in UTC, and saying so, for a zone nobody knows."""
+    try:
+        at = zone(timezone)
+    except HoursError:
+        return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{datetime.fromtimestamp(at_ms / 1000, at):%Y-%m-%d %H:%M}"
 
 
 def short_message(name: str, language: str, **facts: str) -> str:

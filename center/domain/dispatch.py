@@ -1,0 +1,227 @@
+"""Sending a technician: what is wrong, which part to take along, how to get in, and a token that says who they are.
+
+The visit token is signed with the center's command key, but is no command: its audience is `visit:estate/terminal`.
+Its text is what the merchant's QR code holds. Check-in and check-out are the terminal's own events.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import Connection, func, select
+
+from center.access.scope import Scope
+from center.db.engine import Database
+from center.db.tables import cases, faults, sites
+from center.domain.cases import Act
+from center.domain.cases_book import WORKING, Book, Case, CaseError, book_of, number_text
+from center.domain.cases_policy import DAY_MS, HOUR_MS, Policy
+from center.domain.commands_key import ALGORITHM, Signer
+from center.domain.knowledge import runbook
+from center.domain.refusal import Refusal
+from center.domain.texts import TooLong, fault_title, local_time, short_message
+from center.ids import new_id
+
+QR_PREFIX: Final = "POSVISIT1:"
+LONGEST_VISIT_MS: Final = 3 * DAY_MS
+_MARGIN_S: Final = 300  # the technician may be early
+_TECHNICIAN: Final = re.compile(r"[\w .·'-]{2,60}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to send a technician with. `part_seen` is in how many closed cases like this one the part was replaced."""
+
+    diagnosis: str
+    part: str
+    part_seen: int
+    skill: str
+    look: str
+    access: tuple[Mapping[str, Any], ...]
+    """The site's contacts, whom to ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """An announced visit as its token tells."""
+
+    technician: str
+    terminal: str
+    number: str
+    from_s: int
+    until_s: int
+
+
+class NotGenuine(Exception):
+    """The visit code is not one of ours, or not for here and now; one line for the merchant."""
+
+
+def plan(connection: Connection, scope: Scope, case: Case) -> Plan:
+    """What is known before somebody travels."""
+    told = runbook(case["fault"] or "", case["language"])
+    part, seen = _likely_part(connection, scope, case)
+    where = (sites.c.estate == case["estate"], sites.c.site == case["site"])
+    contacts = connection.execute(select(sites.c.contacts).where(*where)).scalar()
+    return Plan(
+        diagnosis=_diagnosis(connection, case),
+        part=part or told.part,
+        part_seen=seen,
+        skill=told.skill,
+        look=told.send,
+        access=tuple(contacts or ()),
+    )
+
+
+def _diagnosis(connection: Connection, case: Case) -> str:
+    if not case["fault"]:
+        return str(case["title"])
+    where = (faults.c.estate == case["estate"], faults.c.terminal == case["terminal"], faults.c.fault == case["fault"])
+    row = connection.execute(select(faults.c.evidence, faults.c.basis, faults.c.count).where(*where)).first()
+    facts = "" if row is None else ", ".join(f"{name} {value}" for name, value in (row.evidence or {}).items())
+    basis = "" if row is None else f" ({row.basis}, seen {row.count} times)"
+    return f"{fault_title(case['fault'], 'en')}{basis}{': ' if facts else ''}{facts}"
+
+
+def _likely_part(connection: Connection, scope: Scope, case: Case) -> tuple[str, int]:
+    """The part that was replaced most often where the same trouble ended for good."""
+    count = func.count()
+    ended = cases.c.outcome.in_(("confirmed", "unanswered", "resolved"))
+    where = (cases.c.signature == case["signature"], cases.c.signature != "", cases.c.part.is_not(None), ended)
+    query = select(cases.c.part, count).where(*where, scope.where(cases)).group_by(cases.c.part)
+    row = connection.execute(query.order_by(count.desc(), cases.c.part).limit(1)).first()
+    return ("", 0) if row is None else (str(row[0]), int(row[1]))
+
+
+class Dispatch:
+    """Work orders. `signer` None: no key is configured, and visits go without a token, which is said."""
+
+    def __init__(
+        self, database: Database, policy: Policy, now_ms: Callable[[], int], signer: Signer | None = None
+    ) -> None:
+        self._database = database
+        self._policy = policy
+        self._now_ms = now_ms
+        self._signer = signer
+
+    def send(
+        self,
+        act: Act,
+        case_id: str,
+        technician: str,
+        from_ms: int,
+        until_ms: int,
+        *,
+        part: str = "",
+        skill: str = "",
+        access: str = "",
+    ) -> tuple[Case, str]:
+        """Announce a visit. Returns the case and the text of the visit's QR code, "" without a key to sign it."""
+        if not _TECHNICIAN.fullmatch(technician):
+            raise CaseError("a technician's name has 2 to 60 letters")
+        key = f"{case_id}:{act.key}" if act.key else new_id("step")
+        with book_of(self._database, self._policy, self._now_ms()) as book:
+            case = book.find(act.scope, case_id)
+            if book.has_step(key):
+                return case, str((case["data"] or {}).get("dispatch", {}).get("code", ""))
+            _check(book, case, from_ms, until_ms)
+            known = plan(book.connection, act.scope, case)
+            code, why_not = self._code(case, technician, from_ms, until_ms)
+            order = {
+                "technician": technician,
+                "from_ms": from_ms,
+                "until_ms": until_ms,
+                "diagnosis": known.diagnosis,
+                "part": part or known.part,
+                "skill": skill or known.skill,
+                "access": access,
+                "no_code": why_not,
+            }
+            data = {**(case["data"] or {}), "dispatch": order | {"code": code}}
+            changes: dict[str, Any] = {
+                "state": "dispatched",
+                "work_order_until_ms": until_ms,
+                "part": part or known.part or None,
+            }
+            changes["acked_ms"] = case["acked_ms"] or book.now_ms
+            changed = book.step(case, "dispatched", act.by, known.diagnosis, key=key, facts=order, data=data, **changes)
+            book.notify(changed, "case.dispatched", f"notify:{key}", f"visit for {case['title']}", known.diagnosis)
+            _tell_merchant(book, changed, key, from_ms)
+            return changed, code
+
+    def cancel(self, act: Act, case_id: str, reason: str) -> Case:
+        """The visit will not take place."""
+        if not reason.strip():
+            raise CaseError("say a reason")
+        with book_of(self._database, self._policy, self._now_ms()) as book:
+            case = book.find(act.scope, case_id)
+            if case["state"] != "dispatched":
+                raise CaseError("no visit is announced", "conflict")
+            data = {name: value for name, value in (case["data"] or {}).items() if name != "dispatch"}
+            changes: dict[str, Any] = {"state": "assigned", "work_order_until_ms": None, "data": data}
+            key = f"{case_id}:{act.key}" if act.key else None
+            return book.step(case, "visit_cancelled", act.by, reason, key=key, **changes)
+
+    def _code(self, case: Case, technician: str, from_ms: int, until_ms: int) -> tuple[str, str]:
+        """The QR code's text, or why there is none."""
+        if self._signer is None:
+            return "", "no command key is configured"
+        claims = {
+            "aud": f"visit:{case['estate']}/{case['terminal'] or case['site']}",
+            "sub": technician,
+            "case": number_text(case["number"]),
+            "nbf": from_ms // 1000 - _MARGIN_S,
+            "exp": until_ms // 1000,
+        }
+        try:
+            return QR_PREFIX + self._signer.sign(claims).decode(), ""
+        except Refusal as error:
+            return "", str(error)
+
+
+def verify(code: str, key: Ed25519PublicKey, place: str, now_s: float) -> Visit:
+    """Whether this is a technician of ours, expected here and now. `place` is estate/terminal. Raises NotGenuine."""
+    token = code.strip().removeprefix(QR_PREFIX)
+    try:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            audience=f"visit:{place}",
+            options={"require": ["aud", "sub", "case", "nbf", "exp"], "verify_exp": False, "verify_nbf": False},
+        )
+        visit = Visit(str(claims["sub"]), place, str(claims["case"]), int(claims["nbf"]), int(claims["exp"]))
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise NotGenuine("this is not a visit code of ours for this terminal; let nobody touch it, and call") from error
+    if now_s < visit.from_s:
+        raise NotGenuine("this visit is not due yet")
+    if now_s >= visit.until_s:
+        raise NotGenuine("this visit code has expired")
+    return visit
+
+
+def _check(book: Book, case: Case, from_ms: int, until_ms: int) -> None:
+    if case["state"] not in WORKING:
+        raise CaseError(f"the case is {case['state']}", "conflict")
+    if case["terminal"] is None and case["site"] is None:
+        raise CaseError("a visit goes to a terminal or a site")
+    if not book.now_ms - HOUR_MS < from_ms < until_ms or until_ms <= book.now_ms:
+        raise CaseError("a visit begins from now on and ends after that")
+    if until_ms - from_ms > LONGEST_VISIT_MS:
+        raise CaseError("a visit lasts three days at most, for parts may be exchanged meanwhile")
+
+
+def _tell_merchant(book: Book, case: Case, key: str, from_ms: int) -> None:
+    site = book.site(case) or {}
+    when = local_time(from_ms, str(site.get("timezone") or "UTC"))
+    facts = {"number": number_text(case["number"]), "eta": when, "channel": book.policy.channel_in(case["language"])}
+    try:
+        short = short_message("visit", case["language"], **facts)
+    except TooLong:
+        short = short_message("visit", case["language"], **(facts | {"channel": ""}))
+    to = {"to": site.get("contacts") or [], "short": short}
+    book.notify(case, "case.visit", f"notify:{key}:merchant", f"{facts['number']}: visit {when}", short, **to)

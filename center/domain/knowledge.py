@@ -1,0 +1,265 @@
+"""What is known about a fault: guides by model, firmware and language, cases like it, problems behind many of them.
+
+Texts for support agents that ship with the product are data files beside this module; what people write themselves is
+in the table `guides`, is approved by somebody else than its author, and wins.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, RowMapping, case, func, or_, select, update
+
+from agent.vocabulary import VOCABULARY
+from center.access.scope import Scope
+from center.db.engine import Database
+from center.db.tables import cases, faults, guides, terminals
+from center.domain.cases_book import Case, CaseError, NoCase
+from center.domain.grouping import OFFLINE
+from center.domain.texts import guidance, language_of
+from center.ids import new_id
+from center.ingest import cards
+
+_HERE: Final = Path(__file__).parent / "guides"
+_LONGEST: Final = 20_000
+Audience = Literal["agent", "merchant"]
+SKILLS: Final = ("none", "basic", "device", "network", "security")
+WARNED: Final = frozenset(
+    {
+        *("power/battery_worn", "power/charger_fault", "printer/head_worn", "printer/paper_near_end"),
+        *("printer/head_hot", "reader/read_errors", "modem/weak_signal", "network/slow", "network/lossy"),
+        *("system/disk_full", "system/memory_low", "security/certificate_expiring", "security/default_password"),
+        *("firmware/outdated", "firmware/known_bad"),
+    }
+)
+"""Faults that foretell another one, so that something can be done before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runbook:
+    """For the support agent: what to look at from afar, when somebody has to go, with which skill and part."""
+
+    look: str
+    send: str
+    skill: str
+    part: str
+
+
+@lru_cache(maxsize=16)
+def _runbooks(name: str) -> dict[str, Any]:
+    path = _HERE / f"{name}.toml"
+    return tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def runbook(fault: str, language: str) -> Runbook:
+    """What ships for a fault; empty texts for one that this version does not know."""
+    unit, _, kind = fault.partition("/")
+    known = fault in VOCABULARY or fault == OFFLINE
+    table = (_runbooks(unit).get(kind) or _runbooks("device").get(kind)) if known else None
+    if table is None:
+        return Runbook("", "", "basic", "")
+    spoken = language_of(language)
+    part = table.get("part", "")
+    return Runbook(table["look"][spoken], table["send"][spoken], table["skill"], part.format(unit=unit))
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """A text about a fault. `version` 0 ships with the product; `model` and `firmware` "" are for all."""
+
+    id: str
+    fault: str
+    model: str
+    firmware: str
+    language: str
+    audience: str
+    title: str
+    body: str
+    version: int
+    reviewed_ms: int | None
+    author: str
+
+
+def guide_for(
+    connection: Connection, fault: str, language: str, audience: Audience, *, model: str = "", firmware: str = ""
+) -> Guide | None:
+    """The closest approved guide: of this model and firmware, of this model, of all; then in English; then the shipped.
+
+    None for a fault that nobody has written about.
+    """
+    spoken = language_of(language)
+    where = [guides.c.fault == fault, guides.c.audience == audience, guides.c.state == "approved"]
+    where += [guides.c.language.in_({spoken, "en"})]
+    where += [guides.c.model.in_({model, ""}), guides.c.firmware.in_({firmware, ""})]
+    close = (case((guides.c.language == spoken, 0), else_=1), guides.c.firmware == "", guides.c.model == "")
+    row = connection.execute(select(guides).where(*where).order_by(*close).limit(1)).mappings().first()
+    if row is not None:
+        return _guide(row)
+    return _shipped(fault, spoken, audience)
+
+
+def _guide(row: RowMapping) -> Guide:
+    return Guide(**{name: row[name] for name in Guide.__slots__})
+
+
+def _shipped(fault: str, language: str, audience: Audience) -> Guide | None:
+    told = guidance(fault, language)
+    if told is None:
+        return None
+    if audience == "merchant":
+        steps = "\n".join(f"{number}. {step}" for number, step in enumerate(told["steps"], 1))
+        body = "\n\n".join(filter(None, [told["meaning"], steps, *told["never"], told["stop_using"], told["sell_on"]]))
+    else:
+        book = runbook(fault, language)
+        body = "\n\n".join(filter(None, [book.look, book.send]))
+    return Guide("", fault, "", "", language, audience, str(told["title"]), body, 0, None, "posdiag")
+
+
+def search(connection: Connection, words: str, language: str, limit: int = 20) -> list[Guide]:
+    """Guides for agents whose title, text or fault holds the words: own ones first."""
+    wanted, spoken = words.strip().lower(), language_of(language)
+    if not wanted:
+        return []
+    held = or_(
+        *(
+            func.lower(column).contains(wanted, autoescape=True)
+            for column in (guides.c.title, guides.c.body, guides.c.fault)
+        )
+    )
+    where = (guides.c.state == "approved", guides.c.audience == "agent", guides.c.language == spoken, held)
+    own = [_guide(row) for row in connection.execute(select(guides).where(*where).limit(limit)).mappings()]
+    shipped = [_shipped(fault, spoken, "agent") for fault in (*VOCABULARY, OFFLINE)]
+    more = [each for each in shipped if each and wanted in f"{each.fault} {each.title} {each.body}".lower()]
+    return (own + more)[:limit]
+
+
+def propose(
+    database: Database,
+    *,
+    by: str,
+    now_ms: int,
+    fault: str,
+    language: str,
+    title: str,
+    body: str,
+    audience: Audience = "agent",
+    model: str = "",
+    firmware: str = "",
+) -> str:
+    """A draft, or the draft of a next version. Returns its id. Raises CaseError."""
+    if fault not in VOCABULARY and fault != OFFLINE:
+        raise CaseError(f"{fault[:80]!r} is no fault that posdiag knows")
+    if language_of(language) != language or audience not in {"agent", "merchant"}:
+        raise CaseError("a guide is in zh or en, for an agent or a merchant")
+    if not title.strip() or not body.strip() or len(title) + len(body) > _LONGEST:
+        raise CaseError(f"a guide has a title and a text, of {_LONGEST} letters at most")
+    same = (
+        *(guides.c.fault == fault, guides.c.language == language, guides.c.audience == audience),
+        *(guides.c.model == model, guides.c.firmware == firmware),
+    )
+    with database.begin() as connection:
+        last = connection.execute(select(func.coalesce(func.max(guides.c.version), 0)).where(*same)).scalar_one()
+        row = {
+            "id": new_id("guide", now_ms),
+            "fault": fault,
+            "model": model,
+            "firmware": firmware,
+            "language": language,
+            "audience": audience,
+            "title": cards.redact(title),
+            "body": cards.redact(body),
+            "version": last + 1,
+            "author": by,
+            "state": "draft",
+            "updated_ms": now_ms,
+        }
+        connection.execute(guides.insert().values(**row))
+    return str(row["id"])
+
+
+def approve(database: Database, guide_id: str, *, by: str, now_ms: int) -> None:
+    """Put a draft into force in place of the version before it. Raises NoCase or CaseError."""
+    with database.begin() as connection:
+        row = connection.execute(select(guides).where(guides.c.id == guide_id).with_for_update()).mappings().first()
+        if row is None:
+            raise NoCase(f"there is no guide {guide_id!r}")
+        if row["state"] != "draft":
+            raise CaseError(f"the guide is {row['state']} already", "conflict")
+        if row["author"] == by:
+            raise CaseError("a guide is approved by somebody else than its author", "forbidden")
+        named = ("fault", "language", "audience", "model", "firmware")
+        older = [guides.c[name] == row[name] for name in named] + [guides.c.state == "approved"]
+        connection.execute(update(guides).where(*older).values(state="retired", updated_ms=now_ms))
+        approved = {"state": "approved", "reviewed_ms": now_ms, "reviewed_by": by, "updated_ms": now_ms}
+        connection.execute(update(guides).where(guides.c.id == guide_id).values(**approved))
+
+
+# --- cases like this one ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """A closed case like this one. `alike`: 3 with the same signature and firmware, 2 signature, 1 only fault."""
+
+    id: str
+    number: int
+    alike: int
+    outcome: str
+    root_cause: str | None
+    part: str | None
+    closed_ms: int
+
+
+def similar(connection: Connection, scope: Scope, of: Case, limit: int = 10) -> list[Similar]:
+    """Closed cases of the same trouble, the most alike first, then the newest."""
+    if not of["fault"]:
+        return []
+    same = case((cases.c.signature == of["signature"], 2), else_=1)
+    alike = same + case(((cases.c.signature == of["signature"]) & (cases.c.firmware == of["firmware"]), 1), else_=0)
+    where = (cases.c.fault == of["fault"], cases.c.state == "closed", cases.c.id != of["id"])
+    useful = cases.c.outcome.not_in(("duplicate",))
+    named = (cases.c.id, cases.c.number, alike.label("alike"), cases.c.outcome, cases.c.root_cause, cases.c.part)
+    query = select(*named, cases.c.closed_ms).where(*where, useful, scope.where(cases))
+    rows = connection.execute(query.order_by(alike.desc(), cases.c.closed_ms.desc()).limit(limit))
+    return [Similar(**row) for row in rows.mappings()]
+
+
+# --- before it fails -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Something to do before it fails, and the measurements that say so."""
+
+    estate: str
+    terminal: str
+    site: str | None
+    fault: str
+    title: str
+    do: str
+    reason: Mapping[str, Any]
+    since_ms: int
+
+
+def preventive(
+    connection: Connection, scope: Scope, language: str, *, site: str | None = None, limit: int = 200
+) -> list[Advice]:
+    """What raised warnings foretell, the oldest first."""
+    place = (terminals.c.estate == faults.c.estate) & (terminals.c.terminal == faults.c.terminal)
+    query = select(faults, terminals.c.site).join(terminals, place)
+    query = query.where(faults.c.fault.in_(WARNED), faults.c.state != "cleared", scope.where(terminals))
+    if site is not None:
+        query = query.where(terminals.c.site == site)
+    advice = []
+    for row in connection.execute(query.order_by(faults.c.first_ms).limit(limit)).mappings():
+        told = guidance(row["fault"], language)
+        if told is not None:
+            facts = {**(row["evidence"] or {}), "basis": row["basis"], "count": row["count"]}
+            place_of = (row["estate"], row["terminal"], row["site"])
+            advice.append(Advice(*place_of, row["fault"], told["title"], told["steps"][0], facts, row["first_ms"]))
+    return advice

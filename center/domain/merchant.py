@@ -1,0 +1,265 @@
+"""The merchant's side of a case, behind a link that nobody can guess: what is wrong, what to do, how far it is.
+
+It knows the token and nothing else, so it shows nothing of other cases, of the terminal's serials, or of colleagues'
+notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select
+
+from center.access.scope import Scope
+from center.db.engine import Database, insert_ignore
+from center.db.tables import case_steps, cases, sites, surveys
+from center.domain import closing
+from center.domain.cases_book import OPEN, WORKING, Book, Case, CaseError, NoCase, book_of, number_text
+from center.domain.cases_policy import HOUR_MS, Policy, ServicePoint
+from center.domain.knowledge import guide_for
+from center.domain.texts import guidance, language_of, progress
+from center.ids import new_id
+from center.ingest import cards
+
+MERCHANT: Final = "merchant"
+MOST_AN_HOUR: Final = 20
+"""Steps that one link takes within an hour."""
+LONGEST: Final = 2000
+SHOWN: Final = 20
+SURVEY_DAYS: Final = 30
+_HOUR_WORDS: Final = {
+    "en": "too much within an hour; call support instead",
+    "zh": "一小时内提交过多，请改为致电客服",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the page shows. Texts are in `language`; "" and () where there is nothing to say, null moments likewise.
+
+    `stop_now`: the terminal must not be used at all. `messages` are (time in ms, from_support, text), oldest first.
+    `eta_was_ms` is the promise before the present one. `visit` is (technician, from, until) in ms.
+    """
+
+    number: str
+    language: str
+    site: str
+    timezone: str
+    state: str
+    sentence: str
+    meaning: str
+    stop_now: bool
+    stop_using: str
+    steps: tuple[str, ...]
+    never: tuple[str, ...]
+    sell_on: str
+    guide: str
+    progress: str
+    eta_ms: int | None
+    eta_was_ms: int | None
+    visit: tuple[str, int, int] | None
+    channel: str
+    service_point: ServicePoint | None
+    messages: tuple[tuple[int, bool, str], ...]
+    may_answer: bool
+    may_rate: bool
+
+
+class MerchantDesk:
+    """For any thread. Raises NoCase for a token that is none, whatever the reason."""
+
+    def __init__(self, database: Database, policy: Policy, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._policy = policy
+        self._now_ms = now_ms
+
+    def page(self, token: str, language: str | None = None) -> Page:
+        """The page, in the merchant's language unless another one is asked for."""
+        with self._database.read() as connection:
+            case = _by_token(connection, token)
+            return _page(connection, self._policy, case, language, self._now_ms())
+
+    def answer(self, token: str, *, works: bool, said: str = "", key: str | None = None) -> Page:
+        """Works, or still broken. Raises CaseError."""
+        return self._post(token, key, said, lambda book, case, step: self._answered(book, case, works, said, step))
+
+    def write(self, token: str, said: str, key: str | None = None) -> Page:
+        """A message to support, also after closing. Raises CaseError."""
+        if not said.strip():
+            raise CaseError("write something")
+
+        def do(book: Book, case: Case, step: str) -> None:
+            facts = {"direction": "in"}
+            written = book.step(case, "message", MERCHANT, said, key=step, facts=facts)
+            subject = f"{number_text(case['number'])}: the merchant wrote"
+            book.notify(written, "case.message_in", f"notify:{step}", subject, said)
+
+        return self._post(token, key, said, do)
+
+    def rate(self, token: str, score: int, said: str = "") -> Page:
+        """The second question of the survey, 1 to 5; once for each case, after its end. Raises CaseError."""
+        if not 1 <= score <= 5:
+            raise CaseError("a score is 1 to 5")
+
+        def do(book: Book, case: Case, step: str) -> None:
+            if not _may_rate(book.connection, case, book.now_ms):
+                raise CaseError("this case was rated already, or is not closed", "conflict")
+            works = "yes" if case["outcome"] == "confirmed" else "unknown"
+            row = {"case_id": case["id"], "works": works, "score": score, "text": cards.redact(said)}
+            if insert_ignore(book.connection, surveys, [row | {"at_ms": book.now_ms}]):
+                book.step(case, "rated", MERCHANT, said, key=step, facts={"score": score})
+
+        return self._post(token, None, said, do)
+
+    def _answered(self, book: Book, case: Case, works: bool, said: str, step: str) -> None:
+        closing.answered(book, case, works=works, by=MERCHANT, said=said, key=step)
+
+    def _post(self, token: str, key: str | None, said: str, do: Callable[[Book, Case, str], Any]) -> Page:
+        if len(said) > LONGEST:
+            raise CaseError(f"at most {LONGEST} letters")
+        now_ms = self._now_ms()
+        with book_of(self._database, self._policy, now_ms) as book:
+            case = _by_token(book.connection, token, held=True)
+            step = f"{case['id']}:merchant:{key}" if key else new_id("merchant", now_ms)
+            if not book.has_step(step):
+                _limit(book, case)
+                do(book, case, step)
+        return self.page(token)
+
+
+def _by_token(connection: Connection, token: str, *, held: bool = False) -> Case:
+    query = select(cases).where(cases.c.merchant_token == token)
+    row = connection.execute(query.with_for_update() if held else query).mappings().first()
+    if row is None:
+        raise NoCase("there is no such page")
+    return dict(row)
+
+
+def _limit(book: Book, case: Case) -> None:
+    where = (
+        case_steps.c.case_id == case["id"],
+        case_steps.c.by == MERCHANT,
+        case_steps.c.at_ms > book.now_ms - HOUR_MS,
+    )
+    count = book.connection.execute(select(func.count()).select_from(case_steps).where(*where)).scalar_one()
+    if count >= MOST_AN_HOUR:
+        raise CaseError(_HOUR_WORDS[language_of(case["language"])], "conflict")
+
+
+def _page(connection: Connection, policy: Policy, case: Case, language: str | None, now_ms: int) -> Page:
+    spoken = language_of(language or case["language"])
+    site = _site(connection, case)
+    told = guidance(case["fault"], spoken) or {}
+    models = {"model": case["model"], "firmware": case["firmware"]}
+    guide = guide_for(connection, case["fault"], spoken, "merchant", **models) if case["fault"] else None
+    active = case["state"] in WORKING
+    steps = _steps(connection, case)
+    promises = [row["data"]["eta_ms"] for row in steps if row["kind"] == "eta"]
+    order = (case["data"] or {}).get("dispatch") if case["state"] == "dispatched" else None
+    return Page(
+        number=number_text(case["number"]),
+        language=spoken,
+        site=str(site.get("name") or case["site"] or ""),
+        timezone=str(site.get("timezone") or "UTC"),
+        state=case["state"],
+        sentence=_sentence(case, told),
+        meaning=told.get("meaning", "") if active else "",
+        stop_now=bool(told.get("stop_now")) and active,
+        stop_using=told.get("stop_using", "") if active else "",
+        steps=tuple(told.get("steps", ())) if active else (),
+        never=tuple(told.get("never", ())) if active else (),
+        sell_on=told.get("sell_on", "") if active else "",
+        guide=guide.body if guide is not None and guide.version and active else "",
+        progress=progress(case["state"], case["pause_reason"], spoken),
+        eta_ms=case["eta_ms"] if active else None,
+        eta_was_ms=promises[-2] if len(promises) > 1 and active else None,
+        visit=(order["technician"], order["from_ms"], order["until_ms"]) if order else None,
+        channel=policy.channel_in(spoken),
+        service_point=policy.nearest(site.get("region"), site.get("lat"), site.get("lon")),
+        messages=_messages(steps),
+        may_answer=case["state"] in OPEN or case["outcome"] in {"unanswered", "confirmed"},
+        may_rate=_may_rate(connection, case, now_ms),
+    )
+
+
+def _sentence(case: Case, told: Mapping[str, Any]) -> str:
+    """What is wrong, in one sentence; in the words of whoever opened it where no probe has named it."""
+    return str(told.get("title") or case["title"])
+
+
+def _steps(connection: Connection, case: Case) -> list[dict[str, Any]]:
+    where = (case_steps.c.case_id == case["id"], case_steps.c.kind.in_(("eta", "message")))
+    rows = connection.execute(select(case_steps).where(*where).order_by(case_steps.c.id))
+    return [dict(row) for row in rows.mappings()]
+
+
+def _messages(steps: list[dict[str, Any]]) -> tuple[tuple[int, bool, str], ...]:
+    said = [row for row in steps if row["kind"] == "message"][-SHOWN:]
+    return tuple((row["at_ms"], row["by"] != MERCHANT, row["text"]) for row in said)
+
+
+def _site(connection: Connection, case: Case) -> Mapping[str, Any]:
+    if case["site"] is None:
+        return {}
+    where = (sites.c.estate == case["estate"], sites.c.site == case["site"])
+    row = connection.execute(select(sites).where(*where)).mappings().first()
+    return {} if row is None else dict(row)
+
+
+def _may_rate(connection: Connection, case: Case, now_ms: int) -> bool:
+    if case["state"] != "closed" or case["outcome"] in {"duplicate", "false_alarm"}:
+        return False
+    if now_ms - case["closed_ms"] > SURVEY_DAYS * 24 * HOUR_MS:
+        return False
+    return connection.execute(select(surveys.c.case_id).where(surveys.c.case_id == case["id"])).first() is None
+
+
+# --- contacts --------------------------------------------------------------------------------------------------------
+
+_STALE_MS: Final = 365 * 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class ContactTrouble:
+    """A contact of a site that may not be reached, and why."""
+
+    estate: str
+    site: str
+    name: str
+    why: str
+
+
+def contact_troubles(connection: Connection, scope: Scope, now_ms: int, limit: int = 500) -> list[ContactTrouble]:
+    """Sites' contacts that need care: none at all, no or no plausible number, bounced, not confirmed for a year.
+
+    A contact is `name` · `role` · `phone` · `verified_ms` · `bounced_ms`.
+    """
+    found: list[ContactTrouble] = []
+    query = select(sites.c.estate, sites.c.site, sites.c.contacts).where(scope.where(sites))
+    for estate, site, contacts in connection.execute(query.order_by(sites.c.estate, sites.c.site)):
+        if len(found) >= limit:
+            break
+        if not contacts:
+            found.append(ContactTrouble(estate, site, "", "no contact is known"))
+        for contact in contacts or ():
+            why = contact_trouble(contact, now_ms)
+            if why:
+                found.append(ContactTrouble(estate, site, str(contact.get("name") or ""), why))
+    return found
+
+
+def contact_trouble(contact: Mapping[str, Any], now_ms: int) -> str:
+    """Why this contact may not be reached; "" for none. Pure."""
+    digits = [letter for letter in str(contact.get("phone") or "") if letter.isdigit()]
+    if not digits:
+        return "no telephone number"
+    if not 7 <= len(digits) <= 15:  # E.164 has 15 at most
+        return "not a telephone number"
+    bounced, verified = contact.get("bounced_ms"), contact.get("verified_ms")
+    if bounced and bounced > (verified or 0):
+        return "the last message did not arrive"
+    if not verified:
+        return "never confirmed"
+    return "not confirmed for a year" if now_ms - verified > _STALE_MS else ""

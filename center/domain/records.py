@@ -1,0 +1,253 @@
+"""The written record of a case: one page to print, in zh or en, and the hash of what it was made from.
+
+The hash is SHA-256 over the case's facts and steps as canonical JSON (`content`), so that whoever holds the data can
+show that a printed record was not changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from sqlalchemy import Connection, select
+
+from center.access.scope import Scope
+from center.db.tables import cases, sites
+from center.domain.cases import timeline
+from center.domain.cases_book import NoCase, number_text
+from center.domain.texts import fault_title, language_of, local_time, progress
+
+_FACTS: Final = (
+    *("id", "number", "estate", "terminal", "site", "kind", "title", "fault", "model", "firmware", "operator"),
+    *("severity", "channel", "root_cause", "part", "outcome", "local_number", "created_ms", "acked_ms", "solved_ms"),
+    *("closed_ms", "eta_ms", "reopened", "visits"),
+)
+_INTERNAL: Final = frozenset({"note", "tagged"})
+"""Steps between colleagues, which a merchant's record leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`html` is a whole page without scripts; `digest` the hash that stands on it, in hex; `content` what it is of."""
+
+    html: str
+    digest: str
+    content: bytes
+
+
+def record(
+    connection: Connection, scope: Scope, case_id: str, language: str, now_ms: int, *, internal: bool = True
+) -> Record:
+    """The record of a case as it is now; without colleagues' notes where not `internal`. Raises NoCase."""
+    case = connection.execute(select(cases).where(cases.c.id == case_id, scope.where(cases))).mappings().first()
+    if case is None:
+        raise NoCase(f"there is no case {case_id!r}")
+    where = (sites.c.estate == case["estate"], sites.c.site == case["site"])
+    site = connection.execute(select(sites.c.name, sites.c.address, sites.c.timezone).where(*where)).mappings().first()
+    steps, after = [], 0
+    while page := timeline(connection, scope, case_id, after):
+        steps += [each for each in page if internal or each["kind"] not in _INTERNAL]
+        after = page[-1]["id"]
+    facts = {name: case[name] for name in _FACTS}
+    content = canonical(facts, steps)
+    digest = hashlib.sha256(content).hexdigest()
+    return Record(render(facts, steps, dict(site or {}), language, digest, now_ms), digest, content)
+
+
+def canonical(facts: Mapping[str, Any], steps: list[dict[str, Any]]) -> bytes:
+    """What the hash is over: sorted keys, no blanks, UTF-8."""
+    kept = [{name: step[name] for name in ("id", "at_ms", "by", "kind", "text", "data")} for step in steps]
+    whole = {"case": dict(facts), "steps": kept}
+    return json.dumps(whole, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def render(
+    facts: Mapping[str, Any],
+    steps: list[dict[str, Any]],
+    site: Mapping[str, Any],
+    language: str,
+    digest: str,
+    now_ms: int,
+) -> str:
+    """The page. Pure."""
+    spoken = language_of(language)
+    words = _WORDS[spoken]
+    timezone = str(site.get("timezone") or "UTC")
+    shown = [
+        {
+            "time": local_time(step["at_ms"], timezone),
+            "by": step["by"],
+            "what": _what(step, spoken, timezone),
+            "text": step["text"],
+        }
+        for step in steps
+    ]
+    return _template().render(
+        language=spoken,
+        words=words,
+        number=number_text(facts["number"]),
+        facts=_shown(facts, site, spoken, timezone),
+        steps=shown,
+        timezone=timezone,
+        made=local_time(now_ms, timezone),
+        digest=digest,
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    source = Path(__file__).with_name("records.html").read_text("utf-8")
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
+
+
+def _shown(facts: Mapping[str, Any], site: Mapping[str, Any], spoken: str, timezone: str) -> list[tuple[str, str]]:
+    words = _WORDS[spoken]
+    title = fault_title(facts["fault"], spoken) if facts["fault"] else facts["title"]
+    place = ", ".join(filter(None, [site.get("name"), site.get("address")])) or facts["site"] or ""
+    known: dict[str, Any] = {
+        "what": title,
+        "terminal": f"{facts['estate']}/{facts['terminal']}" if facts["terminal"] else facts["estate"],
+        "place": place,
+        "device": f"{facts['model']} {facts['firmware']}".strip(),
+        "local_number": facts["local_number"],
+        "root_cause": facts["root_cause"],
+        "part": facts["part"],
+        "outcome": facts["outcome"],
+    }
+    moments = ("created_ms", "acked_ms", "solved_ms", "closed_ms")
+    known |= {name: local_time(facts[name], timezone) for name in moments if facts[name] is not None}
+    return [(words[name], str(value)) for name, value in known.items() if value]
+
+
+def _what(step: Mapping[str, Any], spoken: str, timezone: str) -> str:
+    name = _STEPS[spoken].get(step["kind"], step["kind"])
+    data = step["data"] or {}
+    if step["kind"] in {"watching", "asking", "closed"}:
+        return progress(step["kind"], None, spoken).rstrip("。.")
+    if step["kind"] == "eta":
+        return f"{name} {local_time(data['eta_ms'], timezone)}"
+    if step["kind"] == "repaired":
+        part = data.get("part") or {}
+        serials = f" ({part.get('name', '')} {part.get('old', '')} → {part.get('new', '')})" if part else ""
+        return f"{name} {data['remedy']}{serials}"
+    if step["kind"] == "command":
+        return f"{name} {data['cmd']} {data['state']}"
+    return str(name)
+
+
+_WORDS: Final = {
+    "en": {
+        "title": "Record of case",
+        "timeline": "What happened",
+        "time": "Time",
+        "who": "Who",
+        "what": "What",
+        "times": "Times in",
+        "made": "Made",
+        "hash": "Hash of the facts and steps behind this record:",
+        "terminal": "Terminal",
+        "place": "Place",
+        "device": "Device",
+        "local_number": "Number on the slip",
+        "root_cause": "Cause",
+        "part": "Part",
+        "outcome": "Outcome",
+        "created_ms": "Opened",
+        "acked_ms": "Taken on",
+        "solved_ms": "Solved",
+        "closed_ms": "Closed",
+    },
+    "zh": {
+        "title": "工单记录",
+        "timeline": "处理过程",
+        "time": "时间",
+        "who": "经手人",
+        "what": "内容",
+        "times": "时区",
+        "made": "打印时间",
+        "hash": "本记录所依据数据的哈希值：",
+        "terminal": "终端",
+        "place": "地点",
+        "device": "设备",
+        "local_number": "小票上的编号",
+        "root_cause": "原因",
+        "part": "配件",
+        "outcome": "结果",
+        "created_ms": "受理",
+        "acked_ms": "接手",
+        "solved_ms": "解决",
+        "closed_ms": "结案",
+    },
+}
+_STEPS: Final = {
+    "en": {
+        "opened": "Opened",
+        "reported": "Reported again",
+        "acknowledged": "Taken on",
+        "assigned": "Assigned",
+        "undone": "Taken back",
+        "handed_over": "Handed over",
+        "note": "Note",
+        "call": "Call",
+        "message": "Message",
+        "eta": "Expected to be solved by",
+        "paused": "Waiting",
+        "resumed": "Waiting no more",
+        "root_cause": "Cause found",
+        "repaired": "Done",
+        "dispatched": "Visit announced",
+        "visit_cancelled": "Visit cancelled",
+        "checked_in": "Technician arrived",
+        "checked_out": "Technician left",
+        "inspected": "Terminal inspected",
+        "fault_raised": "The terminal reports the fault",
+        "fault_cleared": "The terminal reports that the fault is gone",
+        "fault_flapping": "The terminal reports that the fault comes and goes",
+        "reopened": "Opened again",
+        "recurred": "It came back",
+        "watch_extended": "Watched for longer",
+        "answered": "Answer of the merchant",
+        "rated": "Rated by the merchant",
+        "clock": "Deadline",
+        "command": "Remote action",
+        "attachment": "Attachment",
+    },
+    "zh": {
+        "opened": "受理",
+        "reported": "再次报告",
+        "acknowledged": "接手",
+        "assigned": "分派",
+        "undone": "撤回",
+        "handed_over": "转交",
+        "note": "备注",
+        "call": "通话",
+        "message": "消息",
+        "eta": "预计解决时间",
+        "paused": "等待",
+        "resumed": "继续处理",
+        "root_cause": "查明原因",
+        "repaired": "处理",
+        "dispatched": "安排上门",
+        "visit_cancelled": "取消上门",
+        "checked_in": "维修人员到达",
+        "checked_out": "维修人员离开",
+        "inspected": "终端已检查",
+        "fault_raised": "终端报告故障",
+        "fault_cleared": "终端报告故障消失",
+        "fault_flapping": "终端报告故障时有时无",
+        "reopened": "重新打开",
+        "recurred": "故障再次出现",
+        "watch_extended": "延长观察",
+        "answered": "商户答复",
+        "rated": "商户评价",
+        "clock": "时限",
+        "command": "远程操作",
+        "attachment": "附件",
+    },
+}

@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, exists, select
 
+from center import scan
 from center.access.scope import Scope
 from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, case_tags, cases, sites, terminals
 from center.domain import closing, remedies, sla
 from center.domain.cases_book import OPEN, WORKING, Book, Case, CaseError, NoCase, book_of, number_of
+from center.domain.cases_intake import report_key
 from center.domain.cases_opening import NewCase, open_case
 from center.domain.cases_policy import MINUTE_MS, Policy
 from center.domain.texts import PAUSES
@@ -66,6 +68,32 @@ class Cases:
         with book_of(self._database, self._policy, self._now_ms()) as book:
             _require_place(book.connection, act.scope, new)
             return open_case(book, new, act.by, act.key)
+
+    def open_scanned(self, act: Act, code: str, said: str = "") -> tuple[Case, bool]:
+        """The case that the help code of a slip tells of, which also holds the number that the terminal printed."""
+        try:
+            report = scan.decode(code)
+        except scan.NoReport as error:
+            raise CaseError(str(error)) from error
+        estate, _, terminal = report.terminal.partition("/")
+        with self._database.read() as connection:
+            where = (terminals.c.estate == estate, terminals.c.terminal == terminal, act.scope.where(terminals))
+            row = connection.execute(select(terminals).where(*where)).mappings().first()
+        if row is None:
+            raise NoCase(f"there is no terminal {report.terminal!r}")
+        signature = scan.verify(report, report_key(row))
+        if signature == "wrong":
+            raise CaseError("the signature is wrong: another terminal made it, or somebody changed it")
+        new = NewCase(
+            estate=estate,
+            terminal=terminal,
+            said=said,
+            fault=report.fields["verdict"]["cause"],
+            channel="slip",
+            local_number=report.fields["case"] or None,
+            report={**report.fields, "signature": signature},
+        )
+        return self.open(act, new)
 
     # --- who works on it
 

@@ -1,13 +1,12 @@
-"""What is known of a terminal when its case is opened, so that nobody has to ask for it, and help codes read in."""
+"""What is known of a terminal when its case is opened, so that nobody has to ask for it. Only reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, RowMapping, select
 
-from center import scan
 from center.db.tables import events, faults, metrics_hour
 from center.domain.cases_policy import HOUR_MS
 
@@ -85,16 +84,7 @@ def _last_hour(connection: Connection, terminal: Mapping[str, Any], now_ms: int)
     ]
 
 
-def scanned(text: str, key_of: Mapping[str, bytes]) -> dict[str, Any]:
-    """A help code from a slip: what it says, and `signature` as `center.scan.verify` has it. Raises scan.NoReport.
-
-    `key_of` is the report key by estate/terminal, as `report_key` knows it.
-    """
-    report = scan.decode(text)
-    return {**report.fields, "signature": scan.verify(report, key_of.get(report.terminal))}
-
-
-def report_key(terminal: Mapping[str, Any]) -> bytes | None:
+def report_key(terminal: RowMapping | Mapping[str, Any]) -> bytes | None:
     """The key that a terminal signs its help codes with, by its inventory; None where it said none."""
     told = ((terminal.get("inventory") or {}).get("agent") or {}).get("report_key") or ""
     try:

@@ -76,20 +76,19 @@ def upsert(
     With `newer` a row that is there is left alone unless this column grows. No two rows may have the same key.
     Returns how many rows were inserted or updated.
     """
+    some = list(rows)
+    if not some:
+        return 0
     keys = [column.name for column in table.primary_key]
-    written = 0
-    for some in _sliced(rows):
-        statement = _insert(connection, table).values(some)
-        changed = {name: statement.excluded[name] for name in some[0] if name not in keys and name not in keep}
-        if not changed:
-            written += _count(connection, statement.on_conflict_do_nothing())
-            continue
-        condition: ColumnElement[bool] | None = None
-        if newer is not None:
-            condition = statement.excluded[newer] > table.c[newer]
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed, where=condition)
-        written += _count(connection, statement)
-    return written
+    statement = _insert(connection, table)
+    changed = {name: statement.excluded[name] for name in some[0] if name not in keys and name not in keep}
+    if not changed:
+        return insert_ignore(connection, table, some)
+    condition: ColumnElement[bool] | None = None
+    if newer is not None:
+        condition = statement.excluded[newer] > table.c[newer]
+    statement = statement.on_conflict_do_update(index_elements=keys, set_=changed, where=condition)
+    return connection.execute(statement, some, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def bulk_insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:

@@ -236,8 +236,12 @@ class _Tally:
 def _best(left: list[Signal], before: list[Signal], population: Population, rules: Sequence[Rule]) -> list[Group]:
     """All groups of the rule and family that together explain most."""
     passed: dict[tuple[str, str], list[Group]] = {}
+    free = {
+        rank: [signal for signal in left if signal.group is None or signal.group.rank < rank]
+        for rank in {rule.rank for rule in rules}
+    }
     for rule in rules:
-        for group in _passing(rule, left, before, population):
+        for group in _passing(rule, free[rule.rank], before, population):
             passed.setdefault((rule.scope, group.family), []).append(group)
     if not passed:
         return []
@@ -254,7 +258,9 @@ def _best(left: list[Signal], before: list[Signal], population: Population, rule
 
 
 def _passing(rule: Rule, left: list[Signal], before: list[Signal], population: Population) -> list[Group]:
-    tallies = _tally(rule, [signal for signal in left if _counts(rule, signal)])
+    if rule.scope in {"site", "estate"}:  # which look in trouble when they close for the night
+        left = [signal for signal in left if not signal.expected]
+    tallies = _tally(rule, left)
     if not any(len(tally.terminals) >= rule.least for tally in tallies.values()):
         return []
     if rule.even and not all(_even(rule.even, tally, population) for tally in tallies.values()):
@@ -279,13 +285,6 @@ def _passing(rule: Rule, left: list[Signal], before: list[Signal], population: P
             Group(rule, family, key, tally.signals, affected, n, len(tally.sites), max(FLOOR, outside), round(gain, 1))
         )
     return found
-
-
-def _counts(rule: Rule, signal: Signal) -> bool:
-    """Sites that close for the night look like sites that fail; an operator's beside another's do not."""
-    if signal.expected and rule.scope in {"site", "estate"}:
-        return False
-    return signal.group is None or signal.group.rank < rule.rank
 
 
 def _even(scope: str, tally: _Tally, population: Population) -> bool:

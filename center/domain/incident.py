@@ -49,15 +49,16 @@ class Incident:
     unknown_n: int = 0
     impact: float = 0.0
     members: dict[Key, Signal] = field(default_factory=dict)
+    counted_ms: int = 0
+    rank: int = field(init=False)
+    """Which groups may take over its signals: those of a higher one."""
+
+    def __post_init__(self) -> None:
+        self.rank = RANKS.get((self.scope, self.family.partition(":")[0]), 0)
 
     @property
     def identity(self) -> Identity:
         return self.estate, self.scope, self.key, self.family or self.fault
-
-    @property
-    def rank(self) -> int:
-        """Which groups may take over its signals: those of a higher one."""
-        return RANKS.get((self.scope, self.family.partition(":")[0]), 0)
 
     @property
     def is_group(self) -> bool:
@@ -120,9 +121,9 @@ def _suppressed(incident: Incident, fleet: Fleet, suppressions: Sequence[Suppres
         known = fleet.terminals.get((estate, terminal))
         if known is not None and known.status == "maintenance":
             by[AT_TERMINAL] += 1
-            continue
-        covers = (each.id for each in suppressions if each.covers(estate, terminal, signal.place, fault))
-        by[next(covers, "")] += 1
+        elif suppressions:
+            covers = (each.id for each in suppressions if each.covers(estate, terminal, signal.place, fault))
+            by[next(covers, "")] += 1
     meant = sum(n for name, n in by.items() if name)
     if meant == 0 or meant < MOST_MEMBERS * len(incident.members):
         return None

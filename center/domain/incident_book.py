@@ -19,6 +19,11 @@ GROUP_HOLD_MS: Final = 600_000
 """How long trouble must be gone before an incident is resolved."""
 REOPEN_MS: Final = 7_200_000
 """An incident that comes back within this is the same one."""
+WIDELY_MS: Final = 10_000
+"""How often it is asked whether a wider cause is behind groups that are wide themselves."""
+LARGE: Final = 1000
+LARGE_MS: Final = 5_000
+"""How often the numbers of an incident of more members than LARGE are made anew."""
 _WIDE_RANK: Final = 3
 _TOP_RANK: Final = max(RANKS.values())
 _RULES_WIDEST_FIRST: Final = sorted(RULES, key=lambda rule: -rule.rank)
@@ -39,6 +44,8 @@ class Book:
         self._pending: dict[Key, Signal] = {}
         self._quiet: dict[str, Incident] = {}
         self._dirty: set[str] = set()
+        self._dirty_widely: set[str] = set()
+        self._widely_ms: dict[str, int] = {}
         self._uncounted: dict[str, Incident] = {}
         self._suppressions: list[Suppression] = []
 
@@ -133,7 +140,9 @@ class Book:
 
     def judge(self, now_ms: int) -> None:
         """Find groups, open incidents for what has waited, and resolve what is over."""
-        dirty, self._dirty = self._dirty, set()
+        due = {estate for estate in self._dirty_widely if now_ms - self._widely_ms[estate] >= WIDELY_MS}
+        self._dirty_widely -= due
+        dirty, self._dirty = self._dirty | due, set()
         for estate in sorted(dirty):
             self._group(estate, now_ms)
         for key, signal in list(self._pending.items()):
@@ -158,12 +167,18 @@ class Book:
         return taken
 
     def _group(self, estate: str, now_ms: int) -> None:
+        wide = now_ms - self._widely_ms.get(estate, 0) >= WIDELY_MS
+        if wide:
+            self._widely_ms[estate] = now_ms
+        else:
+            self._dirty_widely.add(estate)
+        below = _TOP_RANK if wide else _WIDE_RANK
         fresh, gone = [], []
         for signal in self._signals.get(estate, {}).values():
             if now_ms - signal.onset_ms > WINDOW_MS:
                 if signal.group is None:
                     gone.append(signal)
-            elif signal.group is None or signal.group.rank < _TOP_RANK:
+            elif signal.group is None or signal.group.rank < below:
                 fresh.append(signal)
         for group in propose(fresh, self.fleet.population(estate), gone):
             if group.rule.within and group.rule.rank < _WIDE_RANK and _age_ms(group, now_ms) < WAIT_MS:
@@ -270,8 +285,8 @@ class Book:
             self._mark(incident)
 
     def _mark(self, incident: Incident) -> None:
-        """It is to be counted and written."""
-        self.changes.changed[incident.id] = self._uncounted[incident.id] = incident
+        """It is to be counted, and then written."""
+        self._uncounted[incident.id] = incident
 
     def _waits(self, signal: Signal, now_ms: int) -> bool:
         if signal.expected:
@@ -286,9 +301,14 @@ class Book:
     def _count_changed(self, now_ms: int) -> None:
         uncounted, self._uncounted = self._uncounted, {}
         for incident in uncounted.values():
-            self._count(incident, now_ms)
+            if len(incident.members) > LARGE and now_ms - incident.counted_ms < LARGE_MS:
+                self._uncounted[incident.id] = incident
+            else:
+                self._count(incident, now_ms)
+                self.changes.changed[incident.id] = incident
 
     def _count(self, incident: Incident, now_ms: int) -> None:
+        incident.counted_ms = now_ms
         count(incident, self.fleet, self._suppressions, now_ms)
         if incident.quiet_since_ms is None:
             self._quiet.pop(incident.id, None)

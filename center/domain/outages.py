@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, exists, func, select, tuple_
+from sqlalchemy import Connection, and_, bindparam, exists, func, select, tuple_
 
 from center.db import feed
 from center.db.engine import Database, insert_ignore, upsert
@@ -175,11 +175,9 @@ def _review(connection: Connection, now_ms: int) -> list[tuple[str, str, int]]:
     ]
     new += [_corrected(row, back, now_ms) for row, back in zip(over, _returns(connection, over), strict=True)]
     known = {(row.estate, row.terminal, row.from_ms): row for row in rows}
-    for values in sorted(new, key=_who):
+    if new:
         connection.execute(
-            outages.update()
-            .where(_is(values["estate"], values["terminal"], values["from_ms"]))
-            .values({name: values[name] for name in ("verdict", "basis", "evidence", "review_ms")})
+            outages.update().where(_IS).values(_JUDGED), [_bound(each) for each in sorted(new, key=_who)]
         )
     return [
         _who(values)
@@ -373,6 +371,20 @@ def _row(row: Any, from_ms: int, judgement: Judgement) -> dict[str, Any]:
 
 def _who(values: Mapping[str, Any]) -> tuple[str, str, int]:
     return values["estate"], values["terminal"], values["from_ms"]
+
+
+_IS: Final = and_(
+    outages.c.estate == bindparam("e"), outages.c.terminal == bindparam("t"), outages.c.from_ms == bindparam("f")
+)
+_JUDGED: Final = {
+    name: bindparam(f"new_{name}", type_=outages.c[name].type) for name in ("verdict", "basis", "evidence", "review_ms")
+}
+
+
+def _bound(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"e": values["estate"], "t": values["terminal"], "f": values["from_ms"]} | {
+        f"new_{name}": values[name] for name in _JUDGED
+    }
 
 
 def _is(estate: str, terminal: str, from_ms: int) -> Any:

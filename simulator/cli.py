@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import sys
 import threading
@@ -263,7 +264,9 @@ def _fleet(args: argparse.Namespace) -> int:
         return _unable("--rate and --connects-per-s are above 0, --faults-per-hour, --seconds and --sites not below")
     if not 0 <= args.fail_share <= 1:
         return _unable("--fail-share is a number from 0 to 1")
-    operators = tuple(name for name in args.operators.split(",") if name)
+    operators = tuple(args.operators.split(","))
+    if not all(re.fullmatch("[a-z0-9_-]{1,64}", name) for name in (*operators, args.estate)):
+        return _unable("--estate and the names of --operators are of a-z, 0-9, _ and -")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

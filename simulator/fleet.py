@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import socket
 import sys
 import threading
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from simulator.control import ControlServer
@@ -28,11 +29,12 @@ from simulator.fleet_link import Link, Surroundings, Tally
 from simulator.fleet_member import Clocks, Member
 from simulator.fleet_parts import make_parts
 from simulator.loop import Loop
-from simulator.scenario import BadScenario, Step, load, play
+from simulator.scenario import Outcome, Step, load, play
 
 MOST: Final = 20_000
 _BEGINNING_OF_2026: Final = 1_767_225_600
 _GOODBYE_S: Final = 5.0
+_OTHER_FILES: Final = 100
 DONE, FAILED, UNABLE = 0, 1, 2
 
 
@@ -162,6 +164,7 @@ def run_fleet(options: Options, *, as_json: bool, stop: threading.Event) -> int:
     try:
         steps = load(options.scenario) if options.scenario else ()
         _check_broker(options.url)
+        _make_room(options.terminals)
         if options.folder is not None:
             options.folder.mkdir(parents=True, exist_ok=True)
         fleet = Fleet(options)
@@ -173,11 +176,21 @@ def run_fleet(options: Options, *, as_json: bool, stop: threading.Event) -> int:
     fleet.start()
     try:
         outcome = _stay(fleet, steps, options.seconds, stop, as_json=as_json)
-    finally:
         figures = fleet.tell()
+    finally:
         fleet.close()
     print(json.dumps(figures) if as_json else f"{options.terminals} terminals, {figures['sent']} messages sent")
     return outcome
+
+
+def _make_room(terminals: int) -> None:
+    """Let this process hold so many connections. Raises OSError, in one line, where the system does not."""
+    wanted = terminals + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise OSError(f"{terminals} connections need {wanted} open files, and this system allows {hard}")
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _check_broker(url: str) -> None:
@@ -226,7 +239,7 @@ def _often() -> Iterator[float]:
         yield 0.2
 
 
-def _line(outcome: Any) -> str:
+def _line(outcome: Outcome) -> str:
     pairs = " ".join(f"{name}={value}" for name, value in outcome.set.items()) or "nothing set"
     return f"{outcome.at_s:7.1f} s  {pairs}{'  FAILED: ' + '; '.join(outcome.missed) if outcome.missed else ''}"
 
@@ -237,6 +250,3 @@ def _show(figures: dict[str, int], *, as_json: bool) -> None:
     elif sys.stderr.isatty():
         sys.stderr.write(f"\r{figures['connected']} of {figures['terminals']} connected, {figures['sent']} sent")
         sys.stderr.flush()
-
-
-__all__ = ["MOST", "BadScenario", "Fleet", "Options", "run_fleet"]

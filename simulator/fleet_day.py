@@ -24,7 +24,7 @@ _REBOOT_SHARE: Final = 0.03  # of all that happens
 _BATTERY_S: Final = 2 * HOUR_S
 _HEALTH_FIRST_S, _HEALTH_S = 15.0, HOUR_S
 _BATCH_S: Final = 60.0
-_LOOK_S: Final = 5.0
+_LOOK_S: Final = 2.0
 
 
 def busy(epoch_s: float) -> float:

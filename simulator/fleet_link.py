@@ -50,7 +50,6 @@ class Tally:
     sent: int = 0
     acknowledged: int = 0
     refused: int = 0
-    commands: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class Member:
         self._booted_at = clocks.now()
         self._clock: wire.ClockQuality = "rtc"
         self._raised: dict[str, Standing] = {}
+        self._counts: dict[str, int] = {}
         self._labels: dict[str, Label] = {}
         self._outcome = Outcome("unknown")
         self._state_due = False
@@ -69,6 +70,7 @@ class Member:
         self.on, self.known, self._clock = True, False, "rtc"
         self._booted_at = self._clocks.now() - self.dice.uniform(8, 30)
         self.outbox.new_boot()
+        self._counts = {key: standing.count for key, standing in self._raised.items()}
         self._told.clear()
         self._samples.clear()
         self._retold_at = self._digest_at = float("-inf")
@@ -88,10 +90,11 @@ class Member:
     def warm(self) -> None:
         """Every device has answered, and the network has told the time."""
         self.known, self._clock = True, "network"
+        present = {"boots.boot": self.boot, **self._network_time()}
         for source, values in self.parts.sources:
-            self._sample({f"{source}.{key}": value for key, value in values.items()})
+            names = {f"{source}.{key}": value for key, value in values.items()}
+            self._sample({name: present.get(name, value) for name, value in names.items()})
         self._retold_at = self._clocks.now()
-        self._sample({"boots.boot": self.boot})
         for key in self._raised:
             self._sample(SIGNS[key].readings(raised=True))
         self._judge()
@@ -152,10 +155,10 @@ class Member:
         standing = self._raised.get(key)
         if standing is None:
             wall = self._clocks.wall()
-            standing = self._raised[key] = Standing(wall, wall)
-            standing.holders.add(holder)
+            count = self._counts[key] = self._counts.get(key, 0) + 1
+            standing = self._raised[key] = Standing(wall, wall, count)
             self._sample(SIGNS[key].readings(raised=True))
-            self._changed(key, "fault.raised", self._raised[key])
+            self._changed(key, "fault.raised", standing)
         standing.holders.add(holder)
 
     def release(self, key: str, holder: str) -> None:
@@ -282,13 +285,14 @@ class Member:
         """The agent itself; `counted` are the bytes of today by kind."""
         names = (*(device.name for device in self.parts.devices), *PROBES)
         at = wire.timestamp(self._clocks.wall())
-        waiting = self.outbox.waiting
+        rows = self.outbox.depth()
+        waiting = sum(rows.values())
         message = wire.HealthMessage(
             **self.header(),
             pss_kib=self.dice.randint(19_800, 22_400),
             cpu_percent=round(self.dice.uniform(0.2, 1.9), 3),
             threads=12,
-            store_rows={"telemetry": waiting} if waiting else {},
+            store_rows=rows,
             store_bytes=500 * waiting,
             store_hours=round(waiting / 60, 2),
             drops={"full": self.outbox.given_up} if self.outbox.given_up else {},
@@ -342,7 +346,12 @@ class Member:
         if self._clocks.now() - self._retold_at >= RETOLD_S / self._rate:
             self._retold_at = self._clocks.now()
             again, self._told = self._told, {}
-            self._sample({**again, "system.uptime_s": round(self._clocks.now() - self._booted_at)})
+            uptime_s = round(self._clocks.now() - self._booted_at)
+            self._sample({**again, "system.uptime_s": uptime_s, **self._network_time()})
+
+    def _network_time(self) -> dict[str, str]:
+        told = wire.timestamp(self._clocks.wall())
+        return {"modem.clock_utc": f"{told[:19]}Z"} if self.place.bearer == "modem" else {}
 
     def _wandering(self, load: float) -> tuple[tuple[str, float, float, float], ...]:
         """Metric, its middle, its swing, and the move that is worth telling."""

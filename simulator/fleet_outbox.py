@@ -5,7 +5,7 @@ Rows are kept until the broker has acknowledged them. What does not fit is given
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -167,6 +167,10 @@ class Outbox:
     def waiting(self) -> int:
         """Rows that the broker has not acknowledged."""
         return len(self._rows)
+
+    def depth(self) -> dict[str, int]:
+        """The same by class."""
+        return dict(Counter(row.cls for row in self._rows.values()))
 
     @property
     def draining(self) -> bool:

@@ -111,7 +111,7 @@ _MODEM: Final = Family(
     },
     {
         "sim": "ready",
-        "iccid": "89860000000000012340",
+        "iccid": "",
         "rssi_dbm": -58,
         "rsrp_dbm": -85,
         "rsrq_db": -10,
@@ -279,7 +279,7 @@ def _sources(
         if name == "modem":
             cell = f"{random.Random(place.cell).randrange(1 << 32):08X}"
             values |= {"cell": cell, "tac": cell[:4], "operator": place.operator}
-            values |= {"rsrp_dbm": dice.randint(-104, -78), "clock_utc": wire.timestamp(0)}
+            values |= {"rsrp_dbm": dice.randint(-104, -78), "iccid": f"898600{dice.randrange(10**14):014d}"}
         yield name, values
         yield "firmware", {name: "ok", f"{name}.why": _NOT_ASKED}
 

@@ -59,7 +59,11 @@ class Tap:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
-        broker = socket.create_connection(("127.0.0.1", self.target))
+        try:
+            broker = socket.create_connection(("127.0.0.1", self.target))
+        except OSError:  # it has been killed
+            client.close()
+            return
         self._pairs[client], self._pairs[broker] = broker, client
         self._rest[client] = b""
 

@@ -38,6 +38,14 @@ KINDS = {
 }
 
 
+SCENARIO = """
+[[step]]
+at_s = 2
+set = { "host.host-a" = "down" }
+expect = { "host.host-a" = "down", "fleet.terminals" = 20 }
+"""
+
+
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Rumqttd]:
     broker = Rumqttd(tmp_path)
@@ -64,11 +72,15 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_message_of_a_fleet_is_of_the_contract(tmp_path: Path, broker: Rumqttd):
     with Tap(broker.port) as tap:
+        line = tmp_path / "line.toml"
+        line.write_text(SCENARIO)
         words = ["--mqtt", f"mqtt://127.0.0.1:{tap.port}", "--terminals", "20", "--seconds", "5", "--rate", "60"]
+        words += ["--scenario", str(line)]
         places = tmp_path / "places.csv"
         done = _run("fleet", *words, "--faults-per-hour", "60", "--places", str(places), "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    figures = json.loads(done.stdout.splitlines()[-1])
+    *lines, figures = map(json.loads, done.stdout.splitlines())
+    assert [told["held"] for told in lines if "held" in told] == [True]
     assert figures["connects"] >= 20
     told = tap.published()
     assert 0 <= len(told) - figures["sent"] <= 3 * 20, "the goodbye comes after the last figures"
@@ -87,6 +99,8 @@ def test_every_message_of_a_fleet_is_of_the_contract(tmp_path: Path, broker: Rum
     with places.open(newline="") as table:
         assert {row["terminal"] for row in csv.DictReader(table)} == terminals
     assert len(terminals) == 20
+    struck = {packet.topic.split("/")[3] for packet in told if packet.topic.endswith("/acquirer_unreachable")}
+    assert len(struck) > 10, "the scenario's outage concerns all of this one district"
     for terminal, boot, kind, _seq in keys:
         seqs = sorted(seq for t, b, k, seq in keys if (t, b, k) == (terminal, boot, kind))
         assert seqs == list(range(1, len(seqs) + 1)), (terminal, kind)
@@ -225,6 +239,7 @@ def test_a_running_fleet_is_changed_and_read_from_outside(tmp_path: Path, broker
         (["--mqtt", "mqtt://127.0.0.1:1", "--seconds", "1"], "no broker at mqtt://127.0.0.1:1"),
         (["--mqtt", "http://127.0.0.1"], "a fleet speaks to mqtt://HOST:PORT"),
         (["--terminals", "0"], "--terminals is a number from 1 to 20000"),
+        (["--operators", "mobile,"], "the names of --operators are of a-z"),
         (["--rate", "0"], "--rate and --connects-per-s are above 0"),
         (["--scenario", "/nowhere.toml"], "/nowhere.toml"),
     ],

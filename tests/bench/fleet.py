@@ -1,0 +1,149 @@
+"""What a fleet of 1,000 and of 10,000 live connections costs the machine, and how it comes back when a broker dies.
+
+The broker is Mosquitto where it is installed, else the embedded one. Nobody subscribes: the terminals alone are
+measured, and the broker beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from simulator import broker as embedded
+from tests.bench.figure import Effort, Figure, Told
+from tests.bench.ground import scratch
+from tests.mqtt.broker import Mosquitto
+from tests.wait import wait_until
+
+_SIZES: Final = (1_000, 10_000)
+_CONNECTS_PER_S: Final = 500
+_STEADY_S: Final = 30.0
+_FAST: Final = 20.0  # one batch of telemetry every 3 s from each
+
+
+class _Broker:
+    """One that can be killed and started again on its port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = embedded.free_port()
+        self._folder = folder
+        self.name = "Mosquitto" if Mosquitto.installed() else "rumqttd"
+        self._mosquitto = Mosquitto(folder)
+        self._mosquitto.port = self.port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        if self.name == "Mosquitto":
+            self._mosquitto.start()
+            self._process = self._mosquitto._process
+        else:
+            self._process = embedded.start(self._folder, self.port, self._folder / "broker.log")
+            wait_until(lambda: embedded.free_port(self.port) != self.port, 15)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+
+class _Fleet:
+    """`posdiag sim fleet` as a process; `figures` is its latest line."""
+
+    def __init__(self, port: int, terminals: int, rate: float) -> None:
+        words = ["sim", "fleet", "--mqtt", f"mqtt://127.0.0.1:{port}", "--terminals", str(terminals), "--json"]
+        words += ["--rate", str(rate), "--faults-per-hour", "0.2", "--connects-per-s", str(_CONNECTS_PER_S)]
+        self.figures: dict[str, Any] = {}
+        self._process = subprocess.Popen([sys.executable, "-m", "agent.cli", *words], stdout=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        self.pid = self._process.pid
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self.figures = json.loads(line)
+
+    def close(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(60)
+        self._reader.join()
+
+
+def run(effort: Effort) -> Told:
+    """All figures; about four minutes, and with little effort those of 1,000 alone."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the broker inherits it
+    for size in _SIZES[: int(effort.of(2, 1))]:
+        with _running(size, 1.0) as (broker, fleet):
+            yield from _steady(size, broker, fleet, effort.of(_STEADY_S, 10), "")
+            yield from _storm(size, broker, fleet)
+        with _running(size, _FAST) as (broker, fleet):
+            yield from _steady(size, broker, fleet, effort.of(_STEADY_S, 10), f".x{_FAST:.0f}")
+
+
+@contextmanager
+def _running(size: int, rate: float) -> Iterator[tuple[_Broker, _Fleet]]:
+    with scratch() as folder:
+        broker = _Broker(folder)
+        broker.start()
+        fleet = _Fleet(broker.port, size, rate)
+        try:
+            wait_until(lambda: fleet.figures.get("connected", 0) >= size * 0.98, size / _CONNECTS_PER_S * 5 + 30)
+            yield broker, fleet
+        finally:
+            fleet.close()
+            broker.kill()
+
+
+def _steady(size: int, broker: _Broker, fleet: _Fleet, seconds: float, key: str) -> Iterator[Figure]:
+    """Costs over a while in which nothing is asked of them."""
+    pause = threading.Event()
+    pause.wait(20)  # inventories and first health have gone out
+    ours, theirs = psutil.Process(fleet.pid), psutil.Process(broker.pid)
+    used, served, sent, began = _cpu(ours), _cpu(theirs), fleet.figures["acknowledged"], time.monotonic()
+    pause.wait(seconds)
+    took = time.monotonic() - began
+    messages = fleet.figures["acknowledged"] - sent
+    how = f"{seconds:.0f} s of `sim fleet --rate {_FAST if key else 1:g}`, {broker.name}"
+    name = f"fleet.{size}{key}"
+    yield Figure(f"{name}.connected", f"{size:,} terminals: connected", fleet.figures["connected"], "", "", how)
+    yield Figure(f"{name}.rate", "  acknowledged messages", messages / took, "msg/s", "", how)
+    yield Figure(f"{name}.cpu", "  processor, of one core", 100 * (_cpu(ours) - used) / took, "%", "", how)
+    yield Figure(f"{name}.rss", "  memory", ours.memory_info().rss / 2**20, "MiB", "", how)
+    yield Figure(f"{name}.broker", "  the broker's processor", 100 * (_cpu(theirs) - served) / took, "%", "", how)
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _storm(size: int, broker: _Broker, fleet: _Fleet) -> Iterator[Figure]:
+    """The broker is killed and comes back at once; all terminals come back with it, each after its own jitter."""
+    broker.kill()
+    wait_until(lambda: fleet.figures["connected"] == 0, 30)
+    broker.start()
+    began = time.monotonic()
+    wait_until(lambda: fleet.figures["connected"] >= size * 0.98, 180)
+    took = time.monotonic() - began
+    wait_until(lambda: fleet.figures["waiting"] <= size * 0.02, 120)
+    how = f"the broker was killed; until 98 % were back, {broker.name}"
+    yield Figure(f"fleet.{size}.storm", "  back after the broker died", took, "s", "", how)
+    yield Figure(f"fleet.{size}.drained", "  and all that waited is out", time.monotonic() - began, "s", "", how)

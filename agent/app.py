@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from agent.budget import SPARING
 from agent.cards import CleanPublisher, clean, clean_identity, clean_json, clean_readings
 from agent.commands import Commands
 from agent.control import ControlServer
@@ -21,6 +20,7 @@ from agent.health import Processor, health_message, probe_table
 from agent.help_desk import HelpDesk
 from agent.notify import Notifier
 from agent.office import House, Office
+from agent.own_state import OwnState
 from agent.probes.firmware import FirmwareProbe
 from agent.probes.network import NetworkProbe
 from agent.probes.nut import NutProbe
@@ -44,8 +44,6 @@ log = logging.getLogger("posdiag")
 _HEALTH_FIRST_S: Final = 15.0  # by then every probe has had its first turn
 _LOOK_S: Final = 10.0  # how often the agent looks after itself
 _TRIAL_LOOK_S: Final = 1.0
-_RESET_S: Final = 86_400.0
-_RESET_AT, _RESET_WHY = "store_reset_at", "store_reset_why"
 _STOP_S: Final = 1.5  # the whole stop must end within 2 s
 
 
@@ -103,10 +101,8 @@ class App:
         self._look_s = min(_LOOK_S, self.notifier.watchdog_s or _LOOK_S)
         self._processor = Processor()
         self._health_due = self.clock.monotonic() + _HEALTH_FIRST_S
-        self._look_due, self._budget_told = 0.0, False
-        self._aside: tuple[str, str] | None = None
-        self._store_told: dict[str, Reading] = {}
-        self._broker: Reading = unknown(Cause.NOT_ASKED)
+        self._look_due = 0.0
+        self._own = OwnState(delivery, self._network, self.observe)
         self._link: Reading = unknown(Cause.NOT_ASKED)
 
     def _house(self) -> House:
@@ -156,7 +152,7 @@ class App:
         if boot.new:
             self.core.event("boot", {"reason": boot.reason, "boot": boot.number})
         self.core.event("agent.started", {"config": self.config.terminal.id, "version": self.core.version})
-        self._tell_store()
+        self._own.tell_store()
         self._remember(at_once=True)  # else a power loss in the first minute would be judged by the boot before
 
     def run(self) -> None:
@@ -218,8 +214,7 @@ class App:
         step = self.clock.step()
         if step is not None:
             self.core.event("clock.step", step)
-        self._tell_broker()
-        self._mind_budget()
+        self._own.look()
         now = self.clock.monotonic()
         self.supervisor.overran("commands", self.commands.refused.get("overran", 0), now)
         self.supervisor.overran("help", self.help.overran, now)
@@ -238,58 +233,10 @@ class App:
                 "probes_why": known(", ".join(failing)[:120] or "none"),
             },
         )
-        self._tell_store()
+        self._own.tell_store()
         self.watchman.look(connected=self.uplink.connected)
         self.office.look(connected=self.uplink.connected)
         self._remember()
-
-    def _tell_store(self) -> None:
-        """A store that was set aside is told for a day; what was lost with it cannot be had again."""
-        wall = self.clock.wall()
-        if self.store.moved_aside and self.store.moved_aside != self._aside:
-            self._aside = self.store.moved_aside
-            _, why = self._aside  # the event is the outbox's, which has to tell the gap as well
-            self.store.keep("kv", {_RESET_AT: str(wall), _RESET_WHY: why[:120]})
-        reset = 0 <= wall - float(self.store.get(_RESET_AT) or "-inf") < _RESET_S
-        readings = {
-            "store": known("reset" if reset else "ok"),
-            "store_why": known(self.store.get(_RESET_WHY) or "none"),
-        }
-        if readings != self._store_told:
-            self._store_told = readings
-            self.observe("agent", readings)
-
-    def _tell_broker(self) -> None:
-        """The last rung of the network ladder is known to the uplink alone."""
-        status = self.uplink.status()
-        if status["connected"]:
-            broker = known("ok")
-        elif status["attempts"] and status["last_error"]:
-            broker = known("failed")
-        else:
-            broker = unknown(Cause.NOT_ASKED)
-        if broker != self._broker:
-            if broker.value == "failed":
-                self._network.walk_soon()
-            self._broker = broker
-            self.observe("network", {"broker": broker, "broker_why": known(status["last_error"][:120] or "none")})
-
-    def _mind_budget(self) -> None:
-        """Count what crossed the line, and tell when that calls for another step."""
-        self.budget.meter(**self.uplink.traffic(), probes=self._network.spent)
-        change = self.budget.look()
-        if change is None and self._budget_told:
-            return
-        self._budget_told = True
-        batch, values = SPARING[self.budget.step]
-        self.core.spare(batch=batch, values=values)
-        said = self.budget.describe()
-        if change is not None:
-            self.core.event("budget.step", {"before": change[0], **said})
-            self.uplink.kick()
-        why = f"{said['step']}: {said['used']} of {said['daily']} bytes used today"
-        word = "exceeded" if self.budget.exceeded else "ok"
-        self.observe("agent", {"budget": known(word), "budget_why": known(why if self.budget.daily_bytes else "none")})
 
     def _failing(self) -> list[str]:
         failing = self.supervisor.failing(self.clock.monotonic())

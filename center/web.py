@@ -49,7 +49,7 @@ class Web:
         except cases_policy.PolicyError as error:
             raise SettingsError(str(error)) from error
         self._provider = Provider(settings) if settings.oidc_issuer else None
-        self._socket = _listen(settings.http)
+        self._socket = listen(settings.http)
         self._leads = False
 
     @property
@@ -162,11 +162,12 @@ def _always(work: Callable[[], bool], stopping: threading.Event) -> None:
             stopping.wait(STEP_S)
 
 
-def _listen(where: str) -> socket.socket:
+def listen(where: str) -> socket.socket:
+    """A socket that listens at HOST:PORT. Raises SettingsError."""
     host, port = listener(where)
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, socket.SOCK_STREAM)
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sends at once only if told so
     except OSError as error:
         raise SettingsError(f"cannot listen at {where}: {error.strerror or error}") from error
     try:

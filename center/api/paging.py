@@ -65,7 +65,7 @@ def encoded(values: Sequence[int | str]) -> str:
 def decoded(cursor: str, kinds: Sequence[type]) -> list[Any]:
     """The inverse. Raises ApiError 422."""
     try:
-        values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        values = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, list) or [type(value) for value in values] != list(kinds) or not all(map(_fits, values)):

@@ -9,8 +9,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from agent.interfaces import Publisher
 from agent.wire import dumps, loads
 from drivers.card_numbers import luhn
 from drivers.reading import Identity, Reading
@@ -105,14 +106,6 @@ def clean_identity(identity: Identity) -> Identity:
     """Who a device says it is, if it does not say a card number."""
     texts = {name: redact_text(getattr(identity, name)) for name in ("manufacturer", "model", "serial", "firmware")}
     return replace(identity, **texts, extra={key: clean(text, key) for key, text in identity.extra.items()})
-
-
-class Publisher(Protocol):
-    """What sends retained messages."""
-
-    def publish_retained(self, suffix: str, payload: bytes, kind: str) -> None: ...
-    def refresh_state(self) -> None: ...
-    def resend(self) -> None: ...
 
 
 class CleanPublisher:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from agent import VERSION, faults, wire
 from agent.causes import Answer, Topology, explain, verdict
 from agent.clock import Clock
 from agent.config import Config
+from agent.interfaces import Publisher, Queue
 from agent.inventory import DeviceInfo, Inventory
 from agent.model import Fault, Transition
 from agent.packing import DICTIONARY
@@ -24,32 +25,6 @@ from drivers.reading import Identity, Reading, Value
 
 DIGEST_S = 60.0  # the contract: at connect and on change, at most one a minute
 SETTLE_S = 2.0  # devices and metrics make themselves known one by one within the first second or two
-
-
-class Queue(Protocol):
-    """What the core needs of the outbox."""
-
-    def put_all(
-        self,
-        messages: Sequence[tuple[wire.QueuedClass, Mapping[str, Any], str]],
-        *,
-        faults: Mapping[str, str | None] | None = None,
-        wake: bool = True,
-    ) -> list[int]:
-        """Keep (class, body without header, topic suffix or "") and faults' texts; on disk at return."""
-
-
-class Publisher(Protocol):
-    """What the core needs of the uplink."""
-
-    def publish_retained(self, suffix: str, payload: bytes, kind: str) -> None:
-        """Send the value now if connected, and again after each connect. `kind` is a row of wire.DELIVERY."""
-
-    def refresh_state(self) -> None:
-        """The verdict changed: ask for the state message again and send it."""
-
-    def resend(self) -> None:
-        """Give all present values to the broker again, the state too."""
 
 
 class Core:

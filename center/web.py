@@ -28,6 +28,7 @@ from center.domain.commands_engine import CommandEngine
 from center.domain.engines import Engine, Engines
 from center.domain.incidents import Incidents
 from center.domain.outages import Outages
+from center.domain.selfwatch import SelfWatch
 from center.notify.delivery import Delivery
 from center.notify.publisher import Publisher
 from center.settings import Settings, SettingsError, listener
@@ -133,6 +134,7 @@ class Web:
             Incidents(database),
             CaseEngine(database, self._policy),
             CommandEngine(database),
+            SelfWatch(database, self._settings),
         ]
 
 

@@ -20,7 +20,7 @@ from center.domain.freshness import LATE_MS, SILENT_MS, Judgement, Return, Signs
 WINDOW: Final = 2000
 SILENCE_EVERY_MS: Final = 60_000
 _AT_ONCE: Final = 400  # keys in one statement
-_REVIEWS_MS: Final = (20_000, 90_000, 600_000, 3_600_000)
+_REVIEWS_MS: Final = (90_000, 600_000, 3_600_000)
 """After the beginning: a broker tells of siblings up to 1.5 keep-alives and the will's delay later."""
 _BACK_REVIEWS_MS: Final = (20_000, 300_000, 86_400_000)
 """After the end: what happened meanwhile is sent in its order, which takes a while on a metered line."""

@@ -31,6 +31,7 @@ from center.db.tables import (
     streams,
     telemetry,
 )
+from center.domain.selfwatch import SelfWatch
 from center.ingest import partitions, rollup
 from center.ingest.gaps import CLASSES, look
 from center.ingest.writer import now_ms
@@ -172,6 +173,7 @@ class UpkeepThread:
 
     def __init__(self, database: Database, settings: Settings, clock_ms: Callable[[], int] = now_ms) -> None:
         self._upkeep = Upkeep(database, settings)
+        self._watch = SelfWatch(database, settings)  # which misses the engines when they die
         self._clock_ms = clock_ms
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep")
@@ -186,6 +188,7 @@ class UpkeepThread:
         while not self._stopping.is_set():
             try:
                 self._upkeep.step(self._clock_ms())
+                self._watch.step(self._clock_ms())
             except DBAPIError as error:
                 log.warning("upkeep waits: %s", reason(error))
             self._stopping.wait(PAUSE_S)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import insert, select
+
+from center.access.scope import EVERYTHING, Scope
+from center.db import feed
+from center.db.engine import Database, upsert
+from center.db.tables import gaps, heartbeat, incidents, outbox
+from center.domain import selfwatch
+from center.domain.selfwatch import EVERY_MS, HOLD_MS, SelfWatch
+from center.settings import Settings
+
+NOW = 1_790_000_000_000
+
+
+class Watched:
+    """A center whose parts beat as the test says."""
+
+    def __init__(self, database: Database, settings: Settings | None = None) -> None:
+        self.database = database
+        self.now_ms = NOW
+        self.start(settings or Settings())
+
+    def start(self, settings: Settings) -> None:
+        self.watch = SelfWatch(self.database, settings)
+        self.watch.step(self.now_ms - 60_000)
+
+    def beat(self, name: str, **data: Any) -> None:
+        with self.database.begin() as connection:
+            upsert(connection, heartbeat, [{"name": name, "at_ms": self.now_ms, "data": data}])
+
+    def look(self, after_ms: int = EVERY_MS) -> list[tuple[str, str]]:
+        """What is open afterwards."""
+        self.now_ms += after_ms
+        self.watch.step(self.now_ms)
+        with self.database.read() as connection:
+            found = select(incidents.c.scope_key, incidents.c.severity).where(incidents.c.state == "open")
+            return sorted(tuple(row) for row in connection.execute(found) if row.scope_key != "disk")
+
+
+@pytest.fixture
+def watched(database: Database) -> Watched:
+    center = Watched(database)
+    center.beat("ingest-main-1", state="listening", problem="", oldest_ms=0)
+    center.beat("engines", host="h", pid=1)
+    center.beat("engine-cases", problem="", behind=False)
+    return center
+
+
+def test_a_center_that_is_well_has_no_incident(watched: Watched) -> None:
+    assert watched.look() == []
+    with watched.database.read() as connection:
+        row = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name == selfwatch.ROW)).scalar_one()
+    states = {each["key"]: each["state"] for each in row["readings"] if each["key"] != "disk"}
+    assert set(states.values()) == {"right"}
+    assert {"worker:ingest-main-1", "worker:engines", "broker:ingest-main-1", "engine:cases", "gaps", "outbox"} <= set(
+        states
+    )
+
+
+def test_a_missing_heartbeat_is_an_alarm_until_it_is_back_for_a_while(watched: Watched) -> None:
+    watched.look()
+    assert watched.look(40_000) == [("worker:engines", "critical"), ("worker:ingest-main-1", "critical")]
+    with watched.database.read() as connection:
+        told = connection.execute(select(outbox.c.payload)).scalars().all()
+    assert {each["event"] for each in told} == {"center.alarm"}
+    assert len(watched.look(10_000)) == 2
+    for _ in range(HOLD_MS // 10_000):
+        watched.beat("ingest-main-1", state="listening", problem="", oldest_ms=0)
+        watched.beat("engines", host="h", pid=1)
+        assert len(watched.look(10_000)) == 2
+    watched.beat("ingest-main-1", state="listening", problem="", oldest_ms=0)
+    watched.beat("engines", host="h", pid=1)
+    assert watched.look(10_000) == []
+
+
+def test_at_a_start_others_may_not_have_begun_yet(database: Database) -> None:
+    center = Watched(database)
+    center.watch = SelfWatch(database, Settings())
+    assert center.look() == []
+    assert center.look(selfwatch.MISSING_MS) == [("worker:ingest", "critical")]
+
+
+def test_several_may_watch_and_open_one(watched: Watched) -> None:
+    other = SelfWatch(watched.database, Settings())
+    other.step(NOW - 60_000)
+    watched.look(60_000)
+    other.step(watched.now_ms + 1)
+    assert len(watched.look()) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ({"state": "away from the broker", "problem": "refused", "oldest_ms": 0}, "broker:ingest-main-1"),
+        ({"state": "listening", "problem": "", "oldest_ms": 90_000}, "lag:ingest-main-1"),
+    ],
+)
+def test_what_a_worker_tells_is_heard(watched: Watched, data: dict[str, Any], key: str) -> None:
+    watched.beat("ingest-main-1", **data)
+    assert [found for found, _severity in watched.look()] == [key]
+
+
+def test_no_worker_at_all_is_an_alarm(database: Database) -> None:
+    assert Watched(database).look() == [("worker:ingest", "critical")]
+
+
+def test_an_engine_that_fails_and_one_that_is_behind(watched: Watched) -> None:
+    watched.beat("engine-cases", problem="KeyError: x", behind=False)
+    with watched.database.begin() as connection:
+        feed.append(connection, [("fault", "e", "t", "k")], NOW - 120_000)
+        feed.save_cursor(connection, "cursor-incidents", {"id": 0}, NOW)
+    assert watched.look() == [("engine:cases", "critical"), ("lag:incidents", "major")]
+
+
+def test_messages_that_wait_too_long_and_gaps_of_many(watched: Watched) -> None:
+    row = {
+        "kind": "notify",
+        "key": "k",
+        "payload": {},
+        "not_before_ms": NOW - 600_000,
+        "state": "waiting",
+        "created_ms": 1,
+    }
+    gap = {"boot": 1, "class": "event", "first": 1, "last": 2, "found_ms": NOW - 60_000}
+    with watched.database.begin() as connection:
+        connection.execute(insert(outbox).values(row))
+        connection.execute(insert(gaps), [gap | {"estate": "e", "terminal": f"t{number}"} for number in range(10)])
+    assert watched.look() == [("gaps", "major"), ("outbox", "major")]
+
+
+def _certificate(path: Path, days: int) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "center")])
+    until = dt.datetime.fromtimestamp(NOW / 1000, dt.UTC) + dt.timedelta(days=days)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(until - dt.timedelta(days=400)).not_valid_after(until)
+    path.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+
+@pytest.mark.parametrize(
+    ("days", "wrong"),
+    [
+        (90, []),
+        (20, [("certificate:center.pem", "major")]),
+        (3, [("certificate:center.pem", "critical")]),
+        (-1, [("certificate:center.pem", "critical")]),
+    ],
+)
+def test_a_certificate_that_expires(watched: Watched, tmp_path: Path, days: int, wrong: list[Any]) -> None:
+    _certificate(tmp_path / "center.pem", days)
+    watched.start(Settings(mqtt_certificate_file=str(tmp_path / "center.pem")))
+    assert watched.look() == wrong
+
+
+def test_what_cannot_be_measured_is_unknown_and_no_alarm(watched: Watched, tmp_path: Path) -> None:
+    watched.start(Settings(mqtt_ca_file=str(tmp_path / "none.pem")))
+    assert watched.look() == []
+    with watched.database.read() as connection:
+        row = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name == selfwatch.ROW)).scalar_one()
+    (reading,) = (each for each in row["readings"] if each["key"] == "certificate:none.pem")
+    assert (reading["state"], reading["value"]) == ("unknown", None)
+
+
+def test_the_centers_own_trouble_is_shown_to_those_of_all_estates_only(watched: Watched) -> None:
+    watched.look(60_000)
+    with watched.database.read() as connection:
+        assert connection.execute(select(incidents.c.id).where(EVERYTHING.where(incidents))).all()
+        assert not connection.execute(select(incidents.c.id).where(Scope(estates=("e",)).where(incidents))).all()

@@ -6,11 +6,13 @@ import ipaddress
 import json
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from center.api.context import Center
 
 MOST_BYTES: Final = 1 << 20
+_TOO_LARGE: Final = f"a request has at most {MOST_BYTES} bytes"
 _POLICY: Final = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -24,10 +26,6 @@ _HEADERS: Final = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(self), geolocation=(), microphone=()"),
 ]
-
-
-class _TooLarge(Exception):
-    pass
 
 
 class Guard:
@@ -45,12 +43,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
 
         async def answer(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 key = (scope["method"], message["status"])
                 self._center.requests[key] = self._center.requests.get(key, 0) + 1
                 there = {name for name, _ in message["headers"]}
@@ -64,11 +59,7 @@ class Guard:
         if refused is not None:
             await _refuse(answer, *refused)
             return
-        try:
-            await self._app(scope, _limited(receive), answer)
-        except _TooLarge:
-            if not started:
-                await _refuse(answer, 413, f"a request has at most {MOST_BYTES} bytes")
+        await self._app(scope, _limited(receive), answer)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = dict(scope["headers"])
@@ -76,7 +67,7 @@ class Guard:
             return 400, "this is not a host name of this center; see the setting hosts"
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > MOST_BYTES:
-            return 413, f"a request has at most {MOST_BYTES} bytes"
+            return 413, _TOO_LARGE
         client = scope["client"][0] if scope.get("client") else ""
         wait_s = self._center.rate.take(client, self._center.now_ms())
         return (429, f"too many requests; try again in {wait_s:.1f} s") if wait_s else None
@@ -101,7 +92,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > MOST_BYTES:
-            raise _TooLarge
+            raise HTTPException(413, _TOO_LARGE)
         return message
 
     return count

@@ -93,8 +93,8 @@ class Fleet:
 
     def _terminal(self, place: Place, boot: int, around: Surroundings) -> Terminal:
         parts = make_parts(place, battery=has_battery(place))
-        member = Member(place, parts, self._clocks, boot=boot, rate=self._options.rate)
         dice = random.Random(f"{self._options.seed}-{place.terminal}")
+        member = Member(place, parts, self._clocks, dice, boot=boot, rate=self._options.rate)
         link = Link(member, around, dice)
         member.wake = link.wake
         return Terminal(place, member, link, dice)

@@ -202,6 +202,7 @@ class Day:
             terminal.offline.add(holder)
             terminal.link.cut()
         self._strikes += 1
+        slow = terminal.dice.uniform(1, 1.2) / self._rate  # the same for all, so that they keep their order
         mark = terminal.marks[holder] = self._strikes
         for key, after_s in trouble.faults.items():
 
@@ -209,7 +210,7 @@ class Day:
                 if terminal.marks.get(holder) == mark:
                     terminal.member.hold(key, holder)
 
-            self._loop.after(after_s * terminal.dice.uniform(1, 1.2) / self._rate, come)
+            self._loop.after(after_s * slow, come)
 
     def _mend(self, terminal: Terminal, trouble: Trouble, holder: str) -> None:
         """It is over. The line comes first, and faults go as their agent sees it."""

@@ -92,6 +92,7 @@ class Link:
     _draining: bool = False
     _leaving: bool = False
     _left: bool = False
+    _full: bool = False
 
     # --- for the fleet
 
@@ -168,7 +169,7 @@ class Link:
         if not self.wanted or self._sock is not None:
             return
         self._opened_at = self.around.loop.now()
-        self._leaving = self._left = self._draining = False
+        self._leaving = self._left = self._draining = self._full = False
         self._in = b""
         self._out.clear()
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -300,8 +301,10 @@ class Link:
                 return
             del self._out[:sent]
             self._written_at = self.around.loop.now()
-            waits = select.EPOLLOUT if self._out else 0
-            self.around.loop.watch(sock.fileno(), self._ready, select.EPOLLIN | waits)
+            if bool(self._out) is not self._full:
+                self._full = not self._full
+                waits = select.EPOLLOUT if self._full else 0
+                self.around.loop.watch(sock.fileno(), self._ready, select.EPOLLIN | waits)
         if self._left and not self._out:
             self._close(abort=False)
 

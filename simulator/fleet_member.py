@@ -34,11 +34,13 @@ class Clocks:
 class Member:
     """One terminal. `wake` is called when there is something new to send; `rate` is how fast its shop's time runs."""
 
-    def __init__(self, place: Place, parts: Parts, clocks: Clocks, *, boot: int, rate: float = 1.0) -> None:
+    def __init__(
+        self, place: Place, parts: Parts, clocks: Clocks, dice: random.Random, *, boot: int, rate: float = 1.0
+    ) -> None:
         self.place = place
         self.parts = parts
         self.topics = wire.Topics(place.estate, place.terminal)
-        self.dice = random.Random(f"member-{place.terminal}")
+        self.dice = dice
         self.wake: Callable[[], None] = lambda: None
         self.boot = boot
         self.conn = 0
@@ -90,10 +92,9 @@ class Member:
     def warm(self) -> None:
         """Every device has answered, and the network has told the time."""
         self.known, self._clock = True, "network"
-        present = {"boots.boot": self.boot, **self._network_time()}
-        for source, values in self.parts.sources:
-            names = {f"{source}.{key}": value for key, value in values.items()}
-            self._sample({name: present.get(name, value) for name, value in names.items()})
+        own = {**self.parts.own, "boots.boot": self.boot, **self._network_time()}
+        for values in self.parts.healthy:
+            self._sample({name: own.get(name, value) for name, value in values.items()})
         self._retold_at = self._clocks.now()
         for key in self._raised:
             self._sample(SIGNS[key].readings(raised=True))

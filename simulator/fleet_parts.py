@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from agent import VERSION, wire
@@ -207,12 +208,17 @@ _UNITS: Final = ("dbm", "db", "percent", "mv", "ms", "bytes", "kib", "c", "s")
 PROBES: Final = ("power", "system", "boots", "firmware", "security", "network")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """One terminal's devices as the inventory has them, and its healthy values by source in the order of a start."""
+    """One terminal's devices as the inventory has them, and what it tells when all is well.
+
+    `healthy` are values by metric, source by source in the order of a start, shared by all terminals of a kind; `own`
+    are the values that are this terminal's alone. `metrics` maps metric to unit.
+    """
 
     devices: tuple[wire.DeviceEntry, ...]
-    sources: list[tuple[str, dict[str, Any]]]
+    healthy: tuple[dict[str, Any], ...]
+    own: dict[str, Any]
     metrics: dict[str, str]
     version: str
     battery: bool
@@ -221,20 +227,34 @@ class Parts:
 def make_parts(place: Place, *, battery: bool) -> Parts:
     """What this terminal is made of, always the same for the same place."""
     dice = random.Random(f"parts-{place.terminal}")
-    reader = _MOTOR_READER if place.bearer == "modem" else _SMALL_READER
-    fitted = {"printer": _PRINTER, "reader": reader, "keypad": _KEYPAD}
+    devices = tuple(_entry(dice, place, name, family) for name, family in _fitted(place.bearer).items())
+    healthy, metrics = _kind(place.bearer, battery)
+    version = VERSION if dice.random() < 0.9 else OLDER_VERSION
+    own: dict[str, Any] = {}
     if place.bearer == "modem":
-        fitted = {"printer": _PRINTER, "reader": reader, "modem": _MODEM, "keypad": _KEYPAD}
-    devices = tuple(_entry(dice, place, name, family) for name, family in fitted.items())
-    sources = list(_sources(dice, place, fitted, battery=battery))
+        cell = f"{random.Random(place.cell).randrange(1 << 32):08X}"
+        own = {"modem.cell": cell, "modem.tac": cell[:4], "modem.operator": place.operator}
+        own |= {"modem.rsrp_dbm": dice.randint(-104, -78), "modem.iccid": f"898600{dice.randrange(10**14):014d}"}
+    return Parts(devices, healthy, own, metrics, version, battery)
+
+
+def _fitted(bearer: str) -> dict[str, Family]:
+    if bearer == "modem":
+        return {"printer": _PRINTER, "reader": _MOTOR_READER, "modem": _MODEM, "keypad": _KEYPAD}
+    return {"printer": _PRINTER, "reader": _SMALL_READER, "keypad": _KEYPAD}
+
+
+@cache
+def _kind(bearer: str, battery: bool) -> tuple[tuple[dict[str, Any], ...], dict[str, str]]:
+    """Healthy values and the units of all metrics, which counters are not."""
+    fitted = _fitted(bearer)
+    sources = list(_sources(bearer, fitted, battery=battery))
     units = {f"{name}.{key}": unit for name, family in fitted.items() for key, unit in family.readings.items()}
     metrics = {
         f"{source}.{key}": units.get(f"{source}.{key}") or _unit(key) for source, values in sources for key in values
     }
-    for name, family in fitted.items():
-        sources.append((name, {**family.counters}))
-    version = VERSION if dice.random() < 0.9 else OLDER_VERSION
-    return Parts(devices, [each for each in sources if each[1]], metrics, version, battery)
+    sources += [(name, family.counters) for name, family in fitted.items() if family.counters]
+    return tuple({f"{source}.{key}": value for key, value in values.items()} for source, values in sources), metrics
 
 
 def _entry(dice: random.Random, place: Place, name: str, family: Family) -> wire.DeviceEntry:
@@ -259,28 +279,18 @@ def _entry(dice: random.Random, place: Place, name: str, family: Family) -> wire
 _ORDER: Final = ("printer", "reader", "modem", "keypad")
 
 
-def _sources(
-    dice: random.Random, place: Place, fitted: Mapping[str, Family], *, battery: bool
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _sources(bearer: str, fitted: Mapping[str, Family], *, battery: bool) -> Iterator[tuple[str, Values]]:
     """What each source says when all is well, in the order in which an agent hears it after its start."""
-    yield from ((source, dict(values)) for source, values in _AGENT[:1])
+    yield from _AGENT[:1]
     yield "power", {**_POWER, **({} if battery else {"battery": "absent", **_NO_BATTERY})}
-    yield from ((source, dict(values)) for source, values in _AGENT[1:])
-    yield "system", dict(_SYSTEM)
-    yield (
-        "boots",
-        {"boot": 0, "boot_reason": _NOT_ASKED, "unclean_recently": "no", "unclean_boots": 0},
-    )
+    yield from _AGENT[1:]
+    yield "system", _SYSTEM
+    yield "boots", {"boot": 0, "boot_reason": _NOT_ASKED, "unclean_recently": "no", "unclean_boots": 0}
     security = {f"{name}.{what}": _NOT_ASKED for name in fitted for what in ("part", "changed")}
     yield "security", {**security, **_SECURITY}
-    yield "network", {**_NETWORK, "interface": "wwan0" if place.bearer == "modem" else "eth0"}
+    yield "network", {**_NETWORK, "interface": "wwan0" if bearer == "modem" else "eth0"}
     for name, family in fitted.items():
-        values = dict(family.healthy)
-        if name == "modem":
-            cell = f"{random.Random(place.cell).randrange(1 << 32):08X}"
-            values |= {"cell": cell, "tac": cell[:4], "operator": place.operator}
-            values |= {"rsrp_dbm": dice.randint(-104, -78), "iccid": f"898600{dice.randrange(10**14):014d}"}
-        yield name, values
+        yield name, family.healthy
         yield "firmware", {name: "ok", f"{name}.why": _NOT_ASKED}
 
 

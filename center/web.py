@@ -23,8 +23,11 @@ from center.api.app import create_app
 from center.api.context import Center, machine_ms
 from center.db.engine import Database, reason
 from center.domain import cases_policy
+from center.domain.campaigns_engine import CampaignEngine
 from center.domain.cases_engine import CaseEngine
 from center.domain.commands_engine import CommandEngine
+from center.domain.commands_key import Signer
+from center.domain.desired import DesiredEngine
 from center.domain.engines import Engine, Engines
 from center.domain.incidents import Incidents
 from center.domain.outages import Outages
@@ -128,12 +131,15 @@ class Web:
                 thread.join(_LEAVE_S)
 
     def _engines(self) -> list[Engine]:
-        database = self._database
+        database, signer = self._database, Signer(self._settings.command_key_file)
         return [
             Outages(database),
             Incidents(database),
             CaseEngine(database, self._policy),
             CommandEngine(database),
+            CampaignEngine(database, signer, self._settings.name),
+            DesiredEngine(database),
+            SelfWatch(database, self._settings),
             SelfWatch(database, self._settings),
         ]
 

@@ -16,7 +16,18 @@ from starlette.exceptions import HTTPException
 
 from agent import VERSION
 from center.access.recorder import Recorder
-from center.api import account_pages, actions, case_actions, metrics, reads, registry, sites, stream, works
+from center.api import (
+    account_pages,
+    actions,
+    campaign_actions,
+    case_actions,
+    metrics,
+    reads,
+    registry,
+    sites,
+    stream,
+    works,
+)
 from center.api.context import ApiError, Center, machine_ms
 from center.api.guard import Guard
 from center.api.models import Problem
@@ -75,7 +86,18 @@ def create_app(settings: Settings, database: Database, **more: Any) -> FastAPI:
     )
     app.state.center = center
     app.state.follower = follower
-    for module in (reads, works, actions, case_actions, sites, registry, account_pages, stream, metrics):
+    for module in (
+        reads,
+        works,
+        actions,
+        campaign_actions,
+        case_actions,
+        sites,
+        registry,
+        account_pages,
+        stream,
+        metrics,
+    ):
         app.include_router(module.router)
     _handle_errors(app)
     app.add_middleware(Guard, center=center)

@@ -107,6 +107,17 @@ class Dismissal(Body):
     into: Short | None = None
 
 
+class Visit(Body):
+    """When a technician comes, and with what."""
+
+    technician: Short
+    from_: AwareDatetime = Field(alias="from")
+    until: AwareDatetime
+    part: Short = ""
+    skill: Short = ""
+    access: Short = ""
+
+
 class Tags(Body):
     add: list[Short] = Field(default_factory=list, max_length=20)
     remove: list[Short] = Field(default_factory=list, max_length=20)
@@ -260,6 +271,27 @@ def repaired(body: Repair, it: Writing) -> JSONResponse:
     """Something was done about it; whether it helped is found out before the case closes."""
     part = {str(name): value for name, value in body.part.items()} if body.part else None
     return it.do("repaired", lambda act, case: it.center.cases.repaired(act, case, body.remedy, body.text, part))
+
+
+@router.post("/{name}/dispatch", response_model=CaseItem)
+def dispatch(body: Visit, it: Writing) -> JSONResponse:
+    """Announce a visit; its diagnosis, likely part and signed token are in the step that this writes."""
+
+    def act(act: Act, case: str) -> Mapping[str, Any]:
+        from_ms, until_ms = moment_ms(body.from_), moment_ms(body.until)
+        send = it.center.dispatch.send
+        changed, _code = send(
+            act, case, body.technician, from_ms, until_ms, part=body.part, skill=body.skill, access=body.access
+        )
+        return changed
+
+    return it.do("dispatch", act)
+
+
+@router.post("/{name}/cancel_visit", response_model=CaseItem)
+def cancel_visit(body: Said, it: Writing) -> JSONResponse:
+    """The visit will not take place, with the reason."""
+    return it.do("cancel_visit", lambda act, case: it.center.dispatch.cancel(act, case, body.text))
 
 
 @router.post("/{name}/answer", response_model=CaseItem)

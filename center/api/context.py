@@ -12,10 +12,12 @@ from center.access.limits import Lockout, Rate
 from center.access.oidc import Provider
 from center.access.recorder import Recorder
 from center.db.engine import Database
+from center.domain.campaigns import Campaigns
 from center.domain.cases import Cases
 from center.domain.cases_policy import Policy
 from center.domain.commands import Commands
 from center.domain.commands_key import Signer
+from center.domain.dispatch import Dispatch
 from center.settings import Settings
 
 
@@ -54,11 +56,15 @@ class Center:
 
     cases: Cases = field(init=False)
     commands: Commands = field(init=False)
+    campaigns: Campaigns = field(init=False)
+    dispatch: Dispatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.cases = Cases(self.database, self.policy, self.now_ms)
         signer = Signer(self.settings.command_key_file)
         self.commands = Commands(self.database, signer, self.settings.name)
+        self.campaigns = Campaigns(self.database)
+        self.dispatch = Dispatch(self.database, self.policy, self.now_ms, signer)
 
     def close(self) -> None:
         """Write down what is left to write."""

@@ -55,6 +55,7 @@ terminals = Table(
     Index(None, "can_sell"),
     Index(None, "operator"),
     Index(None, "last_contact_ms"),
+    Index(None, "estate", "region", "operator", "cell", "status", "can_sell"),  # counts, without the wide rows
 )
 
 places = Table(

@@ -70,6 +70,12 @@ def _terminals() -> None:
     )
     op.create_index("ix_terminals_can_sell", "terminals", ["can_sell"], unique=False)
     op.create_index("ix_terminals_estate_site", "terminals", ["estate", "site"], unique=False)
+    op.create_index(
+        "ix_terminals_estate_region_operator_cell_status_can_sell",
+        "terminals",
+        ["estate", "region", "operator", "cell", "status", "can_sell"],
+        unique=False,
+    )
     op.create_index("ix_terminals_last_contact_ms", "terminals", ["last_contact_ms"], unique=False)
     op.create_index("ix_terminals_operator", "terminals", ["operator"], unique=False)
     op.create_index("ix_terminals_status", "terminals", ["status"], unique=False)

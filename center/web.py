@@ -25,6 +25,7 @@ from center.db.engine import Database, reason
 from center.domain import cases_policy
 from center.domain.campaigns_engine import CampaignEngine
 from center.domain.cases_engine import CaseEngine
+from center.domain.cases_messages import CaseMessages
 from center.domain.commands_engine import CommandEngine
 from center.domain.commands_key import Signer
 from center.domain.desired import DesiredEngine
@@ -136,6 +137,7 @@ class Web:
             Outages(database),
             Incidents(database),
             CaseEngine(database, self._policy),
+            CaseMessages(database, self._policy),
             CommandEngine(database),
             CampaignEngine(database, signer, self._settings.name),
             DesiredEngine(database),

@@ -57,6 +57,7 @@ cases = Table(
     UniqueConstraint("merchant_token"),
     Index(None, "state", "updated_ms"),
     Index(None, "estate", "terminal", "state"),
+    Index(None, "estate", "terminal", "fault"),
     Index(None, "estate", "site"),
     Index(None, "incident_id"),
     Index(None, "signature"),

@@ -6,10 +6,10 @@ of what caused it: a kill anywhere repeats safely and doubles nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, and_, delete, or_, select, tuple_
+from sqlalchemy import Connection, delete, or_, select, tuple_
 
 from center.db.engine import Database, insert_ignore
 from center.db.tables import (
@@ -18,17 +18,24 @@ from center.db.tables import (
     commands,
     events,
     faults,
-    incident_members,
-    incidents,
 )
 from center.domain import closing, follow, sla
 from center.domain.cases_book import ENGINE, OPEN, Book, Case, book_of, number_text
+from center.domain.cases_incidents import (
+    Key,
+    follow_incidents,
+    group_case,
+    incidents_of,
+    link,
+    same,
+    slices,
+    wait_row,
+    with_their_groups,
+)
 from center.domain.cases_opening import NewCase, open_case, reopen
 from center.domain.cases_policy import MINUTE_MS, Policy
-from center.domain.grouping import OFFLINE
 
 PAGE: Final = 500
-_SLICE: Final = 250  # keys in one query
 _AT_ONCE: Final = 100
 _LATER_MS: Final = 10 * MINUTE_MS
 _TOLD: Final = {
@@ -50,8 +57,6 @@ _CLOCK_TEXT: Final = {
 }
 _MANAGERS: Final = frozenset({"manager", "area_manager"})
 
-Key = tuple[str, ...]
-
 
 class CaseEngine:
     """One of center/domain/engines.py."""
@@ -67,20 +72,15 @@ class CaseEngine:
         with book_of(self._database, self._policy, now_ms) as book:
             page = follow.page(book.connection, "cases", PAGE)
             _faults(book, {(c.estate or "", c.terminal or "", c.key) for c in page.changes if c.kind == "fault"})
-            _incidents(book, page.keys("incident"))
+            follow_incidents(book, page.keys("incident"))
             _events(book, sorted(int(key) for key in page.keys("event")))
             _commands(book, page.keys("command") | page.keys("result"))
             page.save(book.connection, now_ms)
-        waited = self._each(_due_waits, _wait_is_over, now_ms)
+        waited = self._waits(now_ms)
         timed = self._each(_due_cases, _time_has_come, now_ms)
         return page.more or waited or timed
 
-    def _each(
-        self,
-        due: Callable[[Connection, int], list[Any]],
-        act: Callable[[Book, Any], None],
-        now_ms: int,
-    ) -> bool:
+    def _each(self, due: Callable[[Connection, int], list[Any]], act: Callable[[Book, Any], None], now_ms: int) -> bool:
         with self._database.read() as connection:
             if not due(connection, now_ms):
                 return False
@@ -90,13 +90,25 @@ class CaseEngine:
                 act(book, each)
         return len(found) == _AT_ONCE
 
+    def _waits(self, now_ms: int) -> bool:
+        with self._database.read() as connection:
+            if not _due_waits(connection, now_ms):
+                return False
+        with book_of(self._database, self._policy, now_ms) as book:
+            waits = _due_waits(book.connection, now_ms)
+            grouped = with_their_groups(book, waits)
+            for wait in waits:
+                if _key(wait) not in grouped:
+                    _wait_is_over(book, wait)
+        return len(waits) == PAGE
+
 
 # --- faults ----------------------------------------------------------------------------------------------------------
 
 
 def _faults(book: Book, keys: set[Key]) -> None:
     columns = (faults.c.estate, faults.c.terminal, faults.c.fault)
-    for some in _slices(sorted(keys)):
+    for some in slices(sorted(keys)):
         rows = book.connection.execute(select(faults).where(tuple_(*columns).in_(some))).mappings().all()
         places = sorted({(row["estate"], row["terminal"]) for row in rows})
         there = {(case["estate"], case["terminal"], case["fault"]): case for case in _open_cases(book, places)}
@@ -145,41 +157,36 @@ def _wait_for(book: Book, rows: Sequence[Any]) -> None:
     for row in rows:
         after_ms = book.policy.open_after_ms(row["severity"], row["act"])
         if after_ms is not None:
-            waits.append(_wait(row["estate"], row["terminal"], row["fault"], row["received_ms"], after_ms))
+            waits.append(wait_row(row["estate"], row["terminal"], row["fault"], row["received_ms"], after_ms))
     insert_ignore(book.connection, case_waits, waits)
-
-
-def _wait(estate: str, terminal: str, fault: str, since_ms: int, after_ms: int) -> dict[str, Any]:
-    due_ms = since_ms + after_ms
-    return {"estate": estate, "terminal": terminal, "fault": fault, "since_ms": since_ms, "due_ms": due_ms}
 
 
 def _due_waits(connection: Connection, now_ms: int) -> list[Any]:
     query = select(case_waits).where(case_waits.c.due_ms <= now_ms).order_by(case_waits.c.due_ms)
-    return list(connection.execute(query.limit(_AT_ONCE)).mappings())
+    return list(connection.execute(query.limit(PAGE)).mappings())
 
 
 def _wait_is_over(book: Book, wait: Any) -> None:
     """The fault has stood for long enough: a case of its own, or of the incident that explains it."""
-    key = (wait["estate"], wait["terminal"], wait["fault"])
-    mine = _same(case_waits, key)
-    own, top = _incidents_of(book, key)
+    key = _key(wait)
+    mine = same(case_waits, key)
+    own, top = incidents_of(book, key)
     quiet = top is not None and top["suppression_id"] is not None
     if quiet or book.terminal(wait["estate"], wait["terminal"]).get("status") == "maintenance":
         book.connection.execute(case_waits.update().where(mine).values(due_ms=book.now_ms + _LATER_MS))
         return
     book.connection.execute(delete(case_waits).where(mine))
-    row = book.connection.execute(select(faults).where(_same(faults, key))).mappings().first()
+    row = book.connection.execute(select(faults).where(same(faults, key))).mappings().first()
     stands = own is not None if row is None else row["state"] != "cleared" and row["cause"] is None
     if not stands:
         return
     if top is not None and top["scope"] != "terminal":
-        _group_case(book, top)
+        group_case(book, top)
         return
-    new = _new(*key, row, incident_id=None if own is None else own["id"], since_ms=wait["since_ms"])
+    new = _new(key[0], key[1], key[2], row, incident_id=None if own is None else own["id"], since_ms=wait["since_ms"])
     case, _ = open_case(book, new, ENGINE, f"stands:{'/'.join(key)}:{wait['since_ms']}")
     if own is not None:
-        _link(book, own["id"], case["id"])
+        link(book, own["id"], case["id"])
 
 
 def _new(
@@ -193,90 +200,11 @@ def _new(
     return NewCase(estate=estate, terminal=terminal, fault=fault, channel="device", **facts)
 
 
-# --- incidents -------------------------------------------------------------------------------------------------------
-
-
-def _incidents_of(book: Book, key: Key) -> tuple[Any, Any]:
-    """The open incident of this trouble of a terminal, and the one above it that explains it; None for none."""
-    members = and_(_same(incident_members, key), incident_members.c.left_ms.is_(None))
-    query = select(incidents).join(incident_members, incident_members.c.incident_id == incidents.c.id)
-    rows = book.connection.execute(query.where(members, incidents.c.state != "resolved")).mappings().all()
-    own = next((row for row in rows if row["scope"] == "terminal"), next(iter(rows), None))
-    top = next((row for row in rows if row["scope"] != "terminal"), own)
-    while top is not None and top["parent_id"] is not None:
-        above = book.connection.execute(select(incidents).where(incidents.c.id == top["parent_id"])).mappings().first()
-        if above is None or above["state"] == "resolved":
-            break
-        top = above
-    return own, top
-
-
-def _incidents(book: Book, ids: set[str]) -> None:
-    for some in _slices(sorted(ids)):
-        for row in book.connection.execute(select(incidents).where(incidents.c.id.in_(some))).mappings().all():
-            _incident(book, row)
-
-
-def _incident(book: Book, row: Any) -> None:
-    stands = row["state"] != "resolved"
-    if stands and row["parent_id"] is None and row["suppression_id"] is None:
-        if row["scope"] == "terminal" and row["fault"] == OFFLINE:
-            _wait_for_return(book, row)
-        elif row["scope"] != "terminal" and row["severity"] in {"critical", "major"}:
-            _group_case(book, row)
-    where = (cases.c.incident_id == row["id"], cases.c.state.in_(OPEN))
-    for case in book.connection.execute(select(cases).where(*where).with_for_update()).mappings().all():
-        if not stands:
-            closing.consider(book, dict(case), f"{case['id']}:incident:{row['id']}:{row['resolved_ms']}")
-        elif case["state"] in {"watching", "asking"} and (case["terminal"] is None or case["fault"] == OFFLINE):
-            reopen(book, dict(case), ENGINE, "the incident is back", f"{case['id']}:again:{case['solved_ms']}")
-        elif row["parent_id"] is not None:
-            facts = {"incident_id": row["parent_id"]}
-            book.step(dict(case), "grouped", ENGINE, key=f"{case['id']}:grouped:{row['parent_id']}", facts=facts)
-
-
-def _wait_for_return(book: Book, row: Any) -> None:
-    """A terminal that is gone has no fault row of its own; its incident stands for it."""
-    after_ms = book.policy.open_after_ms("critical", "support")
-    where = (incident_members.c.incident_id == row["id"], incident_members.c.left_ms.is_(None))
-    members = book.connection.execute(select(incident_members.c.terminal).where(*where)).scalars()
-    if after_ms is not None:
-        waits = [_wait(row["estate"], name, OFFLINE, row["opened_ms"], after_ms) for name in members]
-        insert_ignore(book.connection, case_waits, waits)
-
-
-def _group_case(book: Book, incident: Any) -> None:
-    """One case for all the terminals of an incident; the same again when the incident is back."""
-    held = select(cases).where(cases.c.id == incident["case_id"]).with_for_update()
-    there = book.connection.execute(held).mappings().first()
-    if there is not None and there["state"] == "closed":
-        reopen(book, dict(there), ENGINE, "the incident is back", f"{there['id']}:again:{there['closed_ms']}")
-    if incident["scope"] == "center" or there is not None:
-        return
-    new = NewCase(
-        estate=incident["estate"],
-        site=incident["scope_key"] if incident["scope"] == "site" else None,
-        fault=incident["fault"],
-        title=incident["title"],
-        severity=incident["severity"],
-        channel="device",
-        incident_id=incident["id"],
-        detected_ms=incident["opened_ms"],
-    )
-    case, _ = open_case(book, new, ENGINE, f"incident:{incident['id']}")
-    _link(book, incident["id"], case["id"])
-
-
-def _link(book: Book, incident_id: str, case_id: str) -> None:
-    changed = incidents.update().where(incidents.c.id == incident_id, incidents.c.case_id.is_(None))
-    book.connection.execute(changed.values(case_id=case_id))
-
-
 # --- events and commands ---------------------------------------------------------------------------------------------
 
 
 def _events(book: Book, ids: Sequence[int]) -> None:
-    for some in _slices(ids):
+    for some in slices(ids):
         query = select(events).where(events.c.id.in_(some), events.c.event.in_(_TOLD)).order_by(events.c.id)
         rows = book.connection.execute(query).mappings().all()
         places = sorted({(row["estate"], row["terminal"]) for row in rows})
@@ -299,7 +227,7 @@ def _event(book: Book, case: Case, row: Any) -> Case:
 
 
 def _commands(book: Book, ids: set[str]) -> None:
-    for some in _slices(sorted(ids)):
+    for some in slices(sorted(ids)):
         query = select(commands).where(commands.c.id.in_(some), commands.c.case_id.is_not(None))
         for row in book.connection.execute(query).mappings().all():
             held = select(cases).where(cases.c.id == row["case_id"]).with_for_update()
@@ -379,15 +307,9 @@ def _closed_cases(book: Book, places: Sequence[Key]) -> set[Key]:
     }
 
 
-def _same(table: Table, key: Key) -> Any:
-    return and_(table.c.estate == key[0], table.c.terminal == key[1], table.c.fault == key[2])
+def _key(wait: Any) -> Key:
+    return (wait["estate"], wait["terminal"], wait["fault"])
 
 
 def _place(row: Any) -> Key:
     return (row["estate"], row["terminal"])
-
-
-def _slices(items: Iterable[Any]) -> Iterator[list[Any]]:
-    some = list(items)
-    for start in range(0, len(some), _SLICE):
-        yield some[start : start + _SLICE]

@@ -39,21 +39,22 @@ class CaseMessages:
         with self._database.begin() as connection:
             page = follow.page(connection, self.name, 500)
             told = {(each.estate or "", each.terminal) for each in page.changes if each.kind == "case"}
+            why = str(page.changes[-1].id) if page.changes else ""
             for estate, terminal in sorted((estate, name) for estate, name in told if name):
-                self._tell(connection, estate, terminal, now_ms, again=False)
+                self._tell(connection, estate, terminal, now_ms, why)
             old = _old(connection, now_ms)
             for estate, terminal in old:
-                self._tell(connection, estate, terminal, now_ms, again=True)
+                self._tell(connection, estate, terminal, now_ms, "renewed")
             page.save(connection, now_ms)
         return page.more or len(old) == _AT_ONCE
 
-    def _tell(self, connection: Connection, estate: str, terminal: str, now_ms: int, *, again: bool) -> None:
+    def _tell(self, connection: Connection, estate: str, terminal: str, now_ms: int, why: str) -> None:
         where = (case_messages.c.estate == estate, case_messages.c.terminal == terminal)
         before = connection.execute(select(case_messages.c.payload).where(*where)).scalar()
         chosen = _foremost(connection, estate, terminal)
         message = None if chosen is None else self._message(connection, chosen, now_ms)
         payload = "" if message is None else dumps(to_json(message)).decode()
-        if (payload == (before or "") and not again) or (not payload and before is None):
+        if (payload == (before or "") and why != "renewed") or (not payload and before is None):
             return
         bytes_sent = b""
         if message is not None:
@@ -68,7 +69,7 @@ class CaseMessages:
         }
         upsert(connection, case_messages, [row])
         topic = Topics(estate, terminal).of("case")
-        key = f"case:{estate}/{terminal}:{now_ms}"
+        key = f"case:{estate}/{terminal}:{now_ms}:{why}"
         until_ms = now_ms + EXPIRY_MS if payload else None
         insert_ignore(connection, outbox, [posts.mqtt(key, topic, bytes_sent, now_ms, retain=True, until_ms=until_ms)])
 

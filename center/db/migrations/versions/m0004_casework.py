@@ -76,6 +76,7 @@ def _cases() -> None:
         sa.UniqueConstraint("number", name="uq_cases_number"),
     )
     op.create_index("ix_cases_estate_terminal_state", "cases", ["estate", "terminal", "state"], unique=False)
+    op.create_index("ix_cases_estate_terminal_fault", "cases", ["estate", "terminal", "fault"], unique=False)
     op.create_index("ix_cases_estate_site", "cases", ["estate", "site"], unique=False)
     for name in ("incident_id", "fault", "next_ms", "local_number", "problem_id", "created_ms"):
         op.create_index(f"ix_cases_{name}", "cases", [name], unique=False)

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from agent import wire
 from agent.packing import plain
-from center.ingest import cards
+from center.ingest import cards, quick
 from center.ingest.order import MOST_BOOTS, MOST_CONNECTIONS, MOST_UP_MS, order, state_order
 
 QUEUED: Final[Mapping[str, type[wire.Queued]]] = {
@@ -83,6 +83,9 @@ class Reader:
         target = self._targets.get(topic)
         if target is None:
             target = self._remember(topic)
+        if target.kind == "telemetry" and (told := quick.telemetry(payload)) is not None:
+            boot, at, seq, late, samples = told
+            return target, "", (target.estate, target.terminal, boot, seq, _ms(at), late, samples), late, False, 0
         if not payload:
             if target.kind in QUEUED:
                 raise wire.WireError("an empty payload")

@@ -6,8 +6,9 @@ While it writes, other threads run: what takes long is in few calls, each of whi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -21,12 +22,14 @@ from center.db.tables import quarantine
 from center.ingest.batch import Batch, Contacts, Counts
 from center.ingest.merge import STAGED, Kind, clearing, kinds
 from center.ingest.order import before_ms
+from center.ingest.reader import COLUMNS
 
 DIGEST_MARGIN_MS: Final = 2000
 """A digest says that a fault is gone only if the fault was last told of so long before: both may be told at once."""
 _MOST_ROWS: Final = 512  # in one INSERT of SQLite
 
 _STATEMENT_MS: Final = 15_000
+_TERMINAL: Final = itemgetter(1)
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -83,6 +86,9 @@ class Writer:
         stored = 0
         present = [kind for kind in self._kinds if rows[kind.name]]
         for kind in present:
+            if kind.name == "telemetry" and self._database.dialect == "sqlite":
+                stored += _add_telemetry(connection, rows[kind.name], now_ms)
+                continue
             self._load(connection, kind.name, rows[kind.name])
             if kind.prune is not None:
                 connection.execute(kind.prune)
@@ -118,14 +124,8 @@ class Writer:
                 copy.write(_copied(rows))
         else:
             cursor.execute(f"DELETE FROM {stage}")  # noqa: S608 - a name of ours
-            width, at, size = len(STAGED[name]), 0, _MOST_ROWS
-            one = "(" + ",".join("?" * width) + ")"
-            while at < len(rows):
-                while size > len(rows) - at:
-                    size //= 2
-                values = ",".join([one] * size)
-                cursor.execute(f"INSERT INTO {stage} VALUES {values}", list(chain(*rows[at : at + size])))  # noqa: S608
-                at += size
+            for values, some in _sliced(rows):
+                cursor.execute(f"INSERT INTO {stage} {values}", list(chain(*some)))
         cursor.close()
 
     def _count(self, batch: Batch, stored: int) -> None:
@@ -136,6 +136,32 @@ class Writer:
         counts.refused += len(batch.refused)
         counts.card_numbers += batch.card_numbers
         counts.deleted += batch.deleted
+
+
+def _add_telemetry(connection: Connection, rows: Rows, now_ms: int) -> int:
+    """Into SQLite's table at once: nobody asks which of them were new. Returns how many were.
+
+    By terminal, so that neighbours in the index are written together.
+    """
+    into = f"telemetry (received_ms, {', '.join(COLUMNS['telemetry'])})"
+    cursor, new = connection.connection.cursor(), 0
+    for values, some in _sliced(sorted(rows, key=_TERMINAL)):
+        ignore = f"SELECT ?, * FROM ({values}) WHERE true ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
+        cursor.execute(f"INSERT INTO {into} {ignore}", [now_ms, *chain(*some)])
+        new += cursor.rowcount
+    cursor.close()
+    return new
+
+
+def _sliced(rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """A VALUES clause and its rows, many at once, in few sizes so that SQLite has read each statement before."""
+    one = "(" + ",".join("?" * len(rows[0])) + ")" if rows else ""
+    at, size = 0, _MOST_ROWS
+    while at < len(rows):
+        while size > len(rows) - at:
+            size //= 2
+        yield "VALUES " + ",".join([one] * size), rows[at : at + size]
+        at += size
 
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

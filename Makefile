@@ -21,7 +21,7 @@ test: install
 
 test-peers: install
 	sh tests/peers/install.sh
-	$(BIN)/python -m pytest -m peers tests/peers
+	$(BIN)/python -m pytest -m peers tests/peers tests/center
 
 bench: install
 	$(BIN)/python -m tests.bench
@@ -58,4 +58,4 @@ format: install
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-bench .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

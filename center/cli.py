@@ -34,6 +34,11 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     scan.add_argument("--keys", metavar="FILE", help="a line for each terminal: estate/terminal KEY")
     scan.add_argument("--json", action="store_true")
     scan.set_defaults(run=_scan)
+    verify = what.add_parser("verify-evidence", help="is a sealed evidence pack what was sealed?")
+    verify.add_argument("packs", nargs="+", metavar="PACK")
+    verify.add_argument("--key", metavar="KEY", help="the center's public key: 64 hex digits or a JWK file")
+    verify.add_argument("--json", action="store_true")
+    verify.set_defaults(run=_verify_evidence)
     audit = what.add_parser("audit", help="prove that every message of a terminal arrived or has a receipt")
     audit.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
     audit.add_argument("--estate", default="+", help="only this estate")
@@ -92,6 +97,12 @@ def _audit(args: argparse.Namespace) -> int:
     from center.audit import run_audit  # noqa: PLC0415 - as above
 
     return run_audit(args)
+
+
+def _verify_evidence(args: argparse.Namespace) -> int:
+    from center.evidence_verify import run  # noqa: PLC0415 - loads cryptography
+
+    return run(args)
 
 
 def _scan(args: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from tests.bench import report
 from tests.bench.figure import Effort, Figure, Series
 from tests.bench.kept import Kept, Part, machine
 
-PARTS = ("daemon", "peers", "outbox", "metered", "outage", "soak", "scenarios", "fleet")
+PARTS = ("daemon", "peers", "outbox", "metered", "outage", "soak", "scenarios", "ingest", "incidents", "api", "fleet")
 _ROOT = Path(__file__).resolve().parents[2]
 
 

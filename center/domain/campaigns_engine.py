@@ -23,7 +23,7 @@ from center.domain.commands_key import Signer
 from center.domain.follow import page
 from center.domain.refusal import Refusal
 
-LISTED: Final = 2000  # targets in one transaction
+LISTED: Final = 1000  # targets in one transaction
 TRIAL_MS: Final = 1_800_000
 """Settings of which nothing was heard for so long are not waited for: a trial takes an hour at most, five minutes
 usually."""

@@ -19,7 +19,7 @@ from center.db import feed
 from center.db.engine import Database, bulk_insert
 from center.db.tables import events, outbox, results, terminals
 
-NOW = 1_790_000_000_000  # 2026-09-21 13:33:20 UTC
+NOW = 1_790_000_000_000  # 2026-09-21 14:13:20 UTC
 
 
 def person(name: str, *roles: Role, scope: Scope = EVERYTHING) -> Who:

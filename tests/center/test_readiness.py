@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from center.access.scope import Scope
+from center.db.engine import Database, upsert
+from center.db.tables import (
+    metrics_day,
+    sites,
+)
+from center.domain import campaigns_readiness
+from tests.center.actions import NOW, command_of, fleet
+from tests.center.campaign_office import CAM, DAY_MS, Office
+
+
+@pytest.fixture
+def office(database: Database, tmp_path: Path) -> Office:
+    return Office(database, tmp_path)
+
+
+def _check(score: int, ready: bool = True, todo: Any = (), forecast: Any = None) -> dict[str, Any]:
+    told = {"score": score, "ready": ready, "todo": list(todo), "unchecked": [], "forecast": forecast or {}}
+    return {"verdict": {"can_sell": "yes"}, "readiness": told}
+
+
+@pytest.mark.parametrize(
+    ("output", "forecasts", "settings", "score", "ready", "items"),
+    [
+        (_check(100), {}, "applied", 100, True, []),
+        (_check(100), {"trend.printer.paper_days_left": 4.0}, None, 85, True, ["printer.paper_days_left"]),
+        (_check(100), {"trend.printer.paper_days_left": 40.0}, None, 100, True, []),
+        (
+            _check(100, forecast={"printer.paper_days_left": 3, "p.x_wear_percent": 1}),
+            {},
+            None,
+            85,
+            True,
+            ["printer.paper_days_left"],
+        ),
+        (_check(80), {}, "drifted", 65, False, ["settings"]),
+        (_check(90, ready=False), {}, None, 90, False, []),
+        (
+            _check(70, todo=[{"fault": "printer/cover_open", "title": "Cover", "act": "merchant"}]),
+            {},
+            None,
+            70,
+            False,
+            ["printer/cover_open"],
+        ),
+        ({"too_large": 9000}, {}, None, None, False, ["check"]),
+        ({"faults": []}, {}, None, None, False, ["check"]),
+    ],
+)
+def test_how_ready_a_terminal_is(
+    output: Any, forecasts: Any, settings: Any, score: Any, ready: bool, items: Any
+) -> None:
+    found = campaigns_readiness.judge(output, forecasts, settings, days=14)
+    assert (found["score"], found["ready"], [item["what"] for item in found["todo"]]) == (score, ready, items)
+
+
+def test_a_readiness_campaign_gives_each_store_its_list(office: Office) -> None:
+    with office.database.begin() as connection:
+        upsert(
+            connection,
+            sites,
+            [{"estate": "e", "site": "s1", "name": "=Bakery", "address": "Main St 1", "updated_ms": 1}],
+        )
+    fleet(office.database, ["t1", "t2"], site="s1", firmware="1.4", config_reported={"version": "3", "hash": "h"})
+    fleet(office.database, ["t3"], status="offline")
+    numbers = {"bucket_ms": NOW // DAY_MS * DAY_MS, "n": 1, "min": 2, "max": 2, "sum": 2, "last": 2, "last_ms": NOW}
+    with office.database.begin() as connection:
+        names = {"estate": "e", "terminal": "t2", "metric": "trend.printer.paper_days_left"}
+        upsert(connection, metrics_day, [{**names, **numbers}])
+    campaign_id = office.run(kind="readiness", args={"date": "2026-10-01"})
+    for message in office.line.take():
+        body = command_of(message)
+        assert (body.cmd, body.args) == ("check", {"report": True, "level": "internal"})
+        office.line.answer(body.jti, "succeeded", terminal=body.aud[2:], output=_check(95))
+    office.step()
+    with office.database.read() as connection:
+        rows = campaigns_readiness.stores(connection, CAM.scope, campaign_id)
+        assert campaigns_readiness.stores(connection, Scope(regions=("x",)), campaign_id) == []
+    assert [(row["site"], row["terminal"], (row["data"] or {}).get("score")) for row in rows] == [
+        (None, "t3", None),
+        ("s1", "t1", 95),
+        ("s1", "t2", 80),
+    ]
+    assert rows[1]["data"]["installed"] == {"model": None, "firmware": "1.4", "settings": {"version": "3", "hash": "h"}}
+    lines = list(csv.DictReader(io.StringIO(campaigns_readiness.export(rows))))
+    assert [(line["terminal"], line["ready"], line["what"], line["why"]) for line in lines] == [
+        ("t3", "unknown", "check", "it was not checked: offline"),
+        ("t1", "yes", "", ""),
+        ("t2", "yes", "printer.paper_days_left", "2 days left, 10 to go"),
+    ]
+    assert lines[1]["store"] == "'=Bakery"

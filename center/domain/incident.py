@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +21,16 @@ LEFT_SHARE: Final = 0.02
 CLOSED_WEIGHT: Final = 0.1
 """What a terminal counts whose site does not trade now, beside one that does."""
 SEVERITIES: Final = ("warning", "minor", "major", "critical")
+_SIDE_OF_SCOPE: Final = {"operator": "operator", "cell": "operator", "host": "host", "power": "merchant"}
+_SIDES: Final = {
+    "merchant": {
+        *("power/mains_lost", "modem/sim_absent", "modem/port_lost", "network/link_down", "network/no_address"),
+        *("network/gateway_unreachable", "network/captive_portal"),
+    },
+    "operator": {"modem/no_network", "modem/registration_denied", "modem/no_data"},
+    "host": {"network/acquirer_unreachable", "network/tls_failed"},
+    "unknown": {"network/dns_failed", "network/broker_unreachable", "network/lossy", "network/slow"},
+}
 _WEIGHTS: Final = {"no": 1.0, "degraded": 0.3, "yes": 0.1}
 _UNKNOWN_WEIGHT: Final = 0.5
 
@@ -99,11 +109,33 @@ def count(incident: Incident, fleet: Fleet, suppressions: Sequence[Suppression],
         if incident.is_group:
             incident.fault = Counter(signal.fault for signal in members).most_common(1)[0][0]
         incident.suppression_id = _suppressed(incident, fleet, suppressions)
+        whose = side(incident.scope, incident.family, {(signal.fault, signal.verdict) for signal in members})
+        if incident.why.get("side") != whose:
+            incident.why = incident.why | {"side": whose}
     quiet = incident.terminals_n <= (LEFT_SHARE * incident.peak_n if incident.is_group else 0)
     if incident.resolved_ms is not None or not quiet:
         incident.quiet_since_ms = None
     elif incident.quiet_since_ms is None:
         incident.quiet_since_ms = now_ms
+
+
+def side(scope: str, family: str, faults: Collection[tuple[str, str]]) -> str:
+    """On whose side an interruption lies, as far as it is known: merchant, operator, host, or unknown; "" for none.
+
+    `faults` are (fault, verdict) of the members. Of a group, what its terminals share tells; else each fault does.
+    """
+    if scope in _SIDE_OF_SCOPE:
+        return _SIDE_OF_SCOPE[scope]
+    said = {_side_of(fault, verdict) for fault, verdict in faults}
+    if scope == "site" and family == "reach":
+        return "merchant" if said <= {"merchant", "unknown", "operator"} and "operator" not in said else "unknown"
+    return said.pop() if len(said) == 1 else "unknown" if said - {""} else ""
+
+
+def _side_of(fault: str, verdict: str) -> str:
+    if verdict:
+        return {"no_power": "merchant", "terminal": "merchant"}.get(verdict, "unknown")
+    return next((side for side, some in _SIDES.items() if fault in some), "")
 
 
 def _can_sell(signal: Signal, fleet: Fleet) -> str:

@@ -144,10 +144,13 @@ def _read_faults(connection: Connection, book: Book, told: Page, now_ms: int) ->
 
 
 def _read_outages(connection: Connection, book: Book, told: Page, now_ms: int) -> None:
+    """What went while the center looked away may have gone together; what it never heard, was gone before."""
+    at = {(each.estate, each.terminal): each.at_ms for each in told.changes if each.kind == "outage"}
     for row in connection.execute(_told_outages(told.changes[0].id, told.changes[-1].id)):
         key = (row.estate, row.terminal, OFFLINE)
         if row.until_ms is None and row.kind != "stopped":
-            book.rise(key, row.from_ms, _OFFLINE_SEVERITY, row.verdict)
+            heard = (row.evidence or {}).get("heard", True)
+            book.rise(key, at[row.estate, row.terminal] if heard else row.from_ms, _OFFLINE_SEVERITY, row.verdict)
         else:
             book.clear(key, now_ms)
 

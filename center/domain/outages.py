@@ -86,7 +86,7 @@ CURSOR: Final = "cursor-outages"
 
 def _narrow(statement: Any) -> Any:
     """Only what is needed of the wide row."""
-    wanted = ("estate", "terminal", "status", "reason", "boot", "last_contact_ms", "will_at_ms")
+    wanted = ("estate", "terminal", "status", "reason", "boot", "last_contact_ms", "will_at_ms", "clock_ms")
     return statement.with_only_columns(*(terminals.c[name] for name in wanted), outages.c.from_ms, outages.c.kind)
 
 
@@ -106,7 +106,7 @@ def _begin(
         if row.from_ms is not None and row.kind != "silent":
             continue
         from_ms = row.from_ms if row.from_ms is not None else _since(row, at[row.estate, row.terminal])
-        first = Judgement("unknown", "unknown", "it has only just gone", {})
+        first = Judgement("unknown", "unknown", "it has only just gone", {"heard": row.last_contact_ms is not None})
         if kind == "stopped":
             first = judge(Signs(kind="stopped"))
         values = _row(row, from_ms, first) | {
@@ -123,10 +123,13 @@ def _begin(
 
 
 def _since(row: Any, told_ms: int) -> int:
-    """When it was seen to be gone: by a will that came after its last sign of life, else when it was told."""
+    """When it went, as near as is known: by a will after its last sign of life, else when it was last heard.
+
+    A will that waited at the broker says when the terminal had connected, which is better than nothing.
+    """
     if row.will_at_ms is not None and row.will_at_ms >= (row.last_contact_ms or 0):
         return int(row.will_at_ms)
-    return told_ms
+    return min(row.last_contact_ms or row.clock_ms or told_ms, told_ms)
 
 
 def _end(connection: Connection, rows: Sequence[Any], at: Mapping[Who, int], now_ms: int) -> list[tuple[str, str, int]]:
@@ -169,10 +172,11 @@ def _review(connection: Connection, now_ms: int) -> list[tuple[str, str, int]]:
     rows = connection.execute(due).all()
     lasting = [row for row in rows if row.until_ms is None]
     over = [row for row in rows if row.until_ms is not None]
-    new = [
-        _row(row, row.from_ms, judge(signs)) | {"review_ms": _next(row.from_ms, _REVIEWS_MS, now_ms)}
-        for row, signs in zip(lasting, _signs(connection, lasting), strict=True)
-    ]
+    new = []
+    for row, signs in zip(lasting, _signs(connection, lasting), strict=True):
+        values = _row(row, row.from_ms, judge(signs)) | {"review_ms": _next(row.from_ms, _REVIEWS_MS, now_ms)}
+        values["evidence"]["heard"] = (row.evidence or {}).get("heard", True)
+        new.append(values)
     new += [_corrected(row, back, now_ms) for row, back in zip(over, _returns(connection, over), strict=True)]
     known = {(row.estate, row.terminal, row.from_ms): row for row in rows}
     if new:

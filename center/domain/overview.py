@@ -5,7 +5,8 @@ Numbers are of terminals unless said otherwise. Rows are plain dicts of JSON val
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, case, exists, func, or_, select
@@ -14,6 +15,7 @@ from sqlalchemy.sql import ColumnElement
 from center.access.scope import Scope
 from center.db.tables import cases, events, faults, heartbeat, incident_members, incidents, outages, sites, terminals
 from center.domain.freshness import LATE_MS, SILENT_MS, freshness
+from center.domain.hours import zone
 from center.domain.refusal import Refusal
 
 SHARED: Final = ("estate", "region", "operator", "cell")
@@ -21,6 +23,7 @@ AGES_MS: Final = (60_000, 300_000, LATE_MS, 7_200_000, SILENT_MS)
 """Bounds of the histogram: heard within a minute, five, half an hour, two hours, 13; then longer ago, then never."""
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
+MASS_N: Final = 50
 TIMELINE_DAYS: Final = 7
 _MOST: Final = 5000
 _OFFLINE: Final = terminals.c.status == "offline"
@@ -31,13 +34,16 @@ def now(connection: Connection, scope: Scope, now_ms: int) -> dict[str, Any]:
 
     `terminals`, `cannot_sell`, `degraded`, `unknown` (whether they sell), `freshness` (online, late, offline, unknown),
     `ages` (see AGES_MS), `incidents` (open ones by severity that are neither part of another nor suppressed),
-    `suppressed`, `cases_due` (cases whose next deadline is within the hour), `center` (its own trouble, keys).
+    `suppressed`, `cases_due` (cases whose next deadline is within the hour), `center` (its own trouble, keys), and
+    `banner`: groups of MASS_N terminals and more, for which the rules of a mass incident are in force.
     """
     sells = dict(_counts(connection, terminals.c.can_sell, scope.where(terminals)))
     top = incidents.c.state != "resolved", incidents.c.parent_id.is_(None), scope.where(incidents)
     told = incidents.c.suppression_id.is_(None), incidents.c.scope != "center"
     suppressed = select(func.count()).where(*top, incidents.c.suppression_id.is_not(None))
     own = select(incidents.c.scope_key).where(*top, incidents.c.scope == "center").order_by(incidents.c.scope_key)
+    mass = select(incidents.c.id, incidents.c.title, incidents.c.terminals_n, incidents.c.opened_ms)
+    mass = mass.where(*top, *told, incidents.c.terminals_n >= MASS_N).order_by(incidents.c.terminals_n.desc()).limit(10)
     deadlines = (cases.c.first_response_due_ms, cases.c.update_due_ms, cases.c.solve_due_ms)
     due = or_(*(each <= now_ms + HOUR_MS for each in deadlines))
     near = select(func.count()).where(cases.c.state != "closed", cases.c.paused_since_ms.is_(None), due)
@@ -51,6 +57,7 @@ def now(connection: Connection, scope: Scope, now_ms: int) -> dict[str, Any]:
         "suppressed": connection.execute(suppressed).scalar_one(),
         "cases_due": connection.execute(near.where(scope.where(cases))).scalar_one(),
         "center": list(connection.execute(own).scalars()),
+        "banner": [dict(row) for row in connection.execute(mass).mappings()],
     }
 
 
@@ -122,6 +129,46 @@ def noise(connection: Connection, scope: Scope, now_ms: int) -> dict[str, list[i
     for key, number, n in connection.execute(rows):
         found.setdefault(key or "", [0] * 24)[min(23, int(number))] += n
     return found
+
+
+def rhythm(
+    connection: Connection,
+    scope: Scope,
+    fault: str,
+    timezone: str,
+    now_ms: int,
+    days: int = 28,
+    special: Collection[date] = (),
+) -> dict[str, Any]:
+    """When a fault is raised, in the last whole days by local time, to be seen beside hours of load and promotions.
+
+    `week`: seven lists, from Monday, of 24 counts; `special_per_day` and `usual_per_day`: how often on the special days
+    and on the others, null where there was none. Raises HoursError for a time zone that is none.
+    """
+    at = zone(timezone)
+    today = datetime.fromtimestamp(now_ms / 1000, at).date()
+    between = {today - timedelta(days=number) for number in range(1, days + 1)}
+    hour = events.c.at_ms // HOUR_MS
+    recent = events.c.event == "fault.raised", events.c.at_ms > now_ms - (days + 2) * DAY_MS, events.c.at_ms <= now_ms
+    named = events.c.data["fault"].as_string() == fault
+    rows = select(hour, func.count()).where(*recent, named, scope.where(events)).group_by(hour)
+    week = [[0] * 24 for _ in range(7)]
+    per_day: dict[date, int] = {}
+    for number, n in connection.execute(rows):
+        local = datetime.fromtimestamp(int(number) * HOUR_MS / 1000, at)
+        if local.date() in between:
+            week[local.weekday()][local.hour] += n
+            per_day[local.date()] = per_day.get(local.date(), 0) + n
+    unlike = between & set(special)
+    return {
+        "week": week,
+        "special_per_day": _mean(per_day, unlike),
+        "usual_per_day": _mean(per_day, between - unlike),
+    }
+
+
+def _mean(per_day: Mapping[date, int], of: Collection[date]) -> float | None:
+    return round(sum(per_day.get(day, 0) for day in of) / len(of), 3) if of else None
 
 
 def timeline(connection: Connection, scope: Scope, estate: str, terminal: str, now_ms: int) -> list[dict[str, Any]]:

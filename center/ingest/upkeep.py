@@ -23,8 +23,10 @@ from center.db.tables import (
     evidence,
     faults,
     gaps,
+    incident_members,
     metrics_day,
     metrics_hour,
+    outages,
     quarantine,
     receipts,
     results,
@@ -73,6 +75,8 @@ class Upkeep:
             Kept(gaps, "found_ms", settings.keep_events_days),
             Kept(receipts, "at_ms", settings.keep_events_days),
             Kept(streams, "updated_ms", settings.keep_events_days),
+            Kept(outages, "until_ms", settings.keep_events_days),
+            Kept(incident_members, "left_ms", settings.keep_events_days),
         )
         self._keep_telemetry_ms = settings.keep_telemetry_days * DAY_MS
         self._keep_events_ms = settings.keep_events_days * DAY_MS

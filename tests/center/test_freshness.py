@@ -9,6 +9,7 @@ from center.db import feed
 from center.db.engine import Database, upsert
 from center.db.tables import incident_members, incidents, outages, places
 from center.domain.freshness import LATE_MS, SILENT_MS, Judgement, Return, Signs, correct, freshness, judge, kind_of
+from center.domain.incidents import Incidents
 from center.domain.outages import Outages
 from center.ingest.batch import Batch
 from center.ingest.reader import Reader
@@ -153,6 +154,22 @@ def test_a_will_begins_an_outage_and_the_next_state_ends_it(database: Database) 
     assert shop.outages("verdict", "basis") == [("no_network", "measured")]
     with database.read() as connection:
         assert [change.terminal for change in feed.after(connection, 0) if change.kind == "outage"].count("a") >= 2
+
+
+def test_a_will_that_waited_at_the_broker_is_of_an_outage_that_began_before(database: Database) -> None:
+    shop = Shop(database, "a")
+    batch = Batch()
+    shop.now_ms += 100 * MINUTE
+    batch.add(shop.reader, "pos/1/e/old/state", said.will(), retained=True, now_ms=shop.now_ms)
+    batch.add(shop.reader, "pos/1/e/a/state", said.will(), retained=True, now_ms=shop.now_ms)
+    shop.writer.write(batch, lambda: shop.now_ms)
+    incidents_engine = Incidents(database)
+    incidents_engine.step(shop.now_ms)
+    shop.step()
+    assert shop.outages("terminal", "from_ms") == [("a", NOW), ("old", NOW)]
+    incidents_engine.step(shop.now_ms)
+    onset = {key[1]: signal.onset_ms for key, signal in incidents_engine._book._signals["e"].items()}
+    assert onset == {"a": shop.now_ms, "old": NOW}
 
 
 def test_a_goodbye_is_no_loss(database: Database) -> None:

@@ -22,6 +22,7 @@ from center.db.tables import (
 from center.domain import incidents as incidents_module
 from center.domain import suppression
 from center.domain.grouping import OFFLINE, WAIT_MS
+from center.domain.incident import side
 from center.domain.incident_book import GROUP_HOLD_MS, HOLD_MS, REOPEN_MS
 from center.domain.incident_texts import operator_text
 from center.domain.incidents import Incidents, SupersededError
@@ -248,6 +249,26 @@ def test_who_acknowledged_is_not_forgotten(world: World) -> None:
     world.gone(world.of(operator="cmcc")[50:])
     world.step(1000)
     assert world.rows("state", "ack_by", "owner", "terminals_n") == [("acknowledged", "li", "li", 100)]
+
+
+@pytest.mark.parametrize(
+    ("scope", "family", "faults", "whose"),
+    [
+        ("operator", "reach", {(OFFLINE, "unknown")}, "operator"),
+        ("host", "host", {("network/acquirer_unreachable", "")}, "host"),
+        ("terminal", "", {("network/acquirer_unreachable", "")}, "host"),
+        ("terminal", "", {("modem/sim_absent", "")}, "merchant"),
+        ("terminal", "", {("modem/no_network", "")}, "operator"),
+        ("terminal", "", {(OFFLINE, "no_power")}, "merchant"),
+        ("terminal", "", {(OFFLINE, "no_network")}, "unknown"),
+        ("terminal", "", {("printer/paper_out", "")}, ""),
+        ("site", "reach", {(OFFLINE, "no_network"), ("network/gateway_unreachable", "")}, "merchant"),
+        ("site", "reach", {("modem/no_network", ""), ("network/gateway_unreachable", "")}, "unknown"),
+        ("estate", "reach", {(OFFLINE, "unknown"), ("network/dns_failed", "")}, "unknown"),
+    ],
+)
+def test_on_whose_side_an_interruption_lies(scope: str, family: str, faults: Any, whose: str) -> None:
+    assert side(scope, family, faults) == whose
 
 
 def test_those_without_power_cannot_sell(world: World) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def _incident(name: str, **more: Any) -> dict[str, Any]:
     usual = {
         "id": name, "estate": "e", "scope": "terminal", "scope_key": "a", "fault": "printer/paper_out", "severity": "major",
         "state": "open", "title": "Paper", "opened_ms": NOW, "last_ms": NOW, "impact": 1.0, "parent_id": None,
-        "suppression_id": None, "resolved_ms": None,
+        "suppression_id": None, "resolved_ms": None, "terminals_n": 1,
     }  # fmt: skip
     return usual | more
 
@@ -45,7 +46,7 @@ def fleet(database: Database) -> Database:
     ]
     troubles = [
         _incident("i1", impact=1.0),
-        _incident("i2", scope="operator", scope_key="cmcc", severity="critical", impact=7.5),
+        _incident("i2", scope="operator", scope_key="cmcc", severity="critical", impact=7.5, terminals_n=60),
         _incident("i3", parent_id="i2"),
         _incident("i4", suppression_id="sup-1", impact=0.5),
         _incident("i5", state="resolved", resolved_ms=NOW),
@@ -100,6 +101,7 @@ def test_now(fleet: Database) -> None:
         "suppressed": 1,
         "cases_due": 1,
         "center": ["disk"],
+        "banner": [{"id": "i2", "title": "Paper", "terminals_n": 60, "opened_ms": NOW}],
     }
 
 
@@ -150,6 +152,24 @@ def test_noise_by_hour(fleet: Database) -> None:
         strip = overview.noise(connection, EVERYTHING, NOW)["printer/paper_out"]
         assert overview.noise(connection, Scope(estates=("other",)), NOW) == {}
     assert (strip[0], strip[22], strip[23], sum(strip)) == (1, 1, 2, 4)
+
+
+def test_when_a_fault_comes_by_hour_and_on_special_days(fleet: Database) -> None:
+    paper = {"fault": "printer/paper_out"}
+    noon = NOW - NOW % (24 * HOUR) - 20 * HOUR  # yesterday, 12:00 in Shanghai
+    moments = (noon, noon + 1, noon - 24 * HOUR, noon - 60 * 24 * HOUR, NOW)
+    with fleet.begin() as connection:
+        connection.execute(insert(events), [_event(seq, "fault.raised", at, **paper) for seq, at in enumerate(moments)])
+    yesterday = datetime.fromtimestamp(noon / 1000, UTC).date()
+    with fleet.read() as connection:
+        seen = overview.rhythm(
+            connection, EVERYTHING, "printer/paper_out", "Asia/Shanghai", NOW, days=3, special=[yesterday]
+        )
+        other = overview.rhythm(connection, EVERYTHING, "printer/cover_open", "Asia/Shanghai", NOW)
+    assert seen["week"][yesterday.weekday()][12] == 2
+    assert sum(map(sum, seen["week"])) == 3
+    assert (seen["special_per_day"], seen["usual_per_day"]) == (2.0, 0.5)
+    assert (other["special_per_day"], other["usual_per_day"]) == (None, 0.0)
 
 
 def test_a_terminals_week(fleet: Database) -> None:

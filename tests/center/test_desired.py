@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from agent import wire
 from center.access.scope import Scope
 from center.db.engine import Database
 from center.db.tables import (
@@ -75,6 +76,7 @@ def test_settings_go_out_in_waves_and_count_once_they_have_passed(office: Office
     [message] = office.line.take()
     terminal, claims = message["topic"].split("/")[3], message["claims"]
     assert (message["retain"], message["until_ms"]) == (True, None)
+    assert wire.decode(wire.SettingsBody, wire.dumps(claims)).version == claims["version"]
     assert (claims["settings"], claims["aud"], claims["iss"]) == (settings, f"e/{terminal}", "main/cam+lea")
     change(office.database, terminal, "config", config_reported={"version": str(claims["version"]), "hash": "h"})
     office.step()

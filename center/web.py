@@ -97,7 +97,9 @@ class Web:
                 await asyncio.shield(serving)
             except asyncio.CancelledError:
                 server.should_exit = True
-                await serving
+                while not serving.done():  # whoever cancels us again waits all the same: requests end in order
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.shield(serving)
                 raise
             finally:
                 publishing.cancel()

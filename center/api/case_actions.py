@@ -173,7 +173,9 @@ Assigning = Annotated[Acting, Depends(_acting("case.assign"))]
 Closing = Annotated[Acting, Depends(_acting("case.close"))]
 
 
-@router.post("", response_model=CaseItem, status_code=201)
+@router.post(
+    "", response_model=CaseItem, status_code=201, responses={200: {"model": CaseItem, "description": "It was there"}}
+)
 def open_case(
     body: Opening,
     center: TheCenter,

@@ -56,6 +56,7 @@ cases = Table(
     UniqueConstraint("number"),
     UniqueConstraint("merchant_token"),
     Index(None, "state", "updated_ms"),
+    Index(None, "state", "id"),
     Index(None, "estate", "terminal", "state"),
     Index(None, "estate", "terminal", "fault"),
     Index(None, "estate", "site"),

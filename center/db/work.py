@@ -35,6 +35,7 @@ incidents = Table(
     text("owner"),
     text("case_id"),
     Index(None, "state", "opened_ms"),
+    Index(None, "state", "id"),
     Index(None, "estate", "scope", "scope_key", "state"),
     Index(None, "parent_id"),
 )
@@ -109,6 +110,7 @@ commands = Table(
     ms("updated_ms"),
     Index(None, "estate", "terminal", "created_ms"),
     Index(None, "state", "exp_ms"),
+    Index(None, "state", "id"),
     Index(None, "campaign_id"),
 )
 

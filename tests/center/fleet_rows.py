@@ -74,7 +74,7 @@ def telemetry(number: int, seq: int, estate: str = "e") -> dict[str, Any]:
         "seq": seq,
         "at_ms": NOW + seq,
         "samples": [[0, {"modem.rsrp_dbm": -97, "power.voltage_mv": 12_010}]],
-        "received_ms": NOW + seq,
+        "received_ms": NOW + seq * 60_000 + number // 100,
     }
 
 

@@ -65,6 +65,7 @@ def _incidents() -> None:
     )
     op.create_index("ix_incidents_parent_id", "incidents", ["parent_id"], unique=False)
     op.create_index("ix_incidents_state_opened_ms", "incidents", ["state", "opened_ms"], unique=False)
+    op.create_index("ix_incidents_state_id", "incidents", ["state", "id"], unique=False)
 
 
 def _outages() -> None:
@@ -153,6 +154,7 @@ def _commands() -> None:
         "ix_commands_estate_terminal_created_ms", "commands", ["estate", "terminal", "created_ms"], unique=False
     )
     op.create_index("ix_commands_state_exp_ms", "commands", ["state", "exp_ms"], unique=False)
+    op.create_index("ix_commands_state_id", "commands", ["state", "id"], unique=False)
 
 
 def _campaigns() -> None:

@@ -82,6 +82,7 @@ def _cases() -> None:
         op.create_index(f"ix_cases_{name}", "cases", [name], unique=False)
     op.create_index("ix_cases_signature", "cases", ["signature"], unique=False)
     op.create_index("ix_cases_state_updated_ms", "cases", ["state", "updated_ms"], unique=False)
+    op.create_index("ix_cases_state_id", "cases", ["state", "id"], unique=False)
 
 
 def _case_steps() -> None:

@@ -1,0 +1,249 @@
+"""The command lines of the center as people run them: run, token, faults, terminals, case, send, schema."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jsonschema import Draft202012Validator
+from sqlalchemy import select
+
+from agent import cli, wire
+from center.db import tables
+from center.db.engine import Database
+from center.schema import asyncapi, message_schema
+from tests.center import said
+from tests.center.asking import Api, asking
+from tests.center.fleet_rows import fill
+from tests.mqtt.broker import Observer, Rumqttd
+from tests.wait import wait_until
+
+Desk = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[Api]:
+    fill(database, 12)
+    with asking(database) as running:
+        yield running
+
+
+@pytest.fixture
+def desk(api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Runs a verb as the lead; exit code, output and errors."""
+    monkeypatch.setenv("POSDIAG_CENTER_TOKEN", api.token("lead"))
+
+    def run(verb: str, *words: str) -> tuple[int, str, str]:
+        code = cli.main(["center", verb, "--url", f"http://127.0.0.1:{api.port}", *words])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+def test_faults_are_shown_and_make_the_exit_code(desk: Desk) -> None:
+    code, out, _ = desk("faults")
+    assert code == 1
+    assert out.count("printer/paper_out") == 3
+    assert desk("faults", "--unit", "modem")[:2] == (0, "no fault is raised\n")
+    assert [each["terminal"] for each in json.loads(desk("faults", "--json", "--terminal", "t000005")[1])] == [
+        "t000005"
+    ]
+
+
+def test_lists_go_on_over_pages_up_to_the_limit(desk: Desk) -> None:
+    assert len(json.loads(desk("terminals", "--json", "--limit", "7")[1])) == 7
+    assert len(json.loads(desk("terminals", "--json")[1])) == 12
+    assert "e/t000011" in desk("terminals")[1]
+    assert "Paper out" in desk("incidents")[1]
+
+
+def test_a_case_is_shown_and_worked_on(desk: Desk) -> None:
+    assert "1005" in desk("case")[1]
+    assert desk("case", "1005", "acknowledge")[0] == 0
+    code, out, _ = desk("case", "1005", "note", "came", "by")
+    assert (code, "acknowledged" in out) == (0, True)
+    assert "note came by" in desk("case", "1005")[1]
+    assert desk("case", "1005", "acknowledge") == (
+        1,
+        "",
+        "posdiag: the case is acknowledged: it is acknowledged already\n",
+    )
+    assert desk("case", "9999")[0] == 2
+    assert desk("case", "1005", "assign") == (2, "", "posdiag: assign takes OWNER [TEAM]\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("faults", "--limit", "0"),
+        ("faults", "--unit", "No Such"),
+        ("send", "t000001", "check", "--reason", "just so"),
+        ("send", "e/t000001", "check", "device", "--reason", "just so"),
+        ("send", "e/t000001", "check", "--reason", "just so"),
+        ("send", "e/t999999", "format", "--reason", "just so"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line_and_exit_2(desk: Desk, words: tuple[str, ...]) -> None:
+    code, out, err = desk(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("posdiag: ")
+    assert err.count("\n") == 1
+
+
+def test_nobody_there_or_no_token(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POSDIAG_CENTER_TOKEN", raising=False)
+    assert cli.main(["center", "faults"]) == 2
+    assert "posdiag center token" in capsys.readouterr().err
+    monkeypatch.setenv("POSDIAG_CENTER_TOKEN", "pdt_x")
+    for url in ("http://127.0.0.1:1", "nonsense", "http://[::1"):
+        assert cli.main(["center", "faults", "--url", url]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_tokens_are_made_for_a_role_and_a_part_of_the_fleet(
+    api: Api, capsys: pytest.CaptureFixture[str], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSDIAG_CENTER_DIR", str(tmp_path))
+    words = ["center", "token", "--db", database_url]
+    assert cli.main([*words, "--role", "viewer", "--region", "north", "--json"]) == 0
+    token = json.loads(capsys.readouterr().out)["token"]
+    api.clock_ms = 4_000_000_000_000
+    answer = api.client.get("/api/v1/terminals", headers={"authorization": f"Bearer {token}"})
+    assert {each["region"] for each in answer.json()["items"]} == {"north"}
+    for wrong in (["--role", "king"], ["--role", "viewer", "--days", "0"]):
+        assert cli.main([*words, *wrong]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert cli.main(["center", "token", "--role", "viewer", "--db", "mysql://h"]) == 2
+
+
+def test_the_contract_is_printed_as_asyncapi_that_fits_what_is_sent() -> None:
+    document = asyncapi()
+    assert document["asyncapi"].startswith("3.")
+    addresses = {channel["address"] for channel in document["channels"].values()}
+    for topic in wire.Topics("{estate}", "{terminal}").subscriptions():
+        assert topic.replace("+", "{id}") in addresses
+    assert wire.Topics("{estate}", "{terminal}").fault("{unit}/{kind}") in addresses
+    for operation in document["operations"].values():
+        channel = document["channels"][operation["channel"]["$ref"].removeprefix("#/channels/")]
+        for message in channel["messages"].values():
+            name = message["$ref"].removeprefix("#/components/messages/")
+            assert document["components"]["messages"][name]["payload"] == {"$ref": f"#/components/schemas/{name}"}
+    assert set(wire.DELIVERY) - {"fault.cleared"} == {
+        address.split("/", 4)[4].replace("/{unit}/{kind}", "").replace("/{id}", "")
+        for operation in document["operations"].values()
+        if operation["action"] == "receive"
+        for address in [document["channels"][operation["channel"]["$ref"].removeprefix("#/channels/")]["address"]]
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        ("StateMessage", said.state()),
+        ("FaultMessage", said.fault()),
+        ("EventMessage", said.event(1)),
+        ("TelemetryMessage", said.telemetry(1)),
+        ("ResultMessage", said.result(1, "cmd-12345678")),
+        ("InventoryMessage", said.inventory()),
+        ("DigestMessage", said.digest("printer/paper_out")),
+    ],
+)
+def test_a_message_fits_its_schema_and_a_wrong_one_does_not(name: str, payload: bytes) -> None:
+    validator = Draft202012Validator(message_schema(name))
+    Draft202012Validator.check_schema(message_schema(name))
+    message = json.loads(payload)
+    assert list(validator.iter_errors(message)) == []
+    assert list(validator.iter_errors(message | {"boot": "one"}))
+    del message["at"]
+    assert list(validator.iter_errors(message))
+
+
+# --- the whole of it ----------------------------------------------------------------------------------------------------
+
+
+def _center(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
+    with (tmp_path / "center.log").open("a") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "agent.cli", "center", "run", *words],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=os.environ | {"POSDIAG_CENTER_DIR": str(tmp_path / "state")},
+        )
+
+
+def _key(path: Path) -> Path:
+    key = Ed25519PrivateKey.generate()
+    raw = {"d": key.private_bytes_raw(), "x": key.public_key().public_bytes_raw()}
+    jwk = {name: _text(value) for name, value in raw.items()}
+    path.write_text(json.dumps({"kty": "OKP", "crv": "Ed25519", "kid": "k1", **jwk}))
+    path.chmod(0o600)
+    return path
+
+
+def _text(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def test_a_fault_comes_to_the_desk_and_a_command_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = Rumqttd(tmp_path)
+    broker.start()
+    config = tmp_path / "center.toml"
+    config.write_text(f'command_key_file = "{_key(tmp_path / "key.jwk")}"\nalone = true\n')
+    url = f"sqlite:///{tmp_path / 'center.db'}"
+    words = ("--config", str(config), "--db", url, "--mqtt", f"mqtt://127.0.0.1:{broker.port}")
+    process = _center(tmp_path, *words, "--http", "127.0.0.1:0")
+    try:
+        assert process.stdout is not None
+        assert "one-time password" in process.stdout.readline()
+        log = tmp_path / "center.log"
+        wait_until(lambda: "listening at http" in log.read_text() and "listening as" in log.read_text(), 30)
+        address = log.read_text().partition("listening at ")[2].split()[0]
+        monkeypatch.setenv("POSDIAG_CENTER_DIR", str(tmp_path / "state"))
+        assert cli.main(["center", "token", "--role", "admin", "--db", url]) == 0
+        monkeypatch.setenv("POSDIAG_CENTER_TOKEN", capsys.readouterr().out.strip())
+        with Observer(broker.port) as observer:
+            observer.publish("pos/1/e/t/state", said.state(), retain=True)
+            observer.publish("pos/1/e/t/inventory", said.inventory(), retain=True)
+            observer.publish("pos/1/e/t/fault/printer/paper_out", said.fault(), retain=True)
+            at = ("--url", address)
+            wait_until(lambda: cli.main(["center", "faults", *at]) == 1, 15)
+            assert "printer/paper_out" in capsys.readouterr().out
+            send = ["center", "send", *at, "e/t", "check", "--reason", "just to see", "--wait", "0", "--json"]
+            assert cli.main(send) == 0
+            told = json.loads(capsys.readouterr().out.splitlines()[-1])
+            (signed,) = wait_until(lambda: observer.of("t/command"), 15)
+            assert signed.count(b".") == 2
+        assert httpx.get(f"{address}/metrics").text.count("posdiag_faults_raised{") == 1
+        assert told["id"].startswith("cmd-")
+        busy = _center(tmp_path, *words, "--role", "web", "--http", address.removeprefix("http://"))
+        assert busy.wait(20) == 2
+        assert busy.stdout is not None
+        busy.stdout.close()
+        assert "Address already in use" in log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        broker.kill()
+    assert "Traceback" not in log.read_text()
+    database = Database(url)
+    with database.read() as connection:
+        sent = select(tables.outbox.c.state).where(tables.outbox.c.key == f"command/{told['id']}")
+        assert connection.execute(sent).scalar() == "done"
+    database.close()

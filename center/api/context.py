@@ -18,7 +18,8 @@ from center.domain.cases_policy import Policy
 from center.domain.commands import Commands
 from center.domain.commands_key import Signer
 from center.domain.dispatch import Dispatch
-from center.settings import Settings
+from center.domain.evidence import Evidence
+from center.settings import Settings, state_dir
 
 
 class ApiError(Exception):
@@ -58,12 +59,14 @@ class Center:
     commands: Commands = field(init=False)
     campaigns: Campaigns = field(init=False)
     dispatch: Dispatch = field(init=False)
+    evidence: Evidence = field(init=False)
 
     def __post_init__(self) -> None:
         self.cases = Cases(self.database, self.policy, self.now_ms)
         signer = Signer(self.settings.command_key_file)
         self.commands = Commands(self.database, signer, self.settings.name)
         self.campaigns = Campaigns(self.database)
+        self.evidence = Evidence(self.database, state_dir() / "evidence")
         self.dispatch = Dispatch(self.database, self.policy, self.now_ms, signer)
 
     def close(self) -> None:

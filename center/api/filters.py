@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import FromClause, and_, exists, false, literal_column
+from sqlalchemy import FromClause, and_, exists, false, literal_column, select
 from sqlalchemy.sql import ColumnElement
 
 from center.api.context import ApiError
@@ -203,10 +203,12 @@ def has_fault(query: Listing) -> Conditions:
 def of_incident(query: Listing) -> Conditions:
     """Of incidents: one that has, or had, this terminal in it; or is at it."""
     estate, terminal = query.named
-    incidents, at = tables.incidents, tables.incident_members.alias()
+    incidents, members = tables.incidents, tables.incident_members
     found = [] if estate is None else [incidents.c.estate == estate]
     if terminal is not None:
-        found.append(exists().where(at.c.incident_id == incidents.c.id, at.c.terminal == terminal))
+        estates = select(tables.terminals.c.estate).distinct() if estate is None else [estate]  # the index begins so
+        here = select(members.c.incident_id).where(members.c.estate.in_(estates), members.c.terminal == terminal)
+        found.append(incidents.c.id.in_(here))
     return found
 
 

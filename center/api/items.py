@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Table
@@ -184,6 +185,20 @@ def campaign(row: Any) -> Item:
         "updated_at": at(row.updated_ms),
         "started_at": at(row.started_ms),
         "ended_at": at(row.ended_ms),
+    }
+
+
+def in_words(values: Any) -> Any:
+    """JSON values of the domain with each moment `…_ms` as a time `…_at`."""
+    if isinstance(values, list | tuple):
+        return [in_words(each) for each in values]
+    if not isinstance(values, Mapping):
+        return values
+    return {
+        f"{name[:-3]}_at" if str(name).endswith("_ms") else name: at(each)
+        if str(name).endswith("_ms")
+        else in_words(each)
+        for name, each in values.items()
     }
 
 

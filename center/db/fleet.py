@@ -51,9 +51,9 @@ terminals = Table(
     text("digest_version", default=""),
     ms("created_ms"),
     Index(None, "estate", "site"),
-    Index(None, "status"),
-    Index(None, "can_sell"),
-    Index(None, "operator"),
+    Index(None, "status", "estate", "terminal"),
+    Index(None, "can_sell", "estate", "terminal"),
+    Index(None, "operator", "estate", "terminal"),
     Index(None, "last_contact_ms"),
     Index(None, "estate", "region", "operator", "cell", "status", "can_sell"),  # counts, without the wide rows
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -19,7 +20,8 @@ from tests.center.fleet_rows import fill
 
 
 @pytest.fixture
-def api(database: Database) -> Iterator[Api]:
+def api(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    monkeypatch.setenv("POSDIAG_CENTER_DIR", str(tmp_path / "state"))
     fill(database, 8)
     with asking(database, rate=Rate(1e6, 1e6)) as running:
         yield running
@@ -133,6 +135,32 @@ def test_sites_and_places_come_as_csv_or_json_whole_or_not_at_all(api: Api) -> N
         answer = asks("POST", "sites/import", content=wrong, headers=csv)
         assert (answer.status_code, list(answer.json())) == (422, ["error"]), wrong
     assert asks("GET", "sites/e/s3").status_code == 404
+
+
+def test_a_disputed_period_is_held_sealed_proved_and_fetched(api: Api) -> None:
+    asks = api.asks("compliance")
+    dispute = {"estate": "e", "terminal": "t000001", "reason": "the bank asks", "what": "hold"}
+    dispute |= {"from": "2026-09-20T00:00:00Z", "until": "2026-09-21T14:00:00Z", "hold_until": "2026-12-01T00:00:00Z"}
+    held = asks("POST", "evidence", json=dispute).json()["id"]
+    sealed = asks("POST", "evidence", json=dispute | {"what": "seal", "hold_until": None})
+    assert sealed.status_code == 201, sealed.text
+    name = sealed.json()["id"]
+    assert sorted(asks.ids("evidence")) == sorted([held, name])
+    assert asks.get(f"evidence/{name}/verify")["problems"] == []
+    assert asks("GET", f"evidence/{name}/pack").content.startswith(b"PK")
+    assert asks("GET", f"evidence/{held}/pack").status_code == 409
+    assert asks("POST", f"evidence/{held}/release", json={"reason": "settled"}).status_code == 204
+    assert api.asks("agent")("GET", "evidence").status_code == 403
+    assert api.asks("compliance", Scope(estates=("f",)))("GET", f"evidence/{name}/pack").status_code == 404
+    assert ("evidence.fetch", name) in _done(api)
+
+
+def test_the_overview_and_a_terminals_week_are_of_the_scope(api: Api) -> None:
+    assert api.asks("viewer").get("overview")["terminals"] == 8
+    assert api.asks("viewer", Scope(regions=("north",))).get("overview")["terminals"] == 2
+    week = api.asks("viewer").get("terminals/e/t000005/timeline")["items"]
+    assert all(each["from_at"].endswith("Z") for each in week)
+    assert api.asks("viewer", Scope(estates=("f",)))("GET", "terminals/e/t000005/timeline").status_code == 404
 
 
 def test_suppressions_are_begun_shown_and_ended(api: Api) -> None:

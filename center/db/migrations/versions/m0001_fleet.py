@@ -68,7 +68,9 @@ def _terminals() -> None:
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("estate", "terminal", name="pk_terminals"),
     )
-    op.create_index("ix_terminals_can_sell", "terminals", ["can_sell"], unique=False)
+    op.create_index(
+        "ix_terminals_can_sell_estate_terminal", "terminals", ["can_sell", "estate", "terminal"], unique=False
+    )
     op.create_index("ix_terminals_estate_site", "terminals", ["estate", "site"], unique=False)
     op.create_index(
         "ix_terminals_estate_region_operator_cell_status_can_sell",
@@ -77,8 +79,10 @@ def _terminals() -> None:
         unique=False,
     )
     op.create_index("ix_terminals_last_contact_ms", "terminals", ["last_contact_ms"], unique=False)
-    op.create_index("ix_terminals_operator", "terminals", ["operator"], unique=False)
-    op.create_index("ix_terminals_status", "terminals", ["status"], unique=False)
+    op.create_index(
+        "ix_terminals_operator_estate_terminal", "terminals", ["operator", "estate", "terminal"], unique=False
+    )
+    op.create_index("ix_terminals_status_estate_terminal", "terminals", ["status", "estate", "terminal"], unique=False)
 
 
 def _places() -> None:

@@ -223,8 +223,11 @@ class Office:
 
     def take_settings(self, payload: bytes) -> None:
         """What came on topic `config`; retained, so the same comes at each connect. Raises Refusal."""
-        if not payload:
-            return  # nothing is wished any more; what is in force stays until something else is
+        if not payload:  # nothing is wished any more; what is in force stays until something else is
+            self._desired.why = {}
+            self._keep_desired()
+            self.report()
+            return
         answer = ask_child("settings", payload, self._config.commands.keys_file, str(self._file))
         if "ok" not in answer:
             self._tell_config("rejected", str(answer["error"]))

@@ -167,7 +167,7 @@ def test_what_is_held_back_goes_when_a_new_day_begins(outbox: Outbox, clock: Man
     for _ in range(3):
         sending.pump()
         clock.advance(1)
-    assert [message.suffix for message in sent] == ["event", "fault/printer/paper_out"]
+    assert [message.suffix for message in sent] == ["fault/printer/paper_out", "event"]
     for mid in (1, 2):
         sending.acknowledged(mid, 0)
     clock.advance(86_400)

@@ -123,7 +123,7 @@ MISREADINGS = [
     smartpin("a stopped key for a present one", "ABSENT, PRESENT, STOPPED = 0x00, 0x01, 0xFF", "ABSENT, PRESENT, STOPPED = 0x00, 0xFF, 0x01"),
     smartpin("a key's status from its slot", 'int.from_bytes(block[1:3], "big"), block[3])', 'int.from_bytes(block[1:3], "big"), block[2])'),
     smartpin("an announced removal for an illegal one", "return self.state == 2", "return self.state == 1"),
-    smartpin_driver("torn off for untouched", '"yes" if self._watch.look(log) else "no"', '"no" if self._watch.look(log) else "yes"'),
+    smartpin_driver("torn off for untouched", "if self._watch.look(log):", "if not self._watch.look(log):"),
     evdev("a key's release for its press", "UP, DOWN, REPEAT = 0, 1, 2", "UP, DOWN, REPEAT = 1, 0, 2"),
     evdev("the number block upside down", '_KEYPAD = {71: "7", 72: "8", 73: "9"', '_KEYPAD = {71: "1", 72: "2", 73: "3"'),
     # What keeps noise and late answers from being read as states

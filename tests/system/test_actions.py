@@ -195,7 +195,7 @@ def test_a_reboot_that_only_restarted_the_agent_is_interrupted(till: Desk) -> No
 
 
 def test_without_consent_nothing_is_restarted(folder: Path, broker: Rumqttd, observer: Observer, key: Path) -> None:
-    config, desk = daemon(folder, broker, observer, key, consent_s=2, reboot="/bin/false")
+    config, desk = daemon(folder, broker, observer, key, consent_s=5, reboot="/bin/false")
     with Agent(config) as desk.agent:
         desk.agent.until(lambda status: status["connected"])
         life = desk.life(desk.send(desk.body("reboot", tier=3)))

@@ -52,7 +52,7 @@ class Center(Desk):
 @pytest.fixture
 def center(folder: Path, broker: Rumqttd, observer: Observer, key: Path) -> Iterator[Center]:
     config = bare(
-        folder, broker.port, key.parent / "keys.json", id=f"till-{folder.name}", add="trial_s = 5\n[budget]\n"
+        folder, broker.port, key.parent / "keys.json", id=f"till-{folder.name}", add="trial_s = 12\n[budget]\n"
     )
     with Agent(config) as agent:
         agent.until(lambda status: status["connected"])

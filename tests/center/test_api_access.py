@@ -150,6 +150,20 @@ def _count(api: Api, table: Any) -> int:
 # --- people -------------------------------------------------------------------------------------------------------------
 
 
+def test_who_is_bound_to_a_part_of_the_fleet_cannot_step_out_of_it(api: Api) -> None:
+    bound = api.asks("admin", Scope(estates=("e",)))
+    account = _account(api, "root", "admin")
+    for method, path, body in (
+        ("POST", "tokens", {"role": "admin"}),
+        ("POST", "accounts", {"name": "eve", "roles": ["admin"]}),
+        ("POST", f"accounts/{account}/password", None),
+        ("PATCH", f"accounts/{account}", {"disabled": True}),
+        ("GET", "audit", None),
+        ("POST", "channels", {"name": "x", "url": "json://h", "events": ["*"]}),
+    ):
+        assert bound(method, path, json=body).status_code == 403, path
+
+
 def test_the_first_password_is_for_one_time(api: Api) -> None:
     password = accounts.first_administrator(api.database, NOW)
     assert password is not None

@@ -47,6 +47,7 @@ def _log_in(api: Api, name: str = "ann", password: str = PASSWORD) -> httpx.Resp
 def test_nobody_gets_anything_without_a_good_proof(api: Api) -> None:
     paths = api.client.get("/api/v1/openapi.json").json()["paths"]
     open_to_all = {"/metrics", "/healthz", "/api/v1/session", "/api/v1/oidc/login", "/api/v1/oidc/callback"}
+    assert paths["/api/v1/terminals"]["get"]["security"] == [{"HTTPBearer": []}, {"APIKeyCookie": []}]
     checked = 0
     for path, verbs in paths.items():
         for verb in set(verbs) & {"get", "post", "put", "patch", "delete"}:

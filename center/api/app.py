@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyCookie, HTTPBearer
 from sqlalchemy.exc import DataError, DBAPIError
 from starlette.exceptions import HTTPException
 
@@ -32,6 +33,7 @@ from center.api import (
 from center.api.context import ApiError, Center, machine_ms
 from center.api.guard import Guard
 from center.api.models import Problem
+from center.api.proof import COOKIE
 from center.db.engine import Database, reason
 from center.domain.refusal import Refusal
 from center.settings import Settings
@@ -53,6 +55,10 @@ _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
         (503, "The database cannot be reached, or what is needed is not set up"),
     )
 }
+_PROOFS: Final = [  # for the description alone; center/api/proof.py asks for them
+    Depends(HTTPBearer(auto_error=False, description="An API token")),
+    Depends(APIKeyCookie(name=COOKIE, auto_error=False, description="A session, begun by POST /api/v1/session")),
+]
 _ABOUT: Final = """The support center of posdiag.
 
 Lists answer `{"items": […], "next": cursor or null}`; give `next` back as `cursor` for the following page. Every item's
@@ -100,7 +106,7 @@ def create_app(settings: Settings, database: Database, **more: Any) -> FastAPI:
         stream,
         metrics,
     ):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=None if module is metrics else _PROOFS)
     _handle_errors(app)
     app.add_middleware(Guard, center=center)
     return app

@@ -55,11 +55,18 @@ def allowed(permission: Permission) -> Callable[..., Who]:
     return check
 
 
-def also(request: Request, center: Center, who: Who, permission: Permission) -> None:
-    """A further permission that only the body tells of. Raises ApiError 403."""
-    if not who.may(permission):
-        _refused(request, center, who, permission)
-        raise ApiError(403, f"this needs the permission {permission}, which {who.name} has not")
+def everywhere(permission: Permission) -> Callable[..., Who]:
+    """As `allowed`, for what has no place in the fleet: whoever is bound to a part of it could otherwise step out."""
+    check = allowed(permission)
+
+    def check_reach(request: Request, center: TheCenter, who: Annotated[Who, Depends(somebody)]) -> Who:
+        who = check(request, center, who)
+        if not who.scope.is_everything:
+            _refused(request, center, who, "a scope without bounds")
+            raise ApiError(403, "this is for those whose scope is the whole fleet")
+        return who
+
+    return check_reach
 
 
 def record(connection: Connection, center: Center, who: Who, what: str, target: str, detail: Any = None) -> None:

@@ -18,15 +18,15 @@ from center.api.context import ApiError, Center
 from center.api.filters import moment_ms
 from center.api.lookups import Name, checked_scope, one
 from center.api.paging import DEFAULT_LIMIT, MOST, Order, page
-from center.api.proof import TheCenter, allowed, record
+from center.api.proof import TheCenter, everywhere, record
 from center.db import tables
 from center.ids import new_id
 from center.notify import channel_urls, webhook_urls
 
 router = APIRouter(prefix="/api/v1")
 
-Admin = Annotated[Who, Depends(allowed("admin"))]
-Auditor = Annotated[Who, Depends(allowed("audit.read"))]
+Admin = Annotated[Who, Depends(everywhere("admin"))]
+Auditor = Annotated[Who, Depends(everywhere("audit.read"))]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 Cursor = Annotated[str | None, Query(max_length=500)]
 ScopeBody = dict[str, Any]

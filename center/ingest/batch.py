@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from agent.wire import WireError
 from center.ingest import cards
@@ -12,6 +12,20 @@ from center.ingest.reader import COLUMNS, QUEUED, Reader
 
 HEAD_BYTES: Final = 256  # of a refused message, kept to tell what it was
 CONTACT_MS: Final = 10_000  # how exact `last_contact_ms` is; a row is not written for each message
+
+
+_LATE: Final = COLUMNS["telemetry"].index("late")
+
+
+class Message(Protocol):
+    """What a broker sent."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def retain(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -42,6 +56,21 @@ class Batch:
     messages: int = 0
     card_numbers: int = 0
     deleted: int = 0
+
+    def take(self, reader: Reader, messages: Iterable[Message], now_ms: int) -> None:
+        """Take messages in, as `add` does."""
+        telemetry, contacts = self.queued["telemetry"], self.contacts
+        for message in messages:
+            topic, payload, retained = message.topic, message.payload, message.retain
+            row = None if retained else reader.quick(topic, payload)
+            if row is None:
+                self.add(reader, topic, payload, retained=retained, now_ms=now_ms)
+                continue
+            self.messages += 1
+            telemetry.append(row)
+            where = row[:2]
+            if row[_LATE] or where not in contacts:
+                contacts[where] = row[_LATE]
 
     def add(self, reader: Reader, topic: str, payload: bytes, *, retained: bool, now_ms: int) -> None:
         """Take one message in. What is not of the contract becomes a row of `quarantine`; nothing is raised."""

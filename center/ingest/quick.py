@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 from agent.wire import MAX_PACKET_BYTES
@@ -27,15 +28,20 @@ _TELEMETRY: Final = re.compile(
     rf'"samples":(\[(?:{_SAMPLE}(?:,(?=\[)|(?=\])))*+\])\}}',
     re.ASCII,
 )
+_moment: Final = datetime.fromisoformat
 _match: Final[Callable[[str], re.Match[str] | None]] = _TELEMETRY.fullmatch
 
 
-def telemetry(payload: bytes) -> tuple[int, str, int, bool, str] | None:
-    """Boot, time, seq, whether late, and the samples as JSON; None for what is to be looked at in full."""
+def telemetry(payload: bytes) -> tuple[int, int, int, bool, str] | None:
+    """Boot, seq, time in milliseconds, whether late, and the samples as JSON; None for what is to be read in full."""
     if len(payload) > MAX_PACKET_BYTES:
         return None
     found = _match(str(payload, "latin-1"))
     if found is None:
         return None
     boot, at, seq, late, samples = found.groups()
-    return int(boot), at, int(seq), late is not None, samples
+    try:
+        at_ms = round(_moment(at).timestamp() * 1000)
+    except ValueError:
+        return None
+    return int(boot), int(seq), at_ms, late is not None, samples

@@ -78,14 +78,19 @@ class Reader:
     def __init__(self) -> None:
         self._targets: dict[str, Target] = {}
 
+    def quick(self, topic: str, payload: bytes) -> tuple[Any, ...] | None:
+        """The row of telemetry on a topic that is known, as `read` has it; None for what `read` is to look at."""
+        target = self._targets.get(topic)
+        if target is None or target[0] != "telemetry":
+            return None
+        told = quick.telemetry(payload)
+        return None if told is None else (target[1], target[2], *told)
+
     def read(self, topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Read | None:
         """The message as a row; None for a retained message that was deleted, which says nothing. Raises WireError."""
         target = self._targets.get(topic)
         if target is None:
             target = self._remember(topic)
-        if target.kind == "telemetry" and (told := quick.telemetry(payload)) is not None:
-            boot, at, seq, late, samples = told
-            return target, "", (target.estate, target.terminal, boot, seq, _ms(at), late, samples), late, False, 0
         if not payload:
             if target.kind in QUEUED:
                 raise wire.WireError("an empty payload")

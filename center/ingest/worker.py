@@ -138,8 +138,7 @@ class Worker:
 
     async def _gather(self, messages: list[mqtt5.PublishPacket]) -> None:
         gathered, at_ms = self._gathered, self._clock_ms()
-        for message in messages:
-            gathered.batch.add(self._reader, message.topic, message.payload, retained=message.retain, now_ms=at_ms)
+        gathered.batch.take(self._reader, messages, at_ms)
         gathered.messages += messages
         async with self._changed:
             self._changed.notify_all()
@@ -198,8 +197,7 @@ class Worker:
     def rebuild(self, gathered: Gathered) -> None:
         """Read its messages into its batch."""
         at_ms, gathered.batch = self._clock_ms(), Batch()
-        for each in gathered.messages:
-            gathered.batch.add(self._reader, each.topic, each.payload, retained=each.retain, now_ms=at_ms)
+        gathered.batch.take(self._reader, gathered.messages, at_ms)
 
     def close(self) -> None:
         """Let go of what a worker holds that does not run, or no longer."""

@@ -47,6 +47,7 @@ def _log_in(api: Api, name: str = "ann", password: str = PASSWORD) -> httpx.Resp
 def test_nobody_gets_anything_without_a_good_proof(api: Api) -> None:
     paths = api.client.get("/api/v1/openapi.json").json()["paths"]
     open_to_all = {"/metrics", "/healthz", "/api/v1/session", "/api/v1/oidc/login", "/api/v1/oidc/callback"}
+    assert paths["/api/v1/terminals"]["get"]["security"] == [{"HTTPBearer": []}, {"APIKeyCookie": []}]
     checked = 0
     for path, verbs in paths.items():
         for verb in set(verbs) & {"get", "post", "put", "patch", "delete"}:
@@ -148,6 +149,20 @@ def _count(api: Api, table: Any) -> int:
 
 
 # --- people -------------------------------------------------------------------------------------------------------------
+
+
+def test_who_is_bound_to_a_part_of_the_fleet_cannot_step_out_of_it(api: Api) -> None:
+    bound = api.asks("admin", Scope(estates=("e",)))
+    account = _account(api, "root", "admin")
+    for method, path, body in (
+        ("POST", "tokens", {"role": "admin"}),
+        ("POST", "accounts", {"name": "eve", "roles": ["admin"]}),
+        ("POST", f"accounts/{account}/password", None),
+        ("PATCH", f"accounts/{account}", {"disabled": True}),
+        ("GET", "audit", None),
+        ("POST", "channels", {"name": "x", "url": "json://h", "events": ["*"]}),
+    ):
+        assert bound(method, path, json=body).status_code == 403, path
 
 
 def test_the_first_password_is_for_one_time(api: Api) -> None:

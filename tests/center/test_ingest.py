@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import mqtt5
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,8 +37,8 @@ class Ingest:
     def __call__(self, *messages: tuple[str, bytes], retained: bool = False, base: str = BASE) -> None:
         """Take them in as one batch."""
         batch = Batch()
-        for topic, payload in messages:
-            batch.add(self.reader, f"{base}/{topic}", payload, retained=retained, now_ms=self.now_ms)
+        packets = [mqtt5.PublishPacket(f"{base}/{topic}", payload, retain=retained) for topic, payload in messages]
+        batch.take(self.reader, packets, self.now_ms)
         self.now_ms += 1
         self.writer.write(batch, lambda: self.now_ms)
 

@@ -4,13 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 
 from center.access.scope import EVERYTHING, Scope
-from center.db import feed
 from center.db.engine import Database, bulk_insert
-from center.db.tables import cases, changes, events, faults, incident_members, incidents, outages, sites, terminals
-from center.domain import incident_actions, overview
+from center.db.tables import cases, events, faults, incident_members, incidents, outages, sites, terminals
+from center.domain import overview
 from center.domain.refusal import Refusal
 
 NOW = 1_790_000_000_000
@@ -226,40 +225,3 @@ def test_a_site_and_the_map(fleet: Database) -> None:
     assert [(each["terminal"], each["freshness"]) for each in here["terminals"]] == [("a", "online"), ("b", "offline")]
     assert [each["id"] for each in here["incidents"]] == ["i1"]
     assert [(each["site"], each["terminals"], each["troubled"]) for each in on_map] == [("s1", 2, 2)]
-
-
-# --- what people do ---------------------------------------------------------------------------------------------------
-
-
-def test_an_incident_is_taken_given_back_and_handed_over(fleet: Database) -> None:
-    def row() -> tuple[Any, ...]:
-        with fleet.read() as connection:
-            found = select(incidents.c.state, incidents.c.ack_by, incidents.c.owner).where(incidents.c.id == "i1")
-            return tuple(connection.execute(found).one())
-
-    with fleet.begin() as connection:
-        incident_actions.acknowledge(connection, EVERYTHING, "i1", "li", NOW)
-        incident_actions.acknowledge(connection, EVERYTHING, "i1", "li", NOW)
-    assert row() == ("acknowledged", "li", "li")
-    with fleet.begin() as connection, pytest.raises(Refusal, match="acknowledged by li"):
-        incident_actions.acknowledge(connection, EVERYTHING, "i1", "wu", NOW)
-    with fleet.begin() as connection:
-        incident_actions.assign(connection, EVERYTHING, "i1", "wu", NOW)
-    assert row() == ("acknowledged", "li", "wu")
-    with fleet.begin() as connection:
-        incident_actions.release(connection, EVERYTHING, "i1", NOW)
-    assert row() == ("open", None, None)
-    with fleet.read() as connection:
-        told = [change for change in feed.after(connection, 0) if change.kind == "incident"]
-    assert [(change.terminal, change.key) for change in told] == [("a", "i1")] * 3
-
-
-@pytest.mark.parametrize(
-    ("name", "scope"), [("none", EVERYTHING), ("i1", Scope(regions=("south",))), ("i5", EVERYTHING)]
-)
-def test_what_is_foreign_or_over_is_not_taken(fleet: Database, name: str, scope: Scope) -> None:
-    for act in (incident_actions.acknowledge, incident_actions.assign):
-        with fleet.begin() as connection, pytest.raises(Refusal):
-            act(connection, scope, name, "li", NOW)
-    with fleet.read() as connection:
-        assert connection.execute(select(changes.c.id)).all() == []

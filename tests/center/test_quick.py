@@ -32,9 +32,10 @@ def _agrees(payload: bytes) -> bool:
     told = quick.telemetry(payload)
     if told is None:
         return False
-    boot, at, seq, late, samples = told
+    boot, seq, at_ms, late, samples = told
     message = wire.decode(wire.TelemetryMessage, payload)
-    assert (boot, at, seq, late) == (message.boot, message.at, message.seq, message.late)
+    assert (boot, seq, late) == (message.boot, message.seq, message.late)
+    assert at_ms == round(wire.epoch(message.at) * 1000)
     assert json.loads(samples) == json.loads(wire.dumps(message.samples))
     assert cards.clean(payload) == (payload, 0)
     json.dumps(json.loads(samples), allow_nan=False)

@@ -28,8 +28,8 @@ class Postgres:
         if self._as:
             shutil.chown(self._directory, "postgres")
         self._run("initdb", "--auth=trust", "--username=posdiag", "--encoding=UTF8", "--no-sync", "--locale=C")
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync={durable}"
-        self._run("pg_ctl", "-w", "-o", options, "-l", str(self._directory / "log"), "start")
+        self._options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync={durable}"
+        self.start()
 
     def _run(self, program: str, *words: str) -> None:
         command = [*self._as, str(PROGRAMS[-1] / program), "-D", str(self._directory / "data"), *words]
@@ -46,7 +46,15 @@ class Postgres:
             connection.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
         return name
 
+    def start(self) -> None:
+        """Start it; once it is back here it takes connections."""
+        self._run("pg_ctl", "-w", "-o", self._options, "-l", str(self._directory / "log"), "start")
+
+    def crash(self) -> None:
+        """Stop it as a crash does: connections break, nothing is written any more."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
     def stop(self) -> None:
         """Stop it and remove its files."""
-        self._run("pg_ctl", "-m", "immediate", "stop")
+        self.crash()
         shutil.rmtree(self._directory)

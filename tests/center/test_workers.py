@@ -17,9 +17,12 @@ from sqlalchemy import func, select
 
 from agent import packing
 from center.db.engine import Database
+from center.db.migrate import migrate
 from center.db.tables import events, heartbeat, quarantine, telemetry, terminals
 from tests.center import said
-from tests.mqtt.broker import Broker, Mosquitto, Observer, Rumqttd
+from tests.center.postgres import Postgres
+from tests.mqtt.broker import Broker, Line, Mosquitto, Observer, Rumqttd
+from tests.mqtt.test_tls import Authority
 from tests.wait import wait_until
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -108,6 +111,11 @@ def _listening(database: Database, workers: int = 1) -> bool:
     return sum(row.get("state") == "listening" for row in rows) >= workers
 
 
+def _problem(database: Database) -> str:
+    told = _one(database, select(heartbeat.c.data).where(heartbeat.c.name == "ingest-main-1"))
+    return str((told or {}).get("problem", ""))
+
+
 def test_from_the_broker_to_the_database_and_back(
     start: Start, database: Database, speaking: Terminals, broker: Broker
 ) -> None:
@@ -142,13 +150,39 @@ def test_the_broker_may_go_and_come_back(start: Start, database: Database, broke
     wait_until(lambda: _listening(database), 20)
     broker.kill()
     wait_until(lambda: not _listening(database), 20)
-    assert "broker" in _one(database, select(heartbeat.c.data).where(heartbeat.c.name == "ingest-main-1"))["problem"]
+    assert "broker" in _problem(database)
     broker.start()
     wait_until(lambda: _listening(database), 30)
     speaking = Terminals(broker.port)
     speaking.say("t/event", said.event(1))
     wait_until(lambda: _count(database, events) == 1)
     speaking.close()
+
+
+def test_tls_to_the_broker_and_what_does_not_fit(
+    start: Start, database: Database, broker: Broker, speaking: Terminals, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("center")
+    (tmp_path / "strange").mkdir()
+    stranger = Authority(tmp_path / "strange")
+    with Line(broker.port, authority.server(*authority.issue("broker"))) as line:
+        for trusted in (stranger, authority):
+            config = tmp_path / "center.toml"
+            config.write_text(
+                f'mqtt_ca_file = "{trusted.file}"\nmqtt_certificate_file = "{certificate}"\nmqtt_key_file = "{key}"\n'
+            )
+            worker = start("--alone", "--config", str(config), "--mqtt", f"mqtts://127.0.0.1:{line.port}")
+            if trusted is stranger:
+                wait_until(lambda: "certificate verify failed" in _problem(database), 20)
+                assert not _listening(database)
+                worker.terminate()
+                assert worker.wait(20) == 0
+        wait_until(lambda: _listening(database), 20)
+        speaking.say("t/event", said.event(1))
+        wait_until(lambda: _count(database, events) == 1)
+        worker.terminate()
+        assert worker.wait(20) == 0
 
 
 def test_what_cannot_be_run_is_told_in_one_line(tmp_path: Path) -> None:
@@ -213,3 +247,30 @@ def test_two_workers_and_one_is_killed(start: Start, database: Database, speakin
             connection.execute(select(heartbeat.c.name).where(heartbeat.c.name.startswith("ingest-"))).scalars().all()
         )
     assert sorted(names) == ["ingest-main-1", "ingest-main-2"]  # the one that came back took its own place
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("broker", [Mosquitto], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # not used; the server is this test's own
+def test_postgresql_crashes_under_load_and_comes_back(start: Start, speaking: Terminals, tmp_path: Path) -> None:
+    server = Postgres(durable=True)
+    database = Database(server.url(server.create()))
+    try:
+        migrate(database)
+        worker = start("--db", str(database.url.render_as_string(hide_password=False)))
+        wait_until(lambda: _listening(database), 30)
+        for seq in range(1, 1501):
+            speaking.say(f"t{seq % 50}/telemetry", said.telemetry(1 + seq // 50))
+            speaking.say(f"t{seq % 50}/event", said.event(1 + seq // 50))
+            if seq == 500:
+                wait_until(lambda: _count(database, events) > 20, 30)
+                server.crash()
+        speaking.wait()
+        wait_until(lambda: "the database:" in (tmp_path / "worker-0.log").read_text(), 30)
+        server.start()
+        wait_until(lambda: _count(database, telemetry) == _count(database, events) == 1500, 60)
+        assert _count(database, quarantine) == 0
+        assert worker.poll() is None
+    finally:
+        database.close()
+        server.stop()

@@ -133,7 +133,10 @@ def _folder(wanted: str | None) -> Iterator[Path]:
     """The demo's folder; a temporary one is removed at the end, a given one stays."""
     if wanted:
         folder = Path(wanted).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DemoError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
         yield folder
         return
     folder = Path(tempfile.gettempdir()) / "posdiag-demo"

@@ -17,6 +17,7 @@ _TOKEN: Final = "POSDIAG_CENTER_TOKEN"  # noqa: S105 - the name of a variable
 _ENDED: Final = frozenset({"succeeded", "failed", "rejected", "expired", "interrupted"})
 _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 0.5
+_PIPED_WIDTH: Final = 240
 _WRONG_ASKING: Final = frozenset({400, 401, 403, 404, 413, 422, 503})
 
 _CASE_BODIES: Final[Mapping[str, Callable[[Sequence[str]], dict[str, Any]]]] = {
@@ -310,8 +311,11 @@ def _show(
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold")
+    for number, name in enumerate(columns):
+        table.add_column(name, overflow="fold", no_wrap=number == 0)  # what one copies into the next command
     for item in found:
         table.add_row(*(Text("".join(c if c.isprintable() else " " for c in told(item))) for told in columns.values()))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a line for each, for grep and awk
+        console.width = _PIPED_WIDTH
+    console.print(table)

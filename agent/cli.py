@@ -38,6 +38,8 @@ def fail(why: object) -> int:
     """Say why it could not run, on stderr, and return 2."""
     from drivers.redact import redact_text  # noqa: PLC0415 - most verbs do not fail
 
+    if isinstance(why, OSError) and why.filename:
+        why = f"{why.filename}: {(why.strerror or str(why)).lower()}"
     print(f"posdiag: {redact_text(str(why))}", file=sys.stderr)  # which is often kept in a journal
     return EXIT_CANNOT
 

@@ -167,7 +167,10 @@ def run_scan(args: argparse.Namespace) -> int:
     try:
         text = Path(args.file).read_text("utf-8") if args.file else args.text or sys.stdin.read()
         key_of = _keys(args)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        print(f"posdiag: {error.filename}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        return 2
+    except ValueError as error:
         print(f"posdiag: {error}", file=sys.stderr)
         return 2
     try:

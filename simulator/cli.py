@@ -82,7 +82,9 @@ def _fleet_options(fleet: argparse.ArgumentParser) -> None:
     fleet.add_argument("--json", action="store_true", help="figures each second as lines of JSON")
 
 
-def _unable(text: str) -> int:
+def _unable(text: object) -> int:
+    if isinstance(text, OSError) and text.filename:
+        text = f"{text.filename}: {(text.strerror or str(text)).lower()}"
     sys.stderr.write(f"posdiag sim: {text}\n")
     return UNABLE
 
@@ -116,7 +118,7 @@ def _run(args: argparse.Namespace) -> int:
         )
         terminal.start()
     except (ValueError, OSError) as error:
-        return _unable(str(error))
+        return _unable(error)
     except ImportError as error:
         return _unable(
             f"{error.name} is missing; the acquirer's certificates need it: pip install 'posdiag[simulator]'"
@@ -227,7 +229,7 @@ def _slip(args: argparse.Namespace) -> int:
     except ImportError as error:
         return _unable(f"{error.name} is missing; pictures need it: pip install 'posdiag[simulator]'")
     except (NotRunning, OSError, ValueError) as error:
-        return _unable(str(error))
+        return _unable(error)
     return DONE
 
 

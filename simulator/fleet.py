@@ -171,7 +171,10 @@ def run_fleet(options: Options, *, as_json: bool, stop: threading.Event) -> int:
         if options.places is not None:
             write_places(options.places, fleet.places)
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"posdiag sim: {error}\n")
+        why = str(error)
+        if isinstance(error, OSError) and error.filename:
+            why = f"{error.filename}: {(error.strerror or why).lower()}"
+        sys.stderr.write(f"posdiag sim: {why}\n")
         return UNABLE
     fleet.start()
     try:

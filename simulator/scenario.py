@@ -125,7 +125,9 @@ def read(file: Path) -> Scenario:
     """A whole scenario. Raises BadScenario."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise BadScenario(f"{file}: {(error.strerror or str(error)).lower()}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadScenario(f"{file}: {error}") from error
     steps = content.pop("step", None)
     if content.keys() - {"title", "kind", "families", "may"} or not isinstance(steps, list):

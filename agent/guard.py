@@ -94,7 +94,7 @@ class Guard:
         """
         with self._lock:
             if not self._order.is_open(self._wall()):
-                raise ValueError("no work order is open; support opens one")
+                raise ValueError("no work order is open; posdiag work-order open or support opens one")
             found = {"parts": self._parts.accept(), "case_opened": self._case_opened}
             self._case_opened = False
         self._event("inspection", dict(found))

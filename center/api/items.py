@@ -204,13 +204,15 @@ def in_words(values: Any) -> Any:
 
 def plain(table: Table, row: Any, leave_out: frozenset[str] = frozenset()) -> Item:
     """A row of the center's own as it is: a column `…_ms` as a time `…_at`, the rest by its name."""
+    return named({column.name: row._mapping[column] for column in table.c if column.name not in leave_out})  # noqa: SLF001 - by design so named
+
+
+def named(values: Mapping[str, Any]) -> Item:
+    """The same of columns by their names; what JSON inside of them holds stays as it is."""
     shown: Item = {}
-    for column in table.c:
-        value = row._mapping[column]  # noqa: SLF001 - by design so named
-        if column.name in leave_out:
-            continue
-        if column.name.endswith("_ms"):
-            shown["at" if column.name == "at_ms" else column.name[:-3] + "_at"] = at(value)
+    for name, value in values.items():
+        if name.endswith("_ms"):
+            shown["at" if name == "at_ms" else name[:-3] + "_at"] = at(value)
         else:
-            shown[column.name.removesuffix("_id") if column.name != "id" else "id"] = value
+            shown[name.removesuffix("_id") if name != "id" else "id"] = value
     return shown

@@ -50,11 +50,15 @@ def page(
     """`{"items": […], "next": cursor or null}`. The query selects all columns of the order."""
     ordered = [column.desc() if order.descending else column.asc() for column in order.columns]
     rows = connection.execute(query.where(*order.after(cursor)).order_by(*ordered).limit(limit + 1)).all()
-    following = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        following = encoded([rows[-1]._mapping[column] for column in order.columns])  # noqa: SLF001 - by design so named
-    return {"items": [item(row) for row in rows], "next": following}
+    return cut(rows, limit, lambda row: [row._mapping[column] for column in order.columns], item)  # noqa: SLF001 - by design so named
+
+
+def cut(
+    rows: Sequence[Any], limit: int, key: Callable[[Any], Sequence[int | str]], item: Callable[[Any], Item]
+) -> Item:
+    """The same of rows that were read up to one more than the limit; `key` is what orders a row."""
+    following = encoded(key(rows[limit - 1])) if len(rows) > limit else None
+    return {"items": [item(row) for row in rows[:limit]], "next": following}
 
 
 def encoded(values: Sequence[int | str]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from center.api.context import Center
+from center.domain.cases_attachments import LARGEST
 
 MOST_BYTES: Final = 1 << 20
-_TOO_LARGE: Final = f"a request has at most {MOST_BYTES} bytes"
+_ATTACHING: Final = re.compile(r"/api/v1/cases/[^/]+/attachments")
 _POLICY: Final = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -59,15 +61,15 @@ class Guard:
         if refused is not None:
             await _refuse(answer, *refused)
             return
-        await self._app(scope, _limited(receive), answer)
+        await self._app(scope, _limited(receive, _most(scope)), answer)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = dict(scope["headers"])
         if not self._is_ours(headers.get(b"host", b"").decode("latin-1")):
             return 400, "this is not a host name of this center; see the setting hosts"
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > MOST_BYTES:
-            return 413, _TOO_LARGE
+        if length.isdigit() and int(length) > (most := _most(scope)):
+            return 413, _too_large(most)
         client = scope["client"][0] if scope.get("client") else ""
         wait_s = self._center.rate.take(client, self._center.now_ms())
         return (429, f"too many requests; try again in {wait_s:.1f} s") if wait_s else None
@@ -84,15 +86,23 @@ class Guard:
         return True
 
 
-def _limited(receive: Receive) -> Receive:
+def _most(scope: Scope) -> int:
+    return LARGEST if scope["method"] == "POST" and _ATTACHING.fullmatch(scope["path"]) else MOST_BYTES
+
+
+def _too_large(most: int) -> str:
+    return f"a request like this has at most {most} bytes"
+
+
+def _limited(receive: Receive, most: int) -> Receive:
     taken = 0
 
     async def count() -> Message:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
-        if taken > MOST_BYTES:
-            raise HTTPException(413, _TOO_LARGE)
+        if taken > most:
+            raise HTTPException(413, _too_large(most))
         return message
 
     return count

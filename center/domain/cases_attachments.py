@@ -21,7 +21,7 @@ from center.ingest import cards
 
 LARGEST: Final = 5 * 1024 * 1024
 MOST: Final = 50  # on one case
-_BEGINNINGS: Final = {
+BEGINNINGS: Final = {
     "image/jpeg": (b"\xff\xd8\xff",),
     "image/png": (b"\x89PNG\r\n\x1a\n",),
     "image/webp": (b"RIFF",),
@@ -101,11 +101,11 @@ def listed(connection: Connection, scope: Scope, case_id: str) -> list[Attachmen
 def _check(name: str, media_type: str, body: bytes) -> None:
     if not _NAME.fullmatch(name):
         raise CaseError("a file's name is letters, digits, blanks and . ( ) + - _, 100 at most")
-    if media_type not in _BEGINNINGS:
-        raise CaseError(f"attach one of {', '.join(_BEGINNINGS)}")
+    if media_type not in BEGINNINGS:
+        raise CaseError(f"attach one of {', '.join(BEGINNINGS)}")
     if not body or len(body) > LARGEST:
         raise CaseError(f"a file of 1 to {LARGEST} bytes can be attached")
-    if not body.startswith(_BEGINNINGS[media_type]):
+    if not body.startswith(BEGINNINGS[media_type]):
         raise CaseError(f"this file is no {media_type}")
     if media_type == "text/plain":
         try:

@@ -13,12 +13,14 @@ from center.access.roles import Who
 from center.api import items
 from center.api.actions import Reason
 from center.api.context import Center
+from center.api.filters import Language
 from center.api.lookups import Name, one
 from center.api.proof import TheCenter, allowed
 from center.api.work_models import CampaignItem, IncidentItem
 from center.db.tables import campaigns, incidents
 from center.domain import incident_acts
 from center.domain.campaigns import HALT_SHARE, Plan
+from center.domain.incident_texts import operator_text
 
 router = APIRouter(prefix="/api/v1")
 
@@ -125,6 +127,21 @@ def release_incident(name: Name, center: TheCenter, who: Desk) -> JSONResponse:
     """Nobody's again."""
     incident_acts.release(center.database, who, name, center.now_ms())
     return _incident(center, name)
+
+
+class OperatorText(BaseModel):
+    """What is handed to an operator: numbers, cells and times, no name and no contact of a merchant."""
+
+    subject: str
+    text: str
+
+
+@router.get("/incidents/{name}/operator-text", response_model=OperatorText)
+def get_operator_text(name: Name, center: TheCenter, who: Desk, language: Language = None) -> JSONResponse:
+    """Subject and text of a trouble report to a network operator."""
+    with center.database.read() as connection:
+        subject, text = operator_text(connection, who.scope, name, language or who.language)
+    return JSONResponse({"subject": subject, "text": text})
 
 
 def _campaign(center: Center, name: str, status: int = 200) -> JSONResponse:

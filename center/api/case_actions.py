@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
@@ -23,6 +23,8 @@ from center.domain.cases_opening import NewCase
 from center.domain.refusal import Refusal
 
 router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
+
+T = TypeVar("T")
 
 Text = Annotated[str, Field(max_length=8000)]
 Short = Annotated[str, Field(max_length=200)]
@@ -52,6 +54,13 @@ class Opening(Body):
     channel: Literal["agent", "slip", "api", "phone", "chat", "mail"] = "api"
     language: Literal["en", "zh"] | None = None
     local_number: Short | None = Field(None, description="What the terminal printed")
+
+
+class Slip(Body):
+    """What a camera read from the code on a slip."""
+
+    code: Annotated[str, Field(min_length=1, max_length=8000)]
+    said: Text = Field("", description="In the words of whoever sends it")
 
 
 class Assignment(Body):
@@ -123,6 +132,9 @@ class Tags(Body):
     remove: list[Short] = Field(default_factory=list, max_length=20)
 
 
+_THERE: Final[dict[int | str, dict[str, Any]]] = {200: {"model": CaseItem, "description": "It was there"}}
+
+
 @dataclass(frozen=True, slots=True)
 class Acting:
     """One request that does something with a case."""
@@ -130,21 +142,26 @@ class Acting:
     center: Center
     who: Who
     name: str
-    key: str | None
-    seen: int | None
+    key: str | None = None
+    seen: int | None = None
 
     def do(self, what: str, act: Callable[[Act, str], Mapping[str, Any]]) -> JSONResponse:
-        """Do it, write down that it was tried and what came of it, and answer with the case."""
+        """Do it, and answer with the case."""
+        case_id = self.tried(what, act)["id"]
+        with self.center.database.read() as connection:
+            return JSONResponse(items.case(case_row(connection, self.who.scope, case_id)))
+
+    def tried(self, what: str, act: Callable[[Act, str], T]) -> T:
+        """What comes of it; that it was tried is written down."""
         with self.center.database.read() as connection:
             case_id = case_row(connection, self.who.scope, self.name).id
         try:
-            act(Act(scope=self.who.scope, by=self.who.name, key=self.key, seen=self.seen), case_id)
+            done = act(Act(scope=self.who.scope, by=self.who.name, key=self.key, seen=self.seen), case_id)
         except Refusal as error:
             self._write(what, case_id, {"refused": str(error)})
             raise
         self._write(what, case_id, None)
-        with self.center.database.read() as connection:
-            return JSONResponse(items.case(case_row(connection, self.who.scope, case_id)))
+        return done
 
     def _write(self, what: str, case_id: str, detail: dict[str, str] | None) -> None:
         with self.center.database.begin() as connection:
@@ -173,9 +190,7 @@ Assigning = Annotated[Acting, Depends(_acting("case.assign"))]
 Closing = Annotated[Acting, Depends(_acting("case.close"))]
 
 
-@router.post(
-    "", response_model=CaseItem, status_code=201, responses={200: {"model": CaseItem, "description": "It was there"}}
-)
+@router.post("", response_model=CaseItem, status_code=201, responses=_THERE)
 def open_case(
     body: Opening,
     center: TheCenter,
@@ -183,13 +198,41 @@ def open_case(
     idempotency_key: Key = None,
 ) -> JSONResponse:
     """Open a case; 200 with the one that is there, if this trouble has one already."""
-    key = None if idempotency_key is None else f"api:{who.name}:{idempotency_key}"
-    act = Act(scope=who.scope, by=who.name, key=key)
-    case, is_new = center.cases.open(act, NewCase(**body.model_dump()))
+    case, is_new = center.cases.open(_opener(who, idempotency_key), NewCase(**body.model_dump()))
+    return _opened(center, who, "case.open", case["id"], is_new)
+
+
+@router.post(
+    "/scan",
+    response_model=CaseItem,
+    status_code=201,
+    responses=_THERE,
+)
+def open_scanned_case(
+    body: Slip,
+    center: TheCenter,
+    who: Annotated[Who, Depends(allowed("case.write"))],
+    idempotency_key: Key = None,
+) -> JSONResponse:
+    """Open the case that the help code of a slip tells of. A code with a wrong signature is refused."""
+    try:
+        case, is_new = center.cases.open_scanned(_opener(who, idempotency_key), body.code, body.said)
+    except Refusal as error:
+        with center.database.begin() as connection:
+            record(connection, center, who, "case.scan", "", {"refused": str(error)})
+        raise
+    return _opened(center, who, "case.scan", case["id"], is_new)
+
+
+def _opener(who: Who, key: str | None) -> Act:
+    return Act(scope=who.scope, by=who.name, key=None if key is None else f"api:{who.name}:{key}")
+
+
+def _opened(center: Center, who: Who, what: str, case_id: str, is_new: bool) -> JSONResponse:
     with center.database.begin() as connection:
-        record(connection, center, who, "case.open", case["id"], {"new": is_new})
+        record(connection, center, who, what, case_id, {"new": is_new})
     with center.database.read() as connection:
-        return JSONResponse(items.case(case_row(connection, who.scope, case["id"])), 201 if is_new else 200)
+        return JSONResponse(items.case(case_row(connection, who.scope, case_id)), 201 if is_new else 200)
 
 
 @router.post("/{name}/acknowledge", response_model=CaseItem)

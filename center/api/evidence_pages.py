@@ -107,6 +107,22 @@ def get_overview(center: TheCenter, who: Reader) -> JSONResponse:
         return JSONResponse(items.in_words(overview.now(connection, who.scope, center.now_ms())))
 
 
+@router.get("/overview/shares")
+def get_shares(
+    center: TheCenter, who: Reader, by: Literal["estate", "region", "operator", "cell"] = "region"
+) -> JSONResponse:
+    """Terminals of each estate, region, operator or cell, and which share is offline or cannot sell; worst first."""
+    with center.database.read() as connection:
+        return JSONResponse({"items": overview.shares(connection, who.scope, by), "next": None})
+
+
+@router.get("/overview/map")
+def get_map(center: TheCenter, who: Reader) -> JSONResponse:
+    """Sites with a place on the map, how many terminals each has and how many in trouble; the most troubled first."""
+    with center.database.read() as connection:
+        return JSONResponse({"items": overview.sites_on_map(connection, who.scope), "next": None})
+
+
 @router.get("/terminals/{estate}/{terminal}/timeline")
 def get_timeline(estate: Segment, terminal: Segment, center: TheCenter, who: Reader) -> JSONResponse:
     """What befell a terminal in seven days."""

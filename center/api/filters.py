@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal
 
+from fastapi import Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import FromClause, and_, exists, false, literal_column, select
 from sqlalchemy.sql import ColumnElement
@@ -19,6 +20,7 @@ Conditions = list[ColumnElement[bool]]
 _WORD: Final = r"^[a-z0-9_-]{1,64}$"
 _TERMINAL: Final = re.compile(r"(?:([a-z0-9_-]{1,64})[./])?([a-z0-9_-]{1,64})")
 Word = Annotated[str, Field(pattern=_WORD)]
+Language = Annotated[Literal["en", "zh"] | None, Query(description="Your own without it")]
 Place = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 
 

@@ -72,7 +72,7 @@ class Web:
         password = await asyncio.to_thread(first_administrator, self._database, machine_ms())
         if password is not None:
             where = f"POST {self.address}/api/v1/session"
-            print(f"posdiag: first start: log in as {FIRST} with the one-time password {password} ({where})", flush=True)
+            print(f"posdiag: first start: log in as {FIRST}, one-time password {password}, by {where}", flush=True)
         app = create_app(self._settings, self._database, policy=self._policy, provider=self._provider)
         server = _Server(
             uvicorn.Config(

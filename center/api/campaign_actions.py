@@ -7,17 +7,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from sqlalchemy import not_, select
 
 from center.access.roles import Who
 from center.api import items
 from center.api.actions import Reason
-from center.api.context import Center
+from center.api.context import ApiError, Center
 from center.api.filters import Language
 from center.api.lookups import Name, one
 from center.api.proof import TheCenter, allowed
 from center.api.work_models import CampaignItem, IncidentItem
-from center.db.tables import campaigns, incidents
+from center.db.tables import campaigns, incident_members, incidents
 from center.domain import incident_acts
 from center.domain.campaigns import HALT_SHARE, Plan
 from center.domain.incident_texts import operator_text
@@ -138,8 +138,12 @@ class OperatorText(BaseModel):
 
 @router.get("/incidents/{name}/operator-text", response_model=OperatorText)
 def get_operator_text(name: Name, center: TheCenter, who: Desk, language: Language = None) -> JSONResponse:
-    """Subject and text of a trouble report to a network operator."""
+    """Subject and text of a trouble report to a network operator, for those whose scope holds all of the incident."""
     with center.database.read() as connection:
+        one(connection, select(incidents.c.id).where(incidents.c.id == name, who.scope.where(incidents)), "incident")
+        foreign = incident_members.c.incident_id == name, not_(who.scope.where(incident_members))
+        if connection.execute(select(incident_members.c.terminal).where(*foreign).limit(1)).first() is not None:
+            raise ApiError(403, "this incident reaches further than what is yours")
         subject, text = operator_text(connection, who.scope, name, language or who.language)
     return JSONResponse({"subject": subject, "text": text})
 

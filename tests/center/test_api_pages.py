@@ -22,7 +22,7 @@ from center.db.engine import Database
 from center.domain.cases_attachments import LARGEST, WARNING
 from tests.agent import statuses
 from tests.center.asking import Api, asking
-from tests.center.fleet_rows import NOW, fill, put, terminal
+from tests.center.fleet_rows import NOW, fill, member, put, terminal
 from tests.wait import wait_until
 
 FOREIGN = Scope(estates=("f",))
@@ -62,6 +62,15 @@ def test_an_operator_gets_numbers_and_cells(api: Api) -> None:
     assert "故障通报" in api.asks("agent").get(path, language="zh")["subject"]
     assert api.asks("viewer")("GET", path).status_code == 403
     assert api.asks("agent", FOREIGN)("GET", path).status_code == 404
+
+
+def test_an_operators_text_shows_no_cell_outside_of_the_scope(api: Api) -> None:
+    path, there = "incidents/inc-00000005/operator-text", Scope(sites=("s000001",))  # where terminal 5 stands
+    assert api.asks("agent", there)("GET", path).status_code == 200
+    put(api.database, tables.incident_members, **(member(1) | {"incident_id": "inc-00000005"}))
+    refused = api.asks("agent", there)("GET", path)
+    assert (refused.status_code, refused.json()["error"]) == (403, "this incident reaches further than what is yours")
+    assert api.asks("agent")("GET", path).status_code == 200
 
 
 # --- reports ----------------------------------------------------------------------------------------------------------

@@ -147,7 +147,10 @@ def _input(candidate: Candidate) -> Iterator[Step]:
 def _serial(port: str, yield_now: Callable[[], bool] | None) -> Iterator[Step]:
     patience = Deadline(PORT_S)
     heard = 0
-    for kind, baud in _plan():
+    plan = tuple(_plan())
+    for number, (kind, baud) in enumerate(plan * 2):
+        if number == len(plan) and not heard:
+            break  # a port that said anything at all is asked once more: a busy computer makes answers late
         if patience.expired:
             break
         if yield_now is not None and yield_now():
@@ -155,7 +158,7 @@ def _serial(port: str, yield_now: Callable[[], bool] | None) -> Iterator[Step]:
         yield Trying(port, kind.word, baud)
         if kind.unit == "printer":
             answered, unasked = _knock(port, baud)
-            heard += unasked
+            heard += unasked + answered
             if not answered:
                 continue
         found = _attempt(kind, port, baud, yield_now)

@@ -224,7 +224,9 @@ def _story(tap: Tap) -> dict[str, list[str]]:
     story: dict[str, list[str]] = {}
     for packet in tap.published():
         suffix, what = _suffix(packet), body(packet)
-        if suffix in BY_TIME:
+        if (
+            suffix in BY_TIME or what.get("event") == "agent.stopped"
+        ):  # the last word, which may come after the tap's end
             continue
         words = [str(what[key]) for key in ("state", "status", "event", "cause", "symptoms", "reason") if key in what]
         if suffix == "state":

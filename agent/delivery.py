@@ -6,6 +6,7 @@ known of it when the agent last ran.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -80,6 +81,8 @@ class Delivery:
 
     def start(self) -> None:
         """What was raised before goes on, and is told as soon as the broker answers."""
+        # Before anybody hears of this boot: else an end within its first moment made another boot of the next start.
+        self.store.keep("kv", {"boots": json.dumps(self.boots.remember())})
         self.restored = kept_faults(self.store)
         self.core.restore(self.restored)
         self.uplink.start()

@@ -167,6 +167,7 @@ def test_a_daemon_that_comes_back_counts_its_connections(
 
         with Daemon(tmp_path, settings(pos_terminal, broker)):
             first = subscriber.wait_for("state", status="online")
+            subscriber.wait_for("event", event="agent.started")
         with Daemon(tmp_path, settings(pos_terminal, broker)) as daemon:
             second = subscriber.wait_for("state", status="online", conn=first.body["conn"] + 1)
             assert second.body["boot"] == first.body["boot"]

@@ -68,16 +68,20 @@ class ReportListener(threading.Thread):
     def run(self) -> None:
         while True:
             try:
-                datagram = self._socket.recv(_MAX_DATAGRAM + 1)
+                self._take(self._socket.recv(_MAX_DATAGRAM + 1))  # no name keeps what came while the next is awaited
             except OSError:
                 return
             if self._closed:
                 return
-            if len(datagram) > _MAX_DATAGRAM:
-                self.refused += 1
-                continue
-            for line in datagram.splitlines():
-                self._hear(line)
+
+    def _take(self, datagram: bytes) -> None:
+        if self._closed:
+            return
+        if len(datagram) > _MAX_DATAGRAM:
+            self.refused += 1
+            return
+        for line in datagram.splitlines():
+            self._hear(line)
 
     def _hear(self, line: bytes) -> None:
         try:

@@ -8,9 +8,10 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from glob import glob
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from drivers import catalog
 from drivers.codecs.evdev import decode_keys_line
@@ -22,11 +23,13 @@ from drivers.link import LineSettings, SerialLink
 from drivers.owner import who_holds
 from drivers.reading import Identity, Value
 
+T = TypeVar("T")
 Confidence = Literal["certain", "likely", "guess"]
 
 LISTEN_S = 0.15  # a device that talks unasked does so often; others cost only this
 KNOCK_S = 0.15  # a printer answers DLE EOT at once, even in error: 4 ms of line time and some of USB's
 QUIET_S = 0.2
+MOMENT_S = 0.25
 PORT_S = 20.0  # one port may not take longer, whatever hangs on it
 
 _DLE_EOT = b"\x10\x04\x01"
@@ -119,16 +122,29 @@ def discover(
     have; only then what a printer would print.
     """
     for candidate in candidates(ports, dev=dev, sys=sys, proc=proc):
-        owner = who_holds(candidate.node) if candidate.kind == "serial" else None
-        if owner:
-            yield Skipped(candidate.port, "held", owner)
-            continue
         try:
+            if candidate.kind == "serial":
+                _twice(partial(_refuse_held, candidate))
             yield from _input(candidate) if candidate.kind == "input" else _serial(candidate.port, yield_now)
         except PortBusy as error:
             yield Skipped(candidate.port, "held", error.owner)
         except (LinkLost, PortDenied, Yielded) as error:
             yield Skipped(candidate.port, str(error))
+
+
+def _refuse_held(candidate: Candidate) -> None:
+    owner = who_holds(candidate.node)
+    if owner:
+        raise PortBusy(candidate.port, owner)
+
+
+def _twice(ask: Callable[[], T]) -> T:
+    """Ask again a moment later where somebody had the port open: others look at a port and let go of it at once."""
+    try:
+        return ask()
+    except PortBusy:
+        time.sleep(MOMENT_S)
+        return ask()
 
 
 def _input(candidate: Candidate) -> Iterator[Step]:
@@ -148,20 +164,20 @@ def _serial(port: str, yield_now: Callable[[], bool] | None) -> Iterator[Step]:
     patience = Deadline(PORT_S)
     heard = 0
     plan = tuple(_plan())
-    for number, (kind, baud) in enumerate(plan * 2):
-        if number == len(plan) and not heard:
-            break  # a port that said anything at all is asked once more: a busy computer makes answers late
+    for number, (kind, baud) in enumerate(plan * 2):  # twice: a busy computer makes answers late
+        if number >= len(plan) and not heard and baud != kind.baud:
+            continue  # where nothing was heard, the usual speeds will do
         if patience.expired:
             break
         if yield_now is not None and yield_now():
             raise Yielded("a sale began")
         yield Trying(port, kind.word, baud)
         if kind.unit == "printer":
-            answered, unasked = _knock(port, baud)
+            answered, unasked = _twice(partial(_knock, port, baud))
             heard += unasked + answered
             if not answered:
                 continue
-        found = _attempt(kind, port, baud, yield_now)
+        found = _twice(partial(_attempt, kind, port, baud, yield_now))
         if found is not None:
             yield found
             return

@@ -219,15 +219,19 @@ def _word(value: Any) -> str:
 def _story(tap: Tap) -> dict[str, list[str]]:
     """What was said on each topic, in order, without what comes by time alone or is said twice in a row.
 
-    Which topic comes first is chance in an agent, whose threads tell of one change together.
+    What was sent again after the cut, because its acknowledgement was lost, counts once. Which topic comes first is
+    chance in an agent, whose threads tell of one change together.
     """
     story: dict[str, list[str]] = {}
+    heard: set[tuple[str, str, int]] = set()
     for packet in tap.published():
         suffix, what = _suffix(packet), body(packet)
-        if (
-            suffix in BY_TIME or what.get("event") == "agent.stopped"
-        ):  # the last word, which may come after the tap's end
+        if suffix in BY_TIME or what.get("event") == "agent.stopped":  # the last word may come after the tap's end
             continue
+        if "seq" in what:
+            if (suffix, what["boot"], what["seq"]) in heard:
+                continue
+            heard.add((suffix, what["boot"], what["seq"]))
         words = [str(what[key]) for key in ("state", "status", "event", "cause", "symptoms", "reason") if key in what]
         if suffix == "state":
             words += [str(what["verdict"][key]) for key in ("can_sell", "cause", "act")]

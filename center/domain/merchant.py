@@ -14,11 +14,13 @@ from sqlalchemy import Connection, func, select
 
 from center.access.scope import Scope
 from center.db.engine import Database, insert_ignore
-from center.db.tables import case_steps, cases, sites, surveys
+from center.db.tables import case_steps, cases, sites, surveys, terminals
 from center.domain import closing
 from center.domain.cases_book import OPEN, WORKING, Book, Case, CaseError, NoCase, book_of, number_text
-from center.domain.cases_policy import HOUR_MS, Policy, ServicePoint
+from center.domain.cases_policy import DAY_MS, HOUR_MS, Policy, ServicePoint
+from center.domain.freshness import freshness
 from center.domain.knowledge import guide_for
+from center.domain.refusal import Why
 from center.domain.texts import guidance, language_of, progress
 from center.ids import new_id
 from center.ingest import cards
@@ -29,18 +31,33 @@ MOST_AN_HOUR: Final = 20
 LONGEST: Final = 2000
 SHOWN: Final = 20
 SURVEY_DAYS: Final = 30
-_HOUR_WORDS: Final = {
-    "en": "too much within an hour; call support instead",
-    "zh": "一小时内提交过多，请改为致电客服",
+LINK_DAYS: Final = 90
+"""For so long after the end of a case its link is good; then it is none, as one that never was."""
+_REFUSALS: Final = {
+    "often": {
+        "en": "too much within an hour; call support instead",
+        "zh": "一小时内提交过多，请改为致电客服",
+    },
+    "empty": {"en": "write something", "zh": "请先填写内容"},
+    "long": {"en": f"at most {LONGEST} letters", "zh": f"最多{LONGEST}个字"},
+    "score": {"en": "a score is 1 to 5", "zh": "评分为1到5"},
+    "rated": {
+        "en": "this case was rated already, or is not closed",
+        "zh": "本工单已评价过，或尚未结案",
+    },
+    "closed": {"en": "the case is closed already", "zh": "本工单已经结案"},
 }
+"""Why something is not taken, in the merchant's words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """What the page shows. Texts are in `language`; "" and () where there is nothing to say, null moments likewise.
 
-    `stop_now`: the terminal must not be used at all. `messages` are (time in ms, from_support, text), oldest first.
-    `eta_was_ms` is the promise before the present one. `visit` is (technician, from, until) in ms.
+    `stop_now`: the terminal must not be used at all. `can_sell` is yes, degraded, no, or unknown where nobody hears the
+    terminal; "" once it works again. `waits_for` is merchant, part or operator while it waits. `messages` are (time in
+    ms, from_support, text), oldest first. `eta_was_ms` is the promise before the present one. `visit` is (technician,
+    from, until) in ms.
     """
 
     number: str
@@ -50,6 +67,7 @@ class Page:
     state: str
     sentence: str
     meaning: str
+    can_sell: str
     stop_now: bool
     stop_using: str
     steps: tuple[str, ...]
@@ -57,6 +75,7 @@ class Page:
     sell_on: str
     guide: str
     progress: str
+    waits_for: str
     eta_ms: int | None
     eta_was_ms: int | None
     visit: tuple[str, int, int] | None
@@ -68,7 +87,11 @@ class Page:
 
 
 class MerchantDesk:
-    """For any thread. Raises NoCase for a token that is none, whatever the reason."""
+    """For any thread. Raises NoCase for a token that is none, whatever the reason.
+
+    `language` is the one that the merchant reads just now; the case's where it is None. Why something is refused is
+    said in it.
+    """
 
     def __init__(self, database: Database, policy: Policy, now_ms: Callable[[], int]) -> None:
         self._database = database
@@ -78,66 +101,78 @@ class MerchantDesk:
     def page(self, token: str, language: str | None = None) -> Page:
         """The page, in the merchant's language unless another one is asked for."""
         with self._database.read() as connection:
-            case = _by_token(connection, token)
+            case = _by_token(connection, token, self._now_ms())
             return _page(connection, self._policy, case, language, self._now_ms())
 
-    def answer(self, token: str, *, works: bool, said: str = "", key: str | None = None) -> Page:
+    def answer(
+        self, token: str, *, works: bool, said: str = "", key: str | None = None, language: str | None = None
+    ) -> Page:
         """Works, or still broken. Raises CaseError."""
-        return self._post(token, key, said, lambda book, case, step: self._answered(book, case, works, said, step))
-
-    def write(self, token: str, said: str, key: str | None = None) -> Page:
-        """A message to support, also after closing. Raises CaseError."""
-        if not said.strip():
-            raise CaseError("write something")
 
         def do(book: Book, case: Case, step: str) -> None:
+            if works and case["state"] == "closed":
+                raise _refusal("closed", case, language)
+            closing.answered(book, case, works=works, by=MERCHANT, said=said, key=step)
+
+        return self._post(token, key, said, do, language)
+
+    def write(self, token: str, said: str, key: str | None = None, language: str | None = None) -> Page:
+        """A message to support, also after closing. Raises CaseError."""
+
+        def do(book: Book, case: Case, step: str) -> None:
+            if not said.strip():
+                raise _refusal("empty", case, language)
             facts = {"direction": "in"}
             written = book.step(case, "message", MERCHANT, said, key=step, facts=facts)
             subject = f"{number_text(case['number'])}: the merchant wrote"
             book.notify(written, "case.message_in", f"notify:{step}", subject, said)
 
-        return self._post(token, key, said, do)
+        return self._post(token, key, said, do, language)
 
-    def rate(self, token: str, score: int, said: str = "") -> Page:
+    def rate(self, token: str, score: int, said: str = "", key: str | None = None, language: str | None = None) -> Page:
         """The second question of the survey, 1 to 5; once for each case, after its end. Raises CaseError."""
-        if not 1 <= score <= 5:
-            raise CaseError("a score is 1 to 5")
 
         def do(book: Book, case: Case, step: str) -> None:
+            if not 1 <= score <= 5:
+                raise _refusal("score", case, language)
             if not _may_rate(book.connection, case, book.now_ms):
-                raise CaseError("this case was rated already, or is not closed", "conflict")
+                raise _refusal("rated", case, language)
             works = "yes" if case["outcome"] == "confirmed" else "unknown"
             row = {"case_id": case["id"], "works": works, "score": score, "text": cards.redact(said)}
             if insert_ignore(book.connection, surveys, [row | {"at_ms": book.now_ms}]):
                 book.step(case, "rated", MERCHANT, said, key=step, facts={"score": score})
 
-        return self._post(token, None, said, do)
+        return self._post(token, key, said, do, language)
 
-    def _answered(self, book: Book, case: Case, works: bool, said: str, step: str) -> None:
-        closing.answered(book, case, works=works, by=MERCHANT, said=said, key=step)
-
-    def _post(self, token: str, key: str | None, said: str, do: Callable[[Book, Case, str], Any]) -> Page:
-        if len(said) > LONGEST:
-            raise CaseError(f"at most {LONGEST} letters")
+    def _post(
+        self, token: str, key: str | None, said: str, do: Callable[[Book, Case, str], Any], language: str | None
+    ) -> Page:
         now_ms = self._now_ms()
         with book_of(self._database, self._policy, now_ms) as book:
-            case = _by_token(book.connection, token, held=True)
+            case = _by_token(book.connection, token, now_ms, held=True)
             step = f"{case['id']}:merchant:{key}" if key else new_id("merchant", now_ms)
             if not book.has_step(step):
-                _limit(book, case)
+                if len(said) > LONGEST:
+                    raise _refusal("long", case, language)
+                _limit(book, case, language)
                 do(book, case, step)
-        return self.page(token)
+        return self.page(token, language)
 
 
-def _by_token(connection: Connection, token: str, *, held: bool = False) -> Case:
+def _refusal(why: str, case: Case, language: str | None) -> CaseError:
+    kind: Why = "invalid" if why in {"empty", "long", "score"} else "conflict"
+    return CaseError(_REFUSALS[why][language_of(language or case["language"])], kind)
+
+
+def _by_token(connection: Connection, token: str, now_ms: int, *, held: bool = False) -> Case:
     query = select(cases).where(cases.c.merchant_token == token)
     row = connection.execute(query.with_for_update() if held else query).mappings().first()
-    if row is None:
+    if row is None or (row["closed_ms"] is not None and now_ms - row["closed_ms"] > LINK_DAYS * DAY_MS):
         raise NoCase("there is no such page")
     return dict(row)
 
 
-def _limit(book: Book, case: Case) -> None:
+def _limit(book: Book, case: Case, language: str | None) -> None:
     where = (
         case_steps.c.case_id == case["id"],
         case_steps.c.by == MERCHANT,
@@ -145,7 +180,7 @@ def _limit(book: Book, case: Case) -> None:
     )
     count = book.connection.execute(select(func.count()).select_from(case_steps).where(*where)).scalar_one()
     if count >= MOST_AN_HOUR:
-        raise CaseError(_HOUR_WORDS[language_of(case["language"])], "conflict")
+        raise _refusal("often", case, language)
 
 
 def _page(connection: Connection, policy: Policy, case: Case, language: str | None, now_ms: int) -> Page:
@@ -166,6 +201,7 @@ def _page(connection: Connection, policy: Policy, case: Case, language: str | No
         state=case["state"],
         sentence=_sentence(case, told),
         meaning=told.get("meaning", "") if active else "",
+        can_sell=_can_sell(connection, case, now_ms) if active else "",
         stop_now=bool(told.get("stop_now")) and active,
         stop_using=told.get("stop_using", "") if active else "",
         steps=tuple(told.get("steps", ())) if active else (),
@@ -173,6 +209,7 @@ def _page(connection: Connection, policy: Policy, case: Case, language: str | No
         sell_on=told.get("sell_on", "") if active else "",
         guide=guide.body if guide is not None and guide.version and active else "",
         progress=progress(case["state"], case["pause_reason"], spoken),
+        waits_for=(case["pause_reason"] or "") if active else "",
         eta_ms=case["eta_ms"] if active else None,
         eta_was_ms=promises[-2] if len(promises) > 1 and active else None,
         visit=(order["technician"], order["from_ms"], order["until_ms"]) if order else None,
@@ -182,6 +219,15 @@ def _page(connection: Connection, policy: Policy, case: Case, language: str | No
         may_answer=case["state"] in OPEN or case["outcome"] in {"unanswered", "confirmed"},
         may_rate=_may_rate(connection, case, now_ms),
     )
+
+
+def _can_sell(connection: Connection, case: Case, now_ms: int) -> str:
+    where = (terminals.c.estate == case["estate"], terminals.c.terminal == case["terminal"])
+    columns = (terminals.c.can_sell, terminals.c.status, terminals.c.last_contact_ms)
+    row = connection.execute(select(*columns).where(*where)).first()
+    if row is None or freshness(row.status, row.last_contact_ms, now_ms) != "online":
+        return "unknown"
+    return row.can_sell or "unknown"
 
 
 def _sentence(case: Case, told: Mapping[str, Any]) -> str:

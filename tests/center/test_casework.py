@@ -378,14 +378,14 @@ def test_an_answer_sent_twice_counts_once(world: World, desk: MerchantDesk) -> N
 def test_the_survey_is_for_once_and_after_the_end(world: World, desk: MerchantDesk) -> None:
     token = opened(world)["merchant_token"]
     with pytest.raises(CaseError, match="not closed"):
-        desk.rate(token, 5)
+        desk.rate(token, 5, language="en")
     done = solved(world, "cleaned")
     assert desk.page(token).may_rate
     with pytest.raises(CaseError, match="1 to 5"):
-        desk.rate(token, 6)
+        desk.rate(token, 6, language="en")
     assert not desk.rate(token, 4, "quick; 4111111111111111").may_rate
     with pytest.raises(CaseError, match="rated already"):
-        desk.rate(token, 1)
+        desk.rate(token, 1, language="en")
     (row,) = world.rows(surveys)
     assert (row["case_id"], row["score"], row["text"]) == (done["id"], 4, "quick; <pan:16>")
 
@@ -399,7 +399,35 @@ def test_a_link_takes_only_so_much(world: World, desk: MerchantDesk) -> None:
     world.now_ms += 61 * MINUTE
     desk.write(token, "one more")
     with pytest.raises(CaseError, match="at most 2000"):
-        desk.write(token, "x" * 2001)
+        desk.write(token, "x" * 2001, language="en")
+
+
+def test_a_link_ends_some_time_after_its_case(world: World, desk: MerchantDesk) -> None:
+    token = solved(world, "cleaned")["merchant_token"]
+    world.now_ms += merchant.LINK_DAYS * DAY
+    assert desk.page(token).state == "closed"
+    world.now_ms += 1
+    for ask in (lambda: desk.page(token), lambda: desk.answer(token, works=False)):
+        with pytest.raises(NoCase, match="no such page"):
+            ask()
+
+
+def test_whether_payments_can_be_taken_is_what_is_heard_now(world: World, desk: MerchantDesk) -> None:
+    world.fault()
+    token = opened(world)["merchant_token"]
+    for told, said in (
+        ({"can_sell": "no"}, "no"),
+        ({"can_sell": "degraded"}, "degraded"),
+        ({"can_sell": None}, "unknown"),
+        ({"can_sell": "yes", "status": "offline"}, "unknown"),
+        ({"can_sell": "yes", "last_contact_ms": world.now_ms - HOUR}, "unknown"),
+    ):
+        world.terminal(**told)
+        assert desk.page(token).can_sell == said
+    world.terminal()
+    world.fault(state="cleared")
+    world.run()
+    assert desk.page(token).can_sell == ""
 
 
 @pytest.mark.parametrize(

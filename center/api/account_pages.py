@@ -56,13 +56,17 @@ class Me(BaseModel):
 @router.post("/session", response_model=Me)
 def log_in(body: Login, request: Request, center: TheCenter) -> Response:
     """Begin a session by name and password; the answer sets its cookie."""
-    now_ms = center.now_ms()
+    return with_session(center, let_in(center, body.name, body.password, request))
+
+
+def let_in(center: Center, name: str, password: str, request: Request) -> Any:
+    """The account's row. Raises ApiError 401 for a name or password that is wrong, 429 while too many were."""
+    now_ms, name = center.now_ms(), name.lower()
     address = f"{_ADDRESS_FAILURES}{request.client.host if request.client else ''}"
-    name = body.name.lower()
     wait_s = max(center.lockout.wait_s(name, now_ms), center.address_lockout.wait_s(address, now_ms))
     if wait_s:
         raise ApiError(429, f"too many failed attempts; try again in {wait_s / 60:.0f} min", retry_s=wait_s)
-    row = accounts.let_in(center.database, name, body.password)
+    row = accounts.let_in(center.database, name, password)
     if row is None:
         center.lockout.failed(name, now_ms)
         center.address_lockout.failed(address, now_ms)
@@ -70,16 +74,20 @@ def log_in(body: Login, request: Request, center: TheCenter) -> Response:
             audit.append(connection, [Entry(now_ms, "nobody", "login.failed", name, {"from": address[8:]})])
         raise ApiError(401, "name or password is wrong")
     center.lockout.passed(name)
-    return _with_session(center, row)
+    return row
 
 
 @router.delete("/session", status_code=204)
 def log_out(request: Request, center: TheCenter, who: Somebody) -> Response:
     """End the session."""
+    return end_session(request, center, who, Response(status_code=204))
+
+
+def end_session(request: Request, center: Center, who: Who, answer: Response) -> Response:
+    """End the session of a request; the answer takes the cookie back."""
     with center.database.begin() as connection:
         credentials.close_sessions(connection, secret=request.cookies.get(COOKIE, ""))
         record(connection, center, who, "logout", who.name)
-    answer = Response(status_code=204)
     answer.delete_cookie(COOKIE)
     return answer
 
@@ -105,25 +113,33 @@ def change_me(body: Wishes, center: TheCenter, who: Somebody) -> JSONResponse:
 @router.post("/me/password", status_code=204)
 def change_password(body: NewPassword, center: TheCenter, who: Somebody) -> Response:
     """Change one's password. All sessions end, this one too."""
+    choose_password(center, who, body.old, body.new)
+    answer = Response(status_code=204)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+def choose_password(center: Center, who: Who, old: str | None, new: str) -> None:
+    """Change it; all sessions end. Raises ApiError 403 for a wrong old one, 422 for a bad new one, 429.
+
+    `old` may be None right after a one-time password: such a session can do nothing else.
+    """
     account = _account(who)
     now_ms = center.now_ms()
     wait_s = center.lockout.wait_s(who.name, now_ms)
     if wait_s:
         raise ApiError(429, f"too many failed attempts; try again in {wait_s / 60:.0f} min", retry_s=wait_s)
-    if accounts.let_in(center.database, who.name, body.old) is None:
+    if not (old is None and who.must_change) and accounts.let_in(center.database, who.name, old or "") is None:
         center.lockout.failed(who.name, now_ms)
         raise ApiError(403, "the old password is wrong")
-    if body.new == body.old:
+    if accounts.let_in(center.database, who.name, new) is not None:
         raise ApiError(422, "new: the same as the old one")
     try:
         with center.database.begin() as connection:
-            accounts.set_password(connection, account, who.name, body.new)
+            accounts.set_password(connection, account, who.name, new)
             record(connection, center, who, "account.password", who.name)
     except passwords.BadPassword as error:
         raise ApiError(422, f"new: {error}") from None
-    answer = Response(status_code=204)
-    answer.delete_cookie(COOKIE)
-    return answer
 
 
 @router.get("/oidc/login", response_class=RedirectResponse, status_code=303)
@@ -169,7 +185,7 @@ def oidc_callback(
         row = accounts.by_oidc(connection, person.issuer, person.subject)
     if row is None or row.disabled:
         raise ApiError(403, "this account is disabled")
-    answer = _with_session(center, row, RedirectResponse("/", 303))
+    answer = with_session(center, row, RedirectResponse("/", 303))
     answer.delete_cookie(_OIDC_COOKIE, path="/api/v1/oidc")
     return answer
 
@@ -180,7 +196,7 @@ def _turned_away(center: Center, why: str) -> ApiError:
     return ApiError(403, why)
 
 
-def _with_session(center: Center, row: Any, answer: Response | None = None) -> Response:
+def with_session(center: Center, row: Any, answer: Response | None = None) -> Response:
     """A session of this account, in the answer's cookie; without an answer in one that says who they are."""
     now_ms = center.now_ms()
     with center.database.begin() as connection:

@@ -23,6 +23,14 @@ TheCenter = Annotated[Center, Depends(center_of)]
 
 def somebody(request: Request, center: TheCenter) -> Who:
     """Whoever can prove who they are. Raises ApiError 401 or 403."""
+    who = known(request, center)
+    if request.method not in _SAFE:
+        check_word(request, center, who, request.headers.get(CSRF_HEADER, ""))
+    return who
+
+
+def known(request: Request, center: Center) -> Who:
+    """Whose token or session it is, whatever they want. Raises ApiError 401 or 429."""
     who = _found(request, center)
     if who is None:
         wait_s = center.refused.take(_address(request), center.now_ms())
@@ -31,12 +39,15 @@ def somebody(request: Request, center: TheCenter) -> Who:
         if "authorization" in request.headers or COOKIE in request.cookies:
             note(center, Entry(center.now_ms(), "nobody", "refused", _asked(request), {"from": _address(request)}))
         raise ApiError(401, "a token or a session is needed, and one that is still good")
-    if who.csrf is not None and request.method not in _SAFE:
-        told = request.headers.get(CSRF_HEADER, "")
-        if not secrets.compare_digest(told.encode("utf-8", "replace"), who.csrf.encode()):
-            _refused(request, center, who, "no CSRF word")
-            raise ApiError(403, f"what changes something needs the session's word in the header {CSRF_HEADER}")
     return who
+
+
+def check_word(request: Request, center: Center, who: Who, told: str) -> None:
+    """Whether the CSRF word that came along is the session's. Raises ApiError 403."""
+    if who.csrf is None or secrets.compare_digest(told.encode("utf-8", "replace"), who.csrf.encode()):
+        return
+    _refused(request, center, who, "no CSRF word")
+    raise ApiError(403, f"what changes something needs the session's word in the header {CSRF_HEADER}")
 
 
 def allowed(permission: Permission) -> Callable[..., Who]:

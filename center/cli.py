@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from center import desk
+from center import config, desk
 from center.settings import add_arguments
 
 
@@ -16,6 +16,7 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add_arguments(run)
     run.set_defaults(run=_run)
     _add_token(what)
+    config.add_commands(what)
     desk.add_commands(what)
     schema = what.add_parser("schema", help="the contract as AsyncAPI 3 and JSON Schema")
     schema.add_argument("--message", metavar="NAME", help="one message's JSON Schema alone, such as FaultMessage")

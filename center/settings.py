@@ -12,15 +12,17 @@ import secrets
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 Role = Literal["all", "ingest", "web"]
-_GROUP: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+DEFAULT: Final = "default"
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PLACES: Final = ("POSDIAG_CENTER_DIR", "XDG_STATE_HOME")
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 
@@ -30,55 +32,55 @@ class SettingsError(Exception):
 
 def state_dir() -> Path:
     """Where the center keeps its files: $POSDIAG_CENTER_DIR, else as the XDG directories have it."""
-    told = os.environ.get("POSDIAG_CENTER_DIR")
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    told, base = (os.environ.get(name) for name in _PLACES)
+    base = base or str(Path.home() / ".local" / "state")
     return Path(told) if told else Path(base) / "posdiag-center"
+
+
+T = TypeVar("T")
+
+
+def _is(default: T, meaning: str) -> T:
+    """A setting with its default, and what it means in one line."""
+    told: T = field(default=default, metadata={"meaning": meaning})
+    return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of one process of the center."""
 
-    role: Role = "all"
-    db: str = ""
-    """Empty for `center.db` in the state directory."""
-    mqtt: str = "mqtt://127.0.0.1:1883"
-    http: str = "127.0.0.1:8480"
-    name: str = "main"
-    """This center's `{id}` in `center/{id}/state`; the same for all its processes."""
-    estates: tuple[str, ...] = ()
-    """Where the center shows itself as online; empty for each estate that it hears of."""
-    mqtt_user: str = ""
-    mqtt_password_file: str = ""
-    mqtt_ca_file: str = ""
-    mqtt_certificate_file: str = ""
-    mqtt_key_file: str = ""
-    group: str = "center"
-    """The group that the workers share queued messages in. `load` gives one that nobody can guess where none is set:
-    Mosquitto lets whoever knows the name join it, and then messages are lost (deploy/mosquitto/acl)."""
-    alone: bool = False
-    """One worker takes all that is queued: for brokers that know no shared subscriptions, or fail at them."""
-    batch: int = 5000
-    """Messages that wait for the database before reading stops."""
-    command_key_file: str = ""
-    policy_file: str = ""
-    """The rules of casework as TOML (center/domain/cases_policy.py); the defaults without one."""
-    hosts: tuple[str, ...] = ()
-    """Names under which the web pages are asked for, beside localhost and addresses; anything else is refused."""
-    public_url: str = ""
-    """Where people reach the center, such as https://pos.example.org; for links, logins elsewhere and safe cookies."""
-    oidc_issuer: str = ""
-    """An OpenID Connect provider to log in by; its discovery document is below this URL."""
-    oidc_client_id: str = ""
-    oidc_client_secret_file: str = ""
-    oidc_roles_claim: str = "roles"
-    """The claim of the ID token that lists roles; those that the center does not know count for nothing."""
-    keep_events_days: int = 400
-    keep_telemetry_days: int = 30
-    keep_hours_days: int = 400
-    keep_days_days: int = 3650
-    keep_feed_days: int = 7
-    keep_quarantine_days: int = 30
+    role: Role = _is("all", "what this process does: ingest takes messages in, web is API, pages and engines")  # noqa: RUF009 - it returns `field`
+    db: str = _is("", "sqlite:///FILE or postgresql://…; empty for center.db in the state directory")
+    mqtt: str = _is("mqtt://127.0.0.1:1883", "the broker, mqtt:// or mqtts://HOST:PORT")
+    http: str = _is("127.0.0.1:8480", "HOST:PORT where the API and the pages are; port 0 takes a free one")
+    name: str = _is("main", "this center's name at the broker: the same for all its processes, and no other center's")
+    estates: tuple[str, ...] = _is((), "where the center shows itself as online; empty for each that it hears of")
+    mqtt_user: str = _is("", "the user at the broker")
+    mqtt_password_file: str = _is("", "the file with that user's password")
+    mqtt_ca_file: str = _is("", "who may have signed the broker's certificate, PEM; empty for the system's authorities")
+    mqtt_certificate_file: str = _is("", "the center's own certificate for the broker, PEM")
+    mqtt_key_file: str = _is("", "the private key of mqtt_certificate_file, PEM")
+    group: str = _is("center", "the secret name of the group that workers share what is queued in; made at first start")
+    """`load` gives one that nobody can guess where none is set: Mosquitto lets whoever knows the name join it, and then
+    messages are lost (deploy/mosquitto/acl)."""
+    alone: bool = _is(False, "one worker takes all, for brokers that know no shared subscriptions or fail at them")
+    batch: int = _is(5000, "messages that wait for the database before reading stops")
+    command_key_file: str = _is("", "the private key that signs commands, made by posdiag pki command-key")
+    policy_file: str = _is("", "the rules of casework as TOML; empty for the defaults")
+    hosts: tuple[str, ...] = _is((), "names under which the pages are asked for, beside localhost and addresses")
+    public_url: str = _is("", "where people reach the center, such as https://pos.example.org")
+    """For links, logins elsewhere and safe cookies."""
+    oidc_issuer: str = _is("", "an OpenID Connect provider to log in by; its discovery document is below this URL")
+    oidc_client_id: str = _is("", "what that provider calls the center")
+    oidc_client_secret_file: str = _is("", "the file with the secret that the provider gave for oidc_client_id")
+    oidc_roles_claim: str = _is("roles", "the claim of the ID token that lists roles; unknown ones count for nothing")
+    keep_events_days: int = _is(400, "how long events, results, gaps, outages and cleared faults are kept")
+    keep_telemetry_days: int = _is(30, "how long each sample of telemetry is kept")
+    keep_hours_days: int = _is(400, "how long hourly summaries of telemetry are kept")
+    keep_days_days: int = _is(3650, "how long daily summaries of telemetry are kept")
+    keep_feed_days: int = _is(7, "how long a reader of the event stream can be away and miss nothing")
+    keep_quarantine_days: int = _is(30, "how long messages that could not be read are kept")
 
     @property
     def database(self) -> str:
@@ -105,29 +107,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load(args: argparse.Namespace) -> Settings:
     """The settings that the command line and its file give. Raises SettingsError."""
-    values: dict[str, Any] = {}
+    settings, origins = read(args)
+    return replace(settings, group=_own_group()) if origins["group"] == DEFAULT else settings
+
+
+def read(args: argparse.Namespace) -> tuple[Settings, dict[str, str]]:
+    """The same and where each comes from; makes no file, so `group` may still be to be made. Raises SettingsError."""
     path: str = getattr(args, "config", None) or ""
-    if path:
-        try:
-            values = tomllib.loads(Path(path).read_text("utf-8"))
-        except OSError as error:
-            raise SettingsError(f"{path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: {error}") from error
-    checked = _checked(values, path)
-    settings = replace(Settings(), **checked)
-    if "group" not in checked:
-        settings = replace(settings, group=_own_group())
+    checked = _checked(_file(path), path) if path else {}
     given = {name: getattr(args, name, None) for name in ("db", "mqtt", "http", "role", "alone")}
-    settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    settings = replace(Settings(), **{**checked, **given})
     broker(settings.mqtt)
     listener(settings.http)
-    return settings
+    origins = dict.fromkeys((spec.name for spec in fields(Settings)), DEFAULT)
+    told = next((name for name in _PLACES if os.environ.get(name)), None)
+    if told and not settings.db:
+        origins["db"] = f"environment {told}"
+    origins |= dict.fromkeys(checked, f"file {path}") | {name: f"flag --{name}" for name in given}
+    return settings, origins
+
+
+def _file(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def group_file() -> Path:
+    """Where the group's name is kept that is made where none is set."""
+    return state_dir() / "share_group"
 
 
 def _own_group() -> str:
     """The group of every process with this state directory; made by the first. Raises SettingsError."""
-    path = state_dir() / "share_group"
+    path = group_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
@@ -139,11 +156,11 @@ def _own_group() -> str:
         name = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be kept: {error}") from error
-    return _group(str(path), name)
+    return _word(str(path), name)
 
 
-def _group(where: str, name: str) -> str:
-    if not _GROUP.fullmatch(name):
+def _word(where: str, name: str) -> str:
+    if not _WORD.fullmatch(name):
         raise SettingsError(f"{where} is a word of letters, digits, - and _")
     return name
 
@@ -154,10 +171,12 @@ def _checked(values: Mapping[str, Any], path: str) -> dict[str, Any]:
     for name, value in values.items():
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            raise SettingsError(f"{path}: no setting is called {name!r}" + (f"; is it {near[0]}?" if near else ""))
+            guess = f"; is it {near[0]}?" if near else ""
+            raise SettingsError(f"{path}: no setting is called {name!r}{guess} There are {', '.join(known)}")
         checked[name] = _value(f"{path}: {name}", known[name], value)
-    if "group" in checked:
-        _group(f"{path}: group", checked["group"])
+    for name in ("group", "name"):
+        if name in checked:
+            _word(f"{path}: {name}", checked[name])
     if checked.get("role", "all") not in ROLES:
         raise SettingsError(f"{path}: role is one of {', '.join(ROLES)}")
     return checked

@@ -50,6 +50,13 @@ def free_port(wanted: int = 0) -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens on that port of loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((HOST, port)) == 0
+
+
 def start(folder: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
     """Start it as a process that listens on `port`; the caller waits for the port and ends the process."""
     config = write_config(folder, port)

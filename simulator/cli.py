@@ -36,14 +36,18 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     run.add_argument("--json", action="store_true", help="print one line of JSON when ready")
     run.set_defaults(run=_run)
 
-    change = verbs.add_parser("set", help="change keys of a running terminal")
-    change.add_argument("dir", type=Path)
-    change.add_argument("pairs", metavar="key=value", nargs="+")
+    change = verbs.add_parser(
+        "set", help="change keys of a running terminal", usage="%(prog)s [-h] [--dir] DIR key=value …"
+    )
+    _add_place(change)
+    change.add_argument("words", metavar="key=value", nargs="+")
     change.set_defaults(run=_set)
 
-    read = verbs.add_parser("get", help="read keys of a running terminal")
-    read.add_argument("dir", type=Path)
-    read.add_argument("key", nargs="?")
+    read = verbs.add_parser(
+        "get", help="read keys of a running terminal", usage="%(prog)s [-h] [--json] [--dir] DIR [key]"
+    )
+    _add_place(read)
+    read.add_argument("words", metavar="key", nargs="*", help="one key; every one without it")
     read.add_argument("--json", action="store_true", help="one flat object")
     read.set_defaults(run=_get)
 
@@ -62,6 +66,24 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     fleet = verbs.add_parser("fleet", help="publish as many terminals, each with a connection of its own")
     _fleet_options(fleet)
     fleet.set_defaults(run=_fleet)
+
+
+def _add_place(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--dir", type=Path, metavar="DIR", help="where the terminal runs, if not the first word")
+
+
+def _place(args: argparse.Namespace, *, least: int, most: int | None) -> tuple[Path, list[str]]:
+    """Where the terminal runs, and the other words, so many. Raises ValueError."""
+    folder, words = (args.dir, args.words) if args.dir else (None, args.words[1:])
+    if folder is None:
+        if not args.words or "=" in args.words[0]:
+            raise ValueError("say where the terminal runs: DIR before the rest, or --dir DIR")
+        folder = Path(args.words[0])
+    if len(words) < least:
+        raise ValueError("say what to change: key=value")
+    if most is not None and len(words) > most:
+        raise ValueError(f"{words[most]!r} is one word too many")
+    return folder, words
 
 
 def _fleet_options(fleet: argparse.ArgumentParser) -> None:
@@ -164,7 +186,8 @@ def _set(args: argparse.Namespace) -> int:
     from simulator.control import NotRunning, Refused, ask  # noqa: PLC0415
 
     try:
-        ask(args.dir, {"do": "set", "values": _pairs(args.pairs, "key=value")})
+        folder, words = _place(args, least=1, most=None)
+        ask(folder, {"do": "set", "values": _pairs(words, "key=value")})
     except (NotRunning, Refused, ValueError) as error:
         return _unable(str(error))
     return DONE
@@ -174,18 +197,20 @@ def _get(args: argparse.Namespace) -> int:
     from simulator.control import NotRunning, ask  # noqa: PLC0415
 
     try:
-        values = ask(args.dir, {"do": "get"})["values"]
-    except NotRunning as error:
+        folder, words = _place(args, least=0, most=1)
+        values = ask(folder, {"do": "get"})["values"]
+    except (NotRunning, ValueError) as error:
         return _unable(str(error))
-    if args.key is None:
+    if not words:
         _show(values, as_json=args.json)
         return DONE
-    if args.key not in values:
-        return _unable(f"{args.key} is not a key of this terminal; there are {', '.join(values)}")
+    key = words[0]
+    if key not in values:
+        return _unable(f"{key} is not a key of this terminal; there are {', '.join(values)}")
     if args.json:
-        _show({args.key: values[args.key]}, as_json=True)
+        _show({key: values[key]}, as_json=True)
     else:
-        print(values[args.key])
+        print(values[key])
     return DONE
 
 

@@ -42,7 +42,7 @@ def text(terminal: Terminal) -> str:
         (
             "[network]",
             {
-                "bearer": "modem",
+                "bearer": "modem" if "modem" in terminal.families else "ethernet",
                 "gateway": where["gateway"],
                 "dns": [where["dns"]],
                 "acquirer": f"{HOST}:{acquirer_port}",
@@ -56,6 +56,12 @@ def text(terminal: Terminal) -> str:
         ("[system]", {"payment_app": f"pidfile:{run}/payment_app.pid", "poll_s": 5.0}),
         ("[paths]", {"run_dir": run, "state_dir": where["state"], "sys": where["sys"], "proc": where["proc"]}),
     ]
+    named = {head.strip("[]"): values for head, values in tables if not head.startswith("[[")}
+    for name, values in terminal.config.items():
+        if name not in named:
+            named[name] = {}
+            tables.append((f"[{name}]", named[name]))
+        named[name].update(values)
     return "\n".join(_table(head, values) for head, values in tables)
 
 

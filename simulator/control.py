@@ -16,6 +16,7 @@ from simulator.payment import short_path
 NAME: Final = "control.sock"
 _LONGEST: Final = 65_536
 _ANSWER_S: Final = 15.0
+_MOST_NAMED: Final = 8
 
 
 class NotRunning(OSError):
@@ -102,13 +103,22 @@ def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
             client.sendall(json.dumps(request).encode() + b"\n")
             line = client.makefile("rb").readline()
         except OSError as error:
-            raise NotRunning(f"no simulator runs in {os.fspath(folder)}") from error
+            raise NotRunning(f"no simulator runs in {os.fspath(folder)}{_others(folder)}") from error
     if not line:
         raise NotRunning(f"the simulator in {os.fspath(folder)} ended")
     answer: dict[str, Any] = json.loads(line)
     if "error" in answer:
         raise Refused(answer["error"])
     return answer
+
+
+def _others(folder: Path) -> str:
+    """Where simulators may run nearby, for a person who mistyped the name."""
+    for parent in (folder, folder.parent):
+        found = sorted(os.fspath(socket_file.parent) for socket_file in parent.glob(f"*/{NAME}"))
+        if found:
+            return f"; there are {', '.join(found[:_MOST_NAMED])}"
+    return ""
 
 
 def is_running(folder: Path) -> bool:

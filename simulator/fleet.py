@@ -35,6 +35,7 @@ MOST: Final = 20_000
 _BEGINNING_OF_2026: Final = 1_767_225_600
 _GOODBYE_S: Final = 5.0
 _OTHER_FILES: Final = 100
+_LINE_EVERY_S: Final = 10.0  # where no terminal can overwrite it: a log should not fill up
 DONE, FAILED, UNABLE = 0, 1, 2
 
 
@@ -208,14 +209,15 @@ def _check_broker(url: str) -> None:
 
 
 def _stay(fleet: Fleet, steps: tuple[Step, ...], seconds: float, stop: threading.Event, *, as_json: bool) -> int:
-    """Tell figures each second until the time is up, while the scenario plays."""
+    """Tell figures until the time is up, while the scenario plays."""
     end = time.monotonic() + seconds if seconds else float("inf")
+    every_s = 1.0 if as_json or sys.stderr.isatty() else _LINE_EVERY_S
     told = [0.0]
 
     def wait(pause_s: float) -> None:
         if stop.wait(min(pause_s, max(0.0, end - time.monotonic()))) or time.monotonic() >= end:
             raise _Over
-        if time.monotonic() - told[0] >= 1:
+        if time.monotonic() - told[0] >= every_s:
             told[0] = time.monotonic()
             _show(fleet.tell(), as_json=as_json)
 
@@ -250,6 +252,7 @@ def _line(outcome: Outcome) -> str:
 def _show(figures: dict[str, int], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(figures), flush=True)
-    elif sys.stderr.isatty():
-        sys.stderr.write(f"\r{figures['connected']} of {figures['terminals']} connected, {figures['sent']} sent")
-        sys.stderr.flush()
+        return
+    told = f"{figures['connected']} of {figures['terminals']} connected, {figures['sent']} sent"
+    sys.stderr.write(f"\r{told}" if sys.stderr.isatty() else f"{told}\n")
+    sys.stderr.flush()

@@ -19,6 +19,8 @@ from simulator.fleet_member import Member
 from simulator.loop import Loop
 
 _MOST_LIFE_S: Final = 300
+_OF_DEVICES: Final = frozenset({"check", "identify", "statistics", "recover"})
+_LEVELS: Final = ("internal", "external", "interactive")
 _REMEMBERED: Final = 1000
 _Body = TypeVar("_Body", wire.CommandBody, wire.SettingsBody)
 
@@ -99,10 +101,13 @@ class Answers:
             ms = round((self.loop.now() - started) * 1000)
             if not member.on:
                 return
-            if member.dice.random() < self.fail_share:
+            wrong = _mistake(member, body)
+            if wrong:
+                _tell(member, body.jti, "failed", ms=ms, code=1, error=wrong)
+            elif member.dice.random() < self.fail_share:
                 _tell(member, body.jti, "failed", ms=ms, code=1, error="the device did not answer in time")
             else:
-                _tell(member, body.jti, "succeeded", ms=ms, output=_output(member, body.cmd, ms))
+                _tell(member, body.jti, "succeeded", ms=ms, output=_output(member, body, ms))
 
         if body.cmd == "reboot":
             self.reboot(member, end)
@@ -148,8 +153,22 @@ def _tell(member: Member, jti: str, state: wire.ResultState, **more: Any) -> Non
     member.wake()
 
 
-def _output(member: Member, cmd: str, ms: int) -> dict[str, Any]:
-    devices = member.parts.devices
+def _mistake(member: Member, body: wire.CommandBody) -> str:
+    """What a terminal says of arguments that it cannot follow; "" if it can."""
+    names = [device.name for device in member.parts.devices]
+    device = body.args.get("device")
+    if body.cmd in _OF_DEVICES and device is not None and device not in names:
+        return f"no such device; there are {', '.join(names)}"
+    if body.cmd == "recover" and device is None:
+        return f"device is one of {', '.join(names)}"
+    if body.cmd == "check" and body.args.get("level", "internal") not in _LEVELS:
+        return f"level is one of {', '.join(_LEVELS)}"
+    return ""
+
+
+def _output(member: Member, body: wire.CommandBody, ms: int) -> dict[str, Any]:
+    cmd, chosen = body.cmd, body.args.get("device")
+    devices = [device for device in member.parts.devices if chosen in {None, device.name}]
     if cmd == "check":
         return {
             "verdict": wire.to_json(member.verdict()),

@@ -68,6 +68,7 @@ def link_real_proc(root: Path) -> None:
 
 def _power(values: Mapping[str, str]) -> Tree:
     mains = values["power.mains"] == "on"
+    there = values["power.battery"] == "present"
     percent = int(values["power.battery_percent"])
     word = values["power.battery_health"]
     health, capacity = BATTERY_WORDS[word] if word in BATTERY_WORDS else ("Good", int(word))
@@ -95,7 +96,7 @@ def _power(values: Mapping[str, str]) -> Tree:
     return {
         "class/power_supply/AC/type": "Mains",
         "class/power_supply/AC/online": str(int(mains)),
-        **{f"class/power_supply/BAT0/{name}": text for name, text in battery.items()},
+        **({f"class/power_supply/BAT0/{name}": text for name, text in battery.items()} if there else {}),
         **{f"class/hwmon/hwmon0/{name}": text for name, text in hwmon.items()},
     }
 

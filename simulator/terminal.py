@@ -29,15 +29,18 @@ DEFAULT_FAMILIES: Final[Mapping[str, str]] = {
 }
 ESTATE: Final = "demo"
 DEFAULT_MQTT: Final = "mqtt://127.0.0.1:1883"
+_BEARER: Final = "network.bearer"
+_NONE: Final = "none"
 _REPORT_S: Final = 5.0  # the payment application repeats its counters, so that an agent that starts later hears them
 
 
 class Terminal:
     """A running terminal in `folder`; everything it offers lies there. Methods may be called from any thread.
 
-    `families` maps unit to family word where it is not the default; `seed` makes noise and loss repeatable; `pace`
-    False lets bytes arrive at once. Raises Illegal for a family that is not there, FileExistsError when another
-    simulator runs in `folder`, ImportError without the package `cryptography`.
+    `families` maps unit to family word where it is not the default, or to `none` where there is no such device; `seed`
+    makes noise and loss repeatable; `pace` False lets bytes arrive at once; `config` is laid over the agent's
+    configuration, table by table. Raises Illegal for a family that is not there, FileExistsError when another simulator
+    runs in `folder`, ImportError without the package `cryptography`.
     """
 
     def __init__(
@@ -49,16 +52,23 @@ class Terminal:
         mqtt: str = DEFAULT_MQTT,
         pace: bool = True,
         registry: Mapping[str, type[Device]] | None = None,
+        name: str = "",
+        config: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         self.folder = Path(folder).absolute()
-        self.families = {**DEFAULT_FAMILIES, **(families or {})}
+        words = {**DEFAULT_FAMILIES, **(families or {})}
+        self._kinds = _kinds(words, registry or DEVICES)
+        self.families = {unit: words[unit] for unit in self._kinds}
         self.seed = seed or 0
         self.mqtt = mqtt
-        self.terminal_id = f"sim-{seed}" if seed is not None else "sim-" + _segment(self.folder.name)
-        self._kinds = _kinds(self.families, registry or DEVICES)
+        self.terminal_id = name or (f"sim-{seed}" if seed is not None else "sim-" + _segment(self.folder.name))
+        self.config = config or {}
         self._pace = pace
         self._loop = Loop()
-        self._values = {name: key.default for name, key in KEYS.items()}
+        self._own_keys = dict(KEYS)
+        if "modem" not in self._kinds:
+            self._own_keys[_BEARER] = Key("ethernet", values=("ethernet",))
+        self._values = {name: key.default for name, key in self._own_keys.items()}
         self._boot_id = str(uuid.uuid4())
         self._sys: sysfs.Tree = {}
         self._proc: sysfs.Tree = {}
@@ -135,7 +145,7 @@ class Terminal:
             "estate": ESTATE,
             "seed": self.seed,
             "families": dict(self.families),
-            **{unit: str(self.path(unit)) for unit in UNITS},
+            **{unit: str(self.path(unit)) for unit in self._stations},
             "sys": str(self.folder / "sys"),
             "proc": str(self.folder / "proc"),
             "run": str(self.folder / "run"),
@@ -158,7 +168,7 @@ class Terminal:
             station = Station(self._loop, self.folder, kind, seed, self.world_time, pace=self._pace)
             closing.callback(self._in_loop(station.close))
             self._stations[unit] = station
-        self._keys: dict[str, Key] = dict(KEYS)
+        self._keys: dict[str, Key] = dict(self._own_keys)
         for station in self._stations.values():
             self._keys.update(station.keys())
         self._payment = PaymentApp(self.folder / "run")
@@ -256,15 +266,18 @@ def _reachable(now: Consequences) -> dict[str, str | int | float]:
 
 
 def _kinds(families: Mapping[str, str], registry: Mapping[str, type[Device]]) -> dict[str, type[Device]]:
-    """The device class for each unit. Raises Illegal naming the legal units or families."""
+    """The device class for each unit that there is. Raises Illegal naming the legal units or families."""
     kinds = {}
     for unit, family in families.items():
         if unit not in UNITS:
             raise Illegal(f"{unit} is not a device of the terminal; there are {', '.join(UNITS)}")
         legal = sorted(word for word, kind in registry.items() if kind.unit == unit)
+        if unit != "printer":  # what was printed is part of every terminal
+            legal.append(_NONE)
         if family not in legal:
             raise Illegal(f"{family} is not a family of {unit}; there are {', '.join(legal)}")
-        kinds[unit] = registry[family]
+        if family != _NONE:
+            kinds[unit] = registry[family]
     return kinds
 
 

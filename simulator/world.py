@@ -47,6 +47,7 @@ def _either(default: str, other: str) -> Key:
 
 KEYS: Final[Mapping[str, Key]] = {
     "power.mains": _either("on", "off"),
+    "power.battery": _either("present", "absent"),
     "power.battery_percent": _whole(100, 0, 100),
     "power.battery_health": Key(
         "good", check=_health, legal=f"a percentage of the designed capacity or one of {', '.join(BATTERY_WORDS)}"
@@ -127,7 +128,8 @@ class Consequences:
 
 def consequences(values: Mapping[str, str], devices: tuple[str, ...]) -> Consequences:
     """The one place where one thing leads to another. `values` is every key of the terminal."""
-    fed = values["power.mains"] == "on" or int(values["power.battery_percent"]) > 0
+    charged = values["power.battery"] == "present" and int(values["power.battery_percent"]) > 0
+    fed = values["power.mains"] == "on" or charged
     powered = frozenset(
         name
         for name in devices

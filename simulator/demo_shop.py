@@ -1,0 +1,155 @@
+"""The demo's shop: five terminals that differ in every device, where they stand, and the rules of its support desk.
+
+All names, numbers and addresses are made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from simulator.terminal import ESTATE
+
+Texts = Mapping[str, str]
+"""By language."""
+
+WATCH_S: Final = 10
+"""For how long the demo's center watches before it asks the merchant; usual are half an hour and more."""
+_OPEN_S: Final = 2
+SITE: Final = "corner-shop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Till:
+    """One terminal: its devices by family, what is set before its agent starts, and whose SIM card it has."""
+
+    name: str
+    what: str
+    families: Mapping[str, str]
+    values: Mapping[str, str] = field(default_factory=dict)
+    operator: str = ""
+
+
+TILLS: Final = (
+    Till(
+        name="terminal-1",
+        what="T88-type printer, CRT-571 motor reader, EC25 modem, ZT588 PIN pad",
+        families={"reader": "crt571", "modem": "quectel", "keypad": "zt588"},
+        values={"printer.model": "epson", "modem.signal_dbm": "-84", "power.battery": "absent"},
+        operator="mobile",
+    ),
+    Till(
+        name="terminal-2",
+        what="Citizen-type printer, GemPC chip reader, SIM7600 modem, ZT588 PIN pad",
+        families={"reader": "gempc", "modem": "simcom", "keypad": "zt588"},
+        values={
+            "printer.model": "citizen",
+            "printer.firmware": "CS1.07",
+            "modem.signal_dbm": "-97",
+            "modem.iccid": "89860000000000022341",
+            "modem.cell": "75A30C",
+            "power.battery": "absent",
+        },
+        operator="telecom",
+    ),
+    Till(
+        name="terminal-3",
+        what="SNBC-type printer, ID TECH NEO reader, Ethernet, SmartPIN keypad",
+        families={"reader": "neo", "modem": "none", "keypad": "smartpin"},
+        values={"printer.model": "snbc", "printer.firmware": "FV1.020", "power.battery": "absent"},
+    ),
+    Till(
+        name="terminal-4",
+        what="handheld with a battery: 58 mm clone printer, NEO reader, EC25 modem, SmartPIN keypad",
+        families={"reader": "neo", "modem": "quectel", "keypad": "smartpin"},
+        values={
+            "printer.model": "zjiang",
+            "printer.firmware": "1.3",
+            "modem.signal_dbm": "-103",
+            "modem.iccid": "89860000000000042343",
+            "modem.cell": "75A30C",
+            "power.battery_percent": "81",
+            "power.voltage_mv": "7480",
+        },
+        operator="mobile",
+    ),
+    Till(
+        name="terminal-5",
+        what="kiosk: VKP80-type printer, CRT-571 motor reader, Ethernet, USB keypad (evdev)",
+        families={"reader": "crt571", "modem": "none", "keypad": "evdev"},
+        values={"printer.model": "custom", "printer.firmware": "3.10", "power.battery": "absent"},
+    ),
+)
+
+_SHOP: Final[Mapping[str, Texts]] = {
+    "name": {"en": "Corner shop", "zh": "街角小店"},
+    "address": {"en": "12 Willow Lane, Shanghai", "zh": "上海市柳巷12号"},
+    "keeper": {"en": "Lin Xiaoyu", "zh": "林晓雨"},
+    "trade": {"en": "convenience store", "zh": "便利店"},
+    "point": {"en": "Service point East", "zh": "东区服务网点"},
+    "point_address": {"en": "3 Ferry Road, Shanghai", "zh": "上海市渡口路3号"},
+}
+PHONE: Final = {"en": "+86 21 5555 0100", "zh": "021-5555 0100"}
+
+
+def of_agent(language: str, keys_file: str) -> dict[str, dict[str, object]]:
+    """What the agents of the shop are told beside what the simulator writes for them."""
+    return {
+        "terminal": {"language": language},
+        "mqtt": {"commands": False},
+        "commands": {"keys_file": keys_file, "reboot": ["/bin/true"]},
+        "telemetry": {"batch_s": 5.0, "number_s": 5.0, "heartbeat_s": 60.0, "health_s": 60.0},
+        "support": {"channel": PHONE[language]},
+    }
+
+
+def sites(language: str) -> list[dict[str, Any]]:
+    """For `POST /api/v1/sites/import`."""
+    keeper = {"name": _SHOP["keeper"][language], "role": "owner", "phone": "+86 21 5555 0199", "language": language}
+    return [
+        {
+            "estate": ESTATE,
+            "site": SITE,
+            **{name: _SHOP[name][language] for name in ("name", "address", "trade")},
+            "lat": 31.2304,
+            "lon": 121.4737,
+            "region": "east",
+            "language": language,
+            "timezone": "Asia/Shanghai",
+            "contacts": [keeper],
+            "power_district": "east-1",
+        }
+    ]
+
+
+def places() -> list[dict[str, Any]]:
+    """For `POST /api/v1/places/import`."""
+    same = {"estate": ESTATE, "site": SITE, "region": "east", "power_district": "east-1", "host": "host-a"}
+    return [
+        {
+            **same,
+            "terminal": till.name,
+            "operator": till.operator or None,
+            "cell": f"{till.operator}-{till.values.get('modem.cell', '75A30B')}" if till.operator else None,
+        }
+        for till in TILLS
+    ]
+
+
+def policy(language: str) -> dict[str, dict[str, object]]:
+    """Tables of the center's policy file: the usual rules, but quick, so that a story ends while one looks on."""
+    severities = ("critical", "major", "minor")
+    return {
+        "open_s": {**dict.fromkeys(severities, _OPEN_S), "merchant": _OPEN_S},
+        "watch_s": {**dict.fromkeys(severities, WATCH_S), "warning": WATCH_S},
+        "channel": dict(PHONE),
+        "service_points": {
+            "name": _SHOP["point"][language],
+            "region": "east",
+            "address": _SHOP["point_address"][language],
+            "phone": PHONE[language],
+            "lat": 31.24,
+            "lon": 121.5,
+        },
+    }

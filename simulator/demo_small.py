@@ -1,0 +1,43 @@
+"""`posdiag demo --without-center`: one simulated terminal, its agent, and a live table of its faults."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from simulator.demo_parts import Part, Parts, watching
+
+
+def run(args: argparse.Namespace, folder: Path, me: str) -> None:
+    """Until the time is up. Raises DemoError."""
+    config = folder / "agent.toml"
+    status = folder / "run" / "status.json"
+    with Parts(folder) as parts:
+        url = args.broker or parts.start_broker(folder)
+        sim = parts.start("simulator", "sim", "run", "--dir", str(folder), "--mqtt", url, "--json")
+        sim.wait(lambda: _described(sim))
+        parts.say("simulated terminal")
+        status.unlink(missing_ok=True)  # of an earlier demo in this folder
+        agent = parts.start("agent", "run", "--config", str(config))
+        agent.wait(status.exists)
+        parts.say("agent")
+        print(
+            f"\nBreak the terminal from another window:\n"
+            f"  {me} sim set {folder} printer.paper=out        (and printer.paper=ok to put a roll in)\n"
+            f"  {me} sim set {folder} printer.cable=out        (or modem.sim=absent, power.mains=off …)\n"
+            f"  {me} status --config {config}\n",
+            file=sys.stderr,
+            flush=True,
+        )
+        with watching(url, as_json=args.json, seconds=args.seconds) as watcher:
+            parts.stay(0, watcher)
+
+
+def _described(sim: Part) -> bool:
+    """Whether the simulator has printed its line."""
+    try:
+        return isinstance(json.loads(sim.said().splitlines()[0]), dict)
+    except (ValueError, IndexError):
+        return False

@@ -1,0 +1,115 @@
+"""The whole demo: a shop of five terminals, their agents, and the support center with its pages."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from pathlib import Path
+from typing import Final
+
+from simulator import demo_shop
+from simulator.demo_center import USER, DemoCenter
+from simulator.demo_parts import DemoError, Parts, watching
+from simulator.terminal import Terminal
+
+_TOUR: Final = {
+    "en": """
+Open    {address}
+Log in  {user}, {password}
+
+A tour of five steps; type what is indented in a second terminal.
+1  Log in and choose a password of your own. The five terminals of the corner shop sell.
+2  Take the paper out of terminal 2, and watch the fault queue:
+     {me} sim set {dir}/terminal-2 printer.paper=out
+3  Open its case: acknowledge it, and say until when it is mended (ETA).
+4  Open the merchant's page from the case. It shows what the shopkeeper sees: what to do now, and your ETA.
+5  Put a roll in:
+     {me} sim set {dir}/terminal-2 printer.paper=ok
+   The printer passes its check, the center watches for {watch_s} s (half an hour is usual) and asks the merchant.
+   Say on their page that it works again: the case is closed.
+
+More to break: {me} sim get {dir}/terminal-3 shows every key. Ctrl-C ends everything.
+""",
+    "zh": """
+打开  {address}
+登录  {user}，{password}
+
+五步导览；缩进的命令请在另一个终端窗口中输入。
+1  登录并设置自己的密码。街角小店的五台终端都能收款。
+2  取出 2 号终端的打印纸，观察故障队列：
+     {me} sim set {dir}/terminal-2 printer.paper=out
+3  打开该工单：确认受理，并填写预计修复时间。
+4  从工单打开商户页面：店主看到的就是现在该做什么，以及您承诺的时间。
+5  装入新纸：
+     {me} sim set {dir}/terminal-2 printer.paper=ok
+   打印机检测通过后，中心观察 {watch_s} 秒（通常为半小时），然后询问商户。
+   在商户页面上确认已恢复：工单关闭。
+
+更多可以弄坏的：{me} sim get {dir}/terminal-3 列出所有项目。按 Ctrl-C 全部结束。
+""",
+}
+_ONCE: Final = {
+    "en": ("one-time password {}", "with the password of the earlier demo in this folder"),
+    "zh": ("一次性密码 {}", "使用此文件夹中上次演示的密码"),
+}
+
+
+def run(args: argparse.Namespace, folder: Path, me: str) -> None:
+    """Until the time is up. Raises DemoError."""
+    with contextlib.ExitStack() as terminals, Parts(folder) as parts:
+        center = DemoCenter(parts, folder / "center", args.language)
+        url = args.broker or parts.start_broker(folder)
+        center.start(url)
+        _open_shop(parts, terminals, folder, url, demo_shop.of_agent(args.language, str(center.keys_file)))
+        center.settle()
+        parts.say(f"support center at {center.address}")
+        if args.json:
+            _tell_json(center, folder, url)
+            with watching(url, as_json=True, seconds=args.seconds) as watcher:
+                parts.stay(0, watcher)
+            return
+        once, again = _ONCE[args.language]
+        password = once.format(center.password()) if center.password() else again
+        facts = {"address": center.address, "user": USER, "password": password, "me": me, "dir": folder}
+        print(_TOUR[args.language].format(**facts, watch_s=demo_shop.WATCH_S), flush=True)
+        parts.stay(args.seconds)
+
+
+def _open_shop(
+    parts: Parts, terminals: contextlib.ExitStack, folder: Path, url: str, config: dict[str, dict[str, object]]
+) -> None:
+    """Every terminal and its agent, the agents side by side. Raises DemoError."""
+    agents = []
+    for seed, till in enumerate(demo_shop.TILLS, 1):
+        home = folder / till.name
+        terminal = Terminal(home, families=till.families, seed=seed, mqtt=url, name=till.name, config=config)
+        try:
+            terminals.enter_context(terminal)
+        except ImportError as error:
+            raise DemoError(f"{error.name} is missing: pip install 'posdiag[simulator]'") from error
+        except OSError as error:
+            raise DemoError(str(error)) from error
+        terminal.set(till.values)
+        status = home / "run" / "status.json"
+        status.unlink(missing_ok=True)  # of an earlier demo in this folder
+        agents.append((parts.start(f"agent of {till.name}", "run", "--config", str(home / "agent.toml")), status, till))
+    for agent, status, till in agents:
+        agent.wait(status.exists)
+        parts.say(f"{till.name} and its agent: {till.what}")
+
+
+def _tell_json(center: DemoCenter, folder: Path, url: str) -> None:
+    print(
+        json.dumps(
+            {
+                "address": center.address,
+                "user": USER,
+                "one_time_password": center.password(),
+                "broker": url,
+                "dir": str(folder),
+                "terminals": {till.name: str(folder / till.name) for till in demo_shop.TILLS},
+            }
+        ),
+        flush=True,
+    )

@@ -61,6 +61,7 @@ def _add_token(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--role", required=True, help="viewer, agent, lead, technician, campaign_manager, compliance, admin"
     )
     token.add_argument("--name", default="", help="what audit calls it")
+    token.add_argument("--account", metavar="NAME", help="whose it is; what two people must agree on needs it")
     token.add_argument("--days", type=float, metavar="N", help="good for so long; default until it is revoked")
     for place in ("estate", "region", "site"):
         token.add_argument(f"--{place}", action="append", metavar="NAME", help="only this one; may be given again")

@@ -15,13 +15,15 @@ from typing import Final
 from sqlalchemy import select
 
 from center.db.engine import Database, DatabaseError
-from center.db.migrate import migrate
+from center.db.migrate import migrate, version
 from center.db.tables import terminals
 from center.ingest.link import Access
 from center.ingest.presence import Presence
 from center.ingest.upkeep import UpkeepThread
 from center.ingest.worker import Worker
 from center.settings import Settings, SettingsError, load
+
+log = logging.getLogger("posdiag.center.run")
 
 DONE, UNABLE = 0, 2
 _GARBAGE: Final = (50_000, 20, 50)  # messages are many and short-lived, and hardly any points back at itself
@@ -38,8 +40,7 @@ def run_center(args: argparse.Namespace) -> int:
     try:
         settings = load(args)
         Access.of(settings)
-        database = Database(settings.database)
-        migrate(database)
+        database = _database(settings.database)
         parts = _parts(settings, database)
     except (SettingsError, DatabaseError) as error:
         print(f"posdiag: {error}", file=sys.stderr)
@@ -49,6 +50,19 @@ def run_center(args: argparse.Namespace) -> int:
     finally:
         database.close()
     return DONE
+
+
+def _database(url: str) -> Database:
+    """The database with the tables of this version; what had to be made or changed for it stands in the log."""
+    database = Database(url)
+    before = version(database)
+    migrate(database)
+    after, where = version(database), Database.file_of(url) or database.url.render_as_string(hide_password=True)
+    if before is None:
+        log.info("first start: made the database %s", where)
+    elif before != after:
+        log.info("brought the database %s from version %s to %s", where, before, after)
+    return database
 
 
 def _parts(settings: Settings, database: Database) -> list[Part]:

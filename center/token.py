@@ -8,16 +8,19 @@ import json
 import sys
 import time
 
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from center.access import audit
+from center.access.accounts import AccountError
 from center.access.audit import Entry
 from center.access.credentials import issue_token
 from center.access.roles import ROLES
 from center.access.scope import Scope
 from center.db.engine import Database, DatabaseError, reason
-from center.db.migrate import migrate
-from center.settings import SettingsError, load
+from center.db.migrate import there
+from center.db.tables import accounts
+from center.settings import SettingsError, read
 
 DONE, UNABLE = 0, 2
 _DAY_MS = 86_400_000
@@ -32,13 +35,13 @@ def run_token(args: argparse.Namespace) -> int:
         print("posdiag: --days is a number above 0", file=sys.stderr)
         return UNABLE
     try:
-        database = Database(load(args).database)
+        settings, _origins = read(args)
+        database = there(settings.database)
         try:
-            migrate(database)
             token_id, secret = _issue(database, args)
         finally:
             database.close()
-    except (SettingsError, DatabaseError) as error:
+    except (SettingsError, DatabaseError, AccountError) as error:
         print(f"posdiag: {error}", file=sys.stderr)
         return UNABLE
     except DBAPIError as error:
@@ -53,10 +56,28 @@ def _issue(database: Database, args: argparse.Namespace) -> tuple[str, str]:
     scope = Scope(*(None if names is None else tuple(sorted(names)) for names in (args.estate, args.region, args.site)))
     expires_ms = None if args.days is None else now_ms + int(args.days * _DAY_MS)
     with database.begin() as connection:
-        made = issue_token(connection, args.role, now_ms, name=args.name, scope=scope, expires_ms=expires_ms)
-        detail = {"role": args.role, "scope": scope.to_json()}
+        account_id = None if args.account is None else _account(connection, args.account)
+        made = issue_token(
+            connection,
+            args.role,
+            now_ms,
+            name=args.name,
+            scope=scope,
+            account_id=account_id,
+            expires_ms=expires_ms,
+        )
+        detail = {"role": args.role, "scope": scope.to_json(), "account": args.account}
         audit.append(connection, [Entry(now_ms, f"command line, {_user()}", "token.create", made[0], detail)])
     return made
+
+
+def _account(connection: Connection, name: str) -> str:
+    """The account's id. Raises AccountError with the names that there are."""
+    rows = connection.execute(select(accounts.c.name, accounts.c.id).where(accounts.c.disabled.is_(False)))
+    ids = {str(row.name): str(row.id) for row in rows}
+    if name not in ids:
+        raise AccountError(f"no account is called {name!r}; there are {', '.join(sorted(ids)) or 'none'}")
+    return ids[name]
 
 
 def _user() -> str:

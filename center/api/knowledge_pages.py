@@ -150,14 +150,14 @@ def list_guides(
 @router.post("/guides", status_code=201)
 def propose_guide(body: NewGuide, center: TheCenter, who: Author) -> JSONResponse:
     """A draft, of a next version where there is one already."""
-    new = knowledge.propose(center.database, by=who.name, now_ms=center.now_ms(), **body.model_dump())
+    new = knowledge.propose(center.database, who=who, now_ms=center.now_ms(), **body.model_dump())
     return _written(center, who, "guide.propose", new, 201)
 
 
 @router.post("/guides/{name}/approve")
 def approve_guide(name: Name, center: TheCenter, who: Second) -> JSONResponse:
     """Put a draft into force, in place of the version before it; by somebody else than its author."""
-    knowledge.approve(center.database, name, by=who.name, now_ms=center.now_ms())
+    knowledge.approve(center.database, name, who=who, now_ms=center.now_ms())
     return _written(center, who, "guide.approve", name, 200)
 
 

@@ -166,14 +166,20 @@ def list_tokens(center: TheCenter, _who: Admin, limit: Limit = DEFAULT_LIMIT, cu
 
 @router.post("/tokens", status_code=201)
 def create_token(body: NewToken, center: TheCenter, who: Admin) -> JSONResponse:
-    """A new token, which is shown this once."""
+    """A new token, which is shown this once. It belongs to who makes it: to four eyes both are one."""
     scope, now_ms = checked_scope(body.scope), center.now_ms()
     expires_ms = None if body.expires is None else moment_ms(body.expires)
     if expires_ms is not None and expires_ms <= now_ms:
         raise ApiError(422, "expires: lies in the past")
     with center.database.begin() as connection:
         new, secret = credentials.issue_token(
-            connection, body.role, now_ms, name=body.name, scope=scope, expires_ms=expires_ms
+            connection,
+            body.role,
+            now_ms,
+            name=body.name,
+            scope=scope,
+            account_id=who.account_id,
+            expires_ms=expires_ms,
         )
         record(connection, center, who, "token.create", new, {"role": body.role, "scope": scope.to_json()})
     return JSONResponse({"id": new, "token": secret}, 201)

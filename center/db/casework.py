@@ -113,6 +113,7 @@ guides = Table(
     whole("version", default=1),
     ms_or_null("reviewed_ms"),
     text("author", default=""),
+    text("asked_by_account"),
     text("audience", default="agent"),
     text("state", default="draft"),
     text("reviewed_by"),

@@ -38,6 +38,12 @@ class Database:
         """`sqlite` or `postgresql`."""
         self.engine = _engine(self.url)
 
+    @staticmethod
+    def file_of(url: str) -> Path | None:
+        """The file of a SQLite database, None for others. Raises DatabaseError."""
+        known = _checked(url)
+        return Path(known.database or "") if known.get_backend_name() == "sqlite" else None
+
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction that writes: committed at the end of the block, undone by an exception."""

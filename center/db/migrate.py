@@ -7,6 +7,8 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -23,6 +25,34 @@ def migrate(database: Database) -> None:
             if database.dialect == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             command.upgrade(config(connection), "head")
+    except DBAPIError as error:
+        raise DatabaseError(f"{database.url.render_as_string(hide_password=True)}: {reason(error)}") from error
+
+
+def there(url: str) -> Database:
+    """A database that `center run` has made or brought to this version; makes nothing. Raises DatabaseError."""
+    file = Database.file_of(url)
+    if file is not None and not file.is_file():
+        raise DatabaseError(f"no database at {file}; posdiag center run makes it")
+    database = Database(url)
+    try:
+        found, newest = version(database), ScriptDirectory(str(SCRIPTS)).get_current_head()
+    except DatabaseError:
+        database.close()
+        raise
+    if found != newest:
+        database.close()
+        where = database.url.render_as_string(hide_password=True)
+        said = f"is of version {found}, this is {newest}" if found else "holds no center"
+        raise DatabaseError(f"the database at {where} {said}; posdiag center run with it first")
+    return database
+
+
+def version(database: Database) -> str | None:
+    """Which version's tables it has; None where there are none. Raises DatabaseError."""
+    try:
+        with database.read() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as error:
         raise DatabaseError(f"{database.url.render_as_string(hide_password=True)}: {reason(error)}") from error
 

@@ -98,6 +98,7 @@ commands = Table(
     ms("tier"),
     text("reason", default=""),
     must("issued_by"),
+    text("asked_by_account"),
     text("approved_by"),
     must("state"),
     ms_or_null("nbf_ms"),
@@ -134,6 +135,7 @@ campaigns = Table(
     ms_or_null("wave_begun_ms"),
     ms_or_null("wave_done_ms"),  # when it was good enough to go on to the next
     must("created_by"),
+    text("asked_by_account"),
     text("approved_by"),
     ms("created_ms"),
     ms("updated_ms"),

@@ -22,7 +22,7 @@ from center.access.scope import Scope
 from center.db import feed
 from center.db.engine import Database
 from center.db.tables import campaign_targets, campaigns
-from center.domain import campaigns_audience, campaigns_plan
+from center.domain import campaigns_audience, campaigns_plan, four_eyes
 from center.domain.commands import FOUR_EYES_TERMINALS, FOUR_EYES_TIER, demand
 from center.domain.commands_order import check_order, check_reason
 from center.domain.desired_settings import check_patch
@@ -99,6 +99,7 @@ class Campaigns:
                 "scope": who.scope.to_json(),
                 "state": "draft",
                 "created_by": who.name,
+                "asked_by_account": who.account_id,
                 "approved_by": old["approved_by"],
                 "created_ms": now_ms,
                 "updated_ms": now_ms,
@@ -111,8 +112,7 @@ class Campaigns:
         demand(who, "campaign.approve")
         with self._database.begin() as connection:
             row = self._find(connection, who.scope, campaign_id, ("waiting_approval",))
-            if row["created_by"] == who.name:
-                raise Refusal("forbidden", "who made the campaign cannot be the second person")
+            four_eyes.check_second(who, row["asked_by_account"], "made the campaign")
             self._move(connection, who, row, "draft", now_ms, approved_by=who.name, why="")
 
     def start(self, who: Who, campaign_id: str, now_ms: int) -> None:
@@ -162,6 +162,8 @@ class Campaigns:
     def _add(self, connection: Connection, who: Who, row: dict[str, Any]) -> None:
         risky = _tier(row["kind"], row["args"]) >= FOUR_EYES_TIER or row["targets_n"] > self._many
         row.setdefault("state", "waiting_approval" if risky else "draft")
+        if row["state"] == "waiting_approval":
+            four_eyes.first(who)
         connection.execute(insert(campaigns).values(row))
         told = ("name", "kind", "audience", "args", "waves", "pace", "halt_share", "reason", "targets_n")
         detail = {name: row[name] for name in told}
@@ -188,6 +190,7 @@ class Campaigns:
             "reason": check_reason(plan.reason),
             "scope": who.scope.to_json(),
             "created_by": who.name,
+            "asked_by_account": who.account_id,
             "created_ms": now_ms,
             "updated_ms": now_ms,
         }

@@ -20,7 +20,7 @@ from center.access.scope import Scope
 from center.db import feed
 from center.db.engine import Database, insert_ignore
 from center.db.tables import commands, outbox, terminals
-from center.domain import posts
+from center.domain import four_eyes, posts
 from center.domain.commands_key import Signer
 from center.domain.commands_order import ALL, Order, check_order, check_reason
 from center.domain.refusal import Refusal
@@ -52,6 +52,7 @@ class Commands:
         with self._database.begin() as connection:
             reach = self._reach(connection, who.scope, order)
             waits = tier >= FOUR_EYES_TIER or reach > self._many
+            self._signer.check()  # now, and not when a second person has been found
             row = {
                 "id": command_id,
                 "estate": order.estate,
@@ -61,6 +62,7 @@ class Commands:
                 "tier": tier,
                 "reason": reason,
                 "issued_by": who.name,
+                "asked_by_account": four_eyes.first(who) if waits else who.account_id,
                 "state": "waiting_approval" if waits else "queued",
                 "exp_ms": now_ms + APPROVAL_MS,
                 "case_id": order.case_id,
@@ -80,8 +82,7 @@ class Commands:
         """The second person's yes: it goes out."""
         with self._database.begin() as connection:
             row = self._waiting(connection, who, command_id)
-            if row["issued_by"] == who.name:
-                raise Refusal("forbidden", "who gave the command cannot be the second person")
+            four_eyes.check_second(who, row["asked_by_account"], "gave the command")
             times, post = sealed(self._signer, f"{self._issuer}/{row['issued_by']}+{who.name}", row, now_ms)
             changed = {**times, "approved_by": who.name, "state": "queued", "updated_ms": now_ms}
             connection.execute(update(commands).where(commands.c.id == command_id).values(changed))
@@ -102,7 +103,7 @@ class Commands:
         row = connection.execute(query.with_for_update()).mappings().first()
         if row is None or not in_scope(connection, who.scope, row["estate"], row["terminal"]):
             raise Refusal("not_found", "no such command waits for a second person")
-        if row["issued_by"] != who.name:
+        if row["issued_by"] != who.name and row["asked_by_account"] != who.account_id:
             demand(who, "command.approve")
         return dict(row)
 

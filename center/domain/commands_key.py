@@ -38,6 +38,10 @@ class Signer:
         """The id of the key in use."""
         return self._current()[0]
 
+    def check(self) -> None:
+        """Raises Refusal if nothing can be signed."""
+        self._current()
+
     def sign(self, claims: dict[str, Any]) -> bytes:
         """The claims as a compact JWS."""
         kid, key = self._current()
@@ -45,7 +49,10 @@ class Signer:
 
     def _current(self) -> tuple[str, Ed25519PrivateKey]:
         if self._path is None:
-            raise Refusal("unavailable", "no command key: the setting command_key_file names none")
+            raise Refusal(
+                "unavailable",
+                "no command key: posdiag pki command-key makes one, and the setting command_key_file names it",
+            )
         with self._lock:
             try:
                 found = self._path.stat()

@@ -16,9 +16,11 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, RowMapping, case, func, or_, select, update
 
 from agent.vocabulary import VOCABULARY
+from center.access.roles import Who
 from center.access.scope import Scope
 from center.db.engine import Database
 from center.db.tables import cases, faults, guides, terminals
+from center.domain import four_eyes
 from center.domain.cases_book import Case, CaseError, NoCase
 from center.domain.grouping import OFFLINE
 from center.domain.texts import guidance, language_of
@@ -141,7 +143,7 @@ def search(connection: Connection, words: str, language: str, limit: int = 20) -
 def propose(
     database: Database,
     *,
-    by: str,
+    who: Who,
     now_ms: int,
     fault: str,
     language: str,
@@ -151,7 +153,7 @@ def propose(
     model: str = "",
     firmware: str = "",
 ) -> str:
-    """A draft, or the draft of a next version. Returns its id. Raises CaseError."""
+    """A draft, or the draft of a next version. Returns its id. Raises Refusal."""
     if fault not in VOCABULARY and fault != OFFLINE:
         raise CaseError(f"{fault[:80]!r} is no fault that posdiag knows")
     if language_of(language) != language or audience not in {"agent", "merchant"}:
@@ -174,7 +176,8 @@ def propose(
             "title": cards.redact(title),
             "body": cards.redact(body),
             "version": last + 1,
-            "author": by,
+            "author": who.name,
+            "asked_by_account": four_eyes.first(who),
             "state": "draft",
             "updated_ms": now_ms,
         }
@@ -182,20 +185,19 @@ def propose(
     return str(row["id"])
 
 
-def approve(database: Database, guide_id: str, *, by: str, now_ms: int) -> None:
-    """Put a draft into force in place of the version before it. Raises NoCase or CaseError."""
+def approve(database: Database, guide_id: str, *, who: Who, now_ms: int) -> None:
+    """Put a draft into force in place of the version before it. Raises Refusal."""
     with database.begin() as connection:
         row = connection.execute(select(guides).where(guides.c.id == guide_id).with_for_update()).mappings().first()
         if row is None:
             raise NoCase(f"there is no guide {guide_id!r}")
         if row["state"] != "draft":
             raise CaseError(f"the guide is {row['state']} already", "conflict")
-        if row["author"] == by:
-            raise CaseError("a guide is approved by somebody else than its author", "forbidden")
+        four_eyes.check_second(who, row["asked_by_account"], "wrote the guide")
         named = ("fault", "language", "audience", "model", "firmware")
         older = [guides.c[name] == row[name] for name in named] + [guides.c.state == "approved"]
         connection.execute(update(guides).where(*older).values(state="retired", updated_ms=now_ms))
-        approved = {"state": "approved", "reviewed_ms": now_ms, "reviewed_by": by, "updated_ms": now_ms}
+        approved = {"state": "approved", "reviewed_ms": now_ms, "reviewed_by": who.name, "updated_ms": now_ms}
         connection.execute(update(guides).where(guides.c.id == guide_id).values(**approved))
 
 

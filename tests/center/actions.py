@@ -23,7 +23,7 @@ NOW = 1_790_000_000_000  # 2026-09-21 14:13:20 UTC
 
 
 def person(name: str, *roles: Role, scope: Scope = EVERYTHING) -> Who:
-    return Who(name, frozenset(roles), scope)
+    return Who(name, frozenset(roles), scope, account_id=f"acc-{name}")
 
 
 def fleet(database: Database, names: Iterable[str], **more: Any) -> None:

@@ -35,7 +35,7 @@ class Api:
             return issue_token(connection, role, NOW, scope=scope, **more)[1]
 
     def asks(self, role: Role = "admin", scope: Scope = EVERYTHING) -> Asker:
-        return Asker(self.client, self.token(role, scope, name=role))
+        return Asker(self.client, self.token(role, scope, name=role, account_id=f"acc-{role}"))
 
 
 class Asker:

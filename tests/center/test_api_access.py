@@ -242,6 +242,19 @@ def test_accounts_and_tokens_are_made_once_and_shown_once(api: Api) -> None:
     assert not any(secret in shown for secret in ("argon2", made["password"], token["token"], "hash"))
 
 
+def test_a_session_and_a_token_of_one_account_are_one_person(api: Api) -> None:
+    _account(api, role="admin")
+    word = {"x-csrf-token": _log_in(api).json()["csrf"]}
+    guide = {"fault": "printer/paper_out", "language": "en", "title": "A new roll", "body": "Thermal side up."}
+    draft = api.client.post("/api/v1/knowledge/guides", json=guide, headers=word).json()["id"]
+    made = api.client.post("/api/v1/tokens", json={"role": "admin", "name": "script"}, headers=word).json()
+    api.client.cookies.clear()
+    for token in (made["token"], api.token("admin")):
+        answer = Asker(api.client, token)("POST", f"knowledge/guides/{draft}/approve")
+        assert (answer.status_code, "second person" in answer.json()["error"]) == (403, True)
+    assert api.asks("lead")("POST", f"knowledge/guides/{draft}/approve").status_code == 200
+
+
 # --- what comes ---------------------------------------------------------------------------------------------------------
 
 

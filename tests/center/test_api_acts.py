@@ -15,6 +15,7 @@ from center.access.scope import Scope
 from center.db import tables
 from center.db.engine import Database
 from center.settings import Settings
+from tests.center.actions import new_key
 from tests.center.asking import Api, asking
 from tests.center.fleet_rows import fill
 
@@ -88,16 +89,19 @@ def test_a_command_without_a_key_is_refused_in_one_line(api: Api) -> None:
         assert api.asks("lead")("POST", "commands", json=wish | wrong).status_code in {404, 422}
 
 
-def test_a_reboot_waits_for_a_second_person(api: Api) -> None:
+def test_a_reboot_waits_for_a_second_person(database: Database, tmp_path: Path) -> None:
+    fill(database, 8)
+    private, _public = new_key(tmp_path)
     wish = {"estate": "e", "terminal": "t000001", "cmd": "reboot", "reason": "nothing else helps"}
-    assert api.asks("lead")("POST", "commands", json=wish).status_code == 403
-    command = api.asks("campaign_manager")("POST", "commands", json=wish).json()
-    assert command["state"] == "waiting_approval"
-    same = api.asks("admin")
-    mine = same("POST", "commands", json=wish).json()
-    assert same("POST", f"commands/{mine['id']}/approve").status_code == 403
-    declined = api.asks("lead")("POST", f"commands/{command['id']}/decline", json={"reason": "not in trade hours"})
-    assert (declined.status_code, declined.json()["state"]) == (200, "rejected")
+    with asking(database, Settings(command_key_file=str(private))) as api:
+        assert api.asks("lead")("POST", "commands", json=wish).status_code == 403
+        command = api.asks("campaign_manager")("POST", "commands", json=wish).json()
+        assert command["state"] == "waiting_approval"
+        same = api.asks("admin")
+        mine = same("POST", "commands", json=wish).json()
+        assert same("POST", f"commands/{mine['id']}/approve").status_code == 403
+        declined = api.asks("lead")("POST", f"commands/{command['id']}/decline", json={"reason": "not in trade hours"})
+        assert (declined.status_code, declined.json()["state"]) == (200, "rejected")
 
 
 def test_a_campaign_is_drawn_up_and_cancelled(api: Api) -> None:

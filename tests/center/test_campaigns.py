@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,8 @@ def test_many_terminals_need_a_second_person(database: Database, tmp_path: Path)
         office.campaigns.approve(CAM, campaign_id, office.now_ms)
     with pytest.raises(Refusal, match=r"campaign\.approve"):
         office.campaigns.approve(person("a", "agent"), campaign_id, office.now_ms)
+    with pytest.raises(Refusal, match="cannot be the second person"):
+        office.campaigns.approve(replace(CAM, name="token cam's script"), campaign_id, office.now_ms)
     office.campaigns.approve(LEA, campaign_id, office.now_ms)
     office.campaigns.start(CAM, campaign_id, office.now_ms)
     office.step()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,16 @@ from center.domain.grouping import OFFLINE
 from center.domain.knowledge_problems import Problems, candidates, cases_of
 from center.domain.merchant import MerchantDesk
 from center.domain.records import canonical, record
+from center.domain.refusal import Refusal
 from center.domain.remedies import success, wilson
 from center.domain.texts import TooLong, fault_title, short_message
 from tests.agent import statuses
+from tests.center.actions import person
 from tests.center.desk_world import AGENT, DAY, ESTATE, HOUR, MINUTE, World, act
 
 FAULT = "printer/mechanical_error"
+ANN, BOB = person("ann", "lead"), person("bob", "lead")
+ANN_BY_TOKEN = replace(ANN, name="token ann's script", token_id="tok-1")
 
 
 @pytest.fixture
@@ -84,7 +89,7 @@ def test_what_is_tampered_with_is_never_cleared_from_afar() -> None:
 def test_the_closest_approved_guide_wins(world: World) -> None:
     def write(title: str, **more: Any) -> str:
         facts = {"fault": FAULT, "language": "en", "title": title, "body": "do so"} | more
-        return knowledge.propose(world.database, by="ann", now_ms=world.now_ms, **facts)
+        return knowledge.propose(world.database, who=ANN, now_ms=world.now_ms, **facts)
 
     def found(**more: Any) -> Any:
         with world.database.read() as connection:
@@ -98,13 +103,13 @@ def test_the_closest_approved_guide_wins(world: World) -> None:
     }
     assert found().version == 0  # drafts are no guides
     for guide in names.values():
-        knowledge.approve(world.database, guide, by="bob", now_ms=world.now_ms)
+        knowledge.approve(world.database, guide, who=BOB, now_ms=world.now_ms)
     assert found().title == "all"
     assert found(model="TM-T20", firmware="9").title == "model"
     assert found(model="TM-T20", firmware="2.0").title == "both"
     assert found(model="other", firmware="2.0").title == "all"
     assert found(language="zh", model="TM-T20").title == "model"  # better than none in Chinese
-    knowledge.approve(world.database, write("all, again"), by="bob", now_ms=world.now_ms)
+    knowledge.approve(world.database, write("all, again"), who=BOB, now_ms=world.now_ms)
     assert (found().title, found().version) == ("all, again", 2)
     states = {row["version"]: row["state"] for row in world.rows(guides, guides.c.model == "")}
     assert states == {1: "retired", 2: "approved"}
@@ -116,14 +121,18 @@ def test_the_closest_approved_guide_wins(world: World) -> None:
 
 def test_nobody_approves_their_own_guide(world: World) -> None:
     facts: dict[str, Any] = {"fault": FAULT, "language": "en", "title": "t", "body": "b"}
-    guide = knowledge.propose(world.database, by="ann", now_ms=1, **facts)
-    with pytest.raises(CaseError, match="somebody else"):
-        knowledge.approve(world.database, guide, by="ann", now_ms=1)
-    knowledge.approve(world.database, guide, by="bob", now_ms=1)
+    guide = knowledge.propose(world.database, who=ANN, now_ms=1, **facts)
+    assert ANN.name != ANN_BY_TOKEN.name
+    for herself in (ANN, ANN_BY_TOKEN):
+        with pytest.raises(Refusal, match="cannot be the second person"):
+            knowledge.approve(world.database, guide, who=herself, now_ms=1)
+    with pytest.raises(Refusal, match="is of none"):
+        knowledge.approve(world.database, guide, who=replace(BOB, account_id=None), now_ms=1)
+    knowledge.approve(world.database, guide, who=BOB, now_ms=1)
     with pytest.raises(CaseError, match="approved already"):
-        knowledge.approve(world.database, guide, by="bob", now_ms=1)
+        knowledge.approve(world.database, guide, who=BOB, now_ms=1)
     with pytest.raises(CaseError, match="no fault that posdiag knows"):
-        knowledge.propose(world.database, by="ann", now_ms=1, **(facts | {"fault": "printer/haunted"}))
+        knowledge.propose(world.database, who=ANN, now_ms=1, **(facts | {"fault": "printer/haunted"}))
 
 
 @pytest.mark.parametrize(

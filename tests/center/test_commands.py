@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,8 @@ def test_a_reboot_waits_for_a_second_person(desk: Desk) -> None:
     assert (desk.row(command_id).state, desk.line.take()) == ("waiting_approval", [])
     for who, why in (
         (CAM, "forbidden"),
+        (replace(CAM, name="token cam's script", roles=frozenset({"admin"}), token_id="tok-1"), "forbidden"),
+        (replace(LEA, account_id=None), "forbidden"),
         (ANN, "forbidden"),
         (person("s", "lead", scope=Scope(sites=("x",))), "not_found"),
     ):
@@ -240,6 +243,18 @@ def test_a_reboot_waits_for_a_second_person(desk: Desk) -> None:
     assert desk.row(command_id).approved_by == "lea"
     with pytest.raises(Refusal, match="no such command waits"):
         desk.commands.approve(LEA, command_id, NOW)
+
+
+def test_what_needs_two_people_is_not_asked_for_without_an_account(desk: Desk) -> None:
+    with pytest.raises(Refusal, match="needs two people"):
+        desk.give("reboot", who=replace(CAM, account_id=None))
+    desk.give(who=replace(CAM, account_id=None))
+
+
+def test_a_command_that_nobody_could_sign_is_refused_at_once(desk: Desk) -> None:
+    order = Order(estate="e", terminal="t1", cmd="reboot", reason="nothing else helps")
+    with pytest.raises(Refusal, match="posdiag pki command-key"):
+        Commands(desk.database, Signer(""), "main").give(CAM, order, NOW)
 
 
 def test_what_nobody_approves_ends(desk: Desk) -> None:
@@ -331,5 +346,5 @@ def test_without_a_good_key_nothing_is_given(desk: Desk, change: Any, said: str)
 
 
 def test_without_a_setting_there_is_no_key() -> None:
-    with pytest.raises(Refusal, match="command_key_file names none"):
+    with pytest.raises(Refusal, match="command_key_file names it"):
         Signer("").sign({})

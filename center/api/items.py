@@ -189,17 +189,21 @@ def campaign(row: Any) -> Item:
 
 
 def in_words(values: Any) -> Any:
-    """JSON values of the domain with each moment `…_ms` as a time `…_at`."""
+    """JSON values of the domain with each moment `…_ms` as a time `…_at`, and `at_ms` as `at`."""
     if isinstance(values, list | tuple):
         return [in_words(each) for each in values]
     if not isinstance(values, Mapping):
         return values
     return {
-        f"{name[:-3]}_at" if str(name).endswith("_ms") else name: at(each)
+        _moment_name(name) if str(name).endswith("_ms") else name: at(each)
         if str(name).endswith("_ms")
         else in_words(each)
         for name, each in values.items()
     }
+
+
+def _moment_name(column: str) -> str:
+    return "at" if column == "at_ms" else f"{column[:-3]}_at"
 
 
 def plain(table: Table, row: Any, leave_out: frozenset[str] = frozenset()) -> Item:
@@ -212,7 +216,7 @@ def named(values: Mapping[str, Any]) -> Item:
     shown: Item = {}
     for name, value in values.items():
         if name.endswith("_ms"):
-            shown["at" if name == "at_ms" else name[:-3] + "_at"] = at(value)
+            shown[_moment_name(name)] = at(value)
         else:
             shown[name.removesuffix("_id") if name != "id" else "id"] = value
     return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -54,14 +55,14 @@ def page(
 
 
 def cut(
-    rows: Sequence[Any], limit: int, key: Callable[[Any], Sequence[int | str]], item: Callable[[Any], Item]
+    rows: Sequence[Any], limit: int, key: Callable[[Any], Sequence[float | str]], item: Callable[[Any], Item]
 ) -> Item:
     """The same of rows that were read up to one more than the limit; `key` is what orders a row."""
     following = encoded(key(rows[limit - 1])) if len(rows) > limit else None
     return {"items": [item(row) for row in rows[:limit]], "next": following}
 
 
-def encoded(values: Sequence[int | str]) -> str:
+def encoded(values: Sequence[float | str]) -> str:
     """A cursor from the values that order a list's last row."""
     return base64.urlsafe_b64encode(json.dumps(list(values), separators=(",", ":")).encode()).decode().rstrip("=")
 
@@ -77,8 +78,10 @@ def decoded(cursor: str, kinds: Sequence[type]) -> list[Any]:
     return values
 
 
-def _fits(value: int | str) -> bool:
+def _fits(value: float | str) -> bool:
     """Whether both databases can hold it."""
+    if isinstance(value, float):
+        return math.isfinite(value)
     if isinstance(value, int):
         return -_INT64 <= value < _INT64
     return "\x00" not in value and value == value.encode("utf-8", "replace").decode()

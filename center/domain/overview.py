@@ -34,8 +34,9 @@ def now(connection: Connection, scope: Scope, now_ms: int) -> dict[str, Any]:
 
     `terminals`, `cannot_sell`, `degraded`, `unknown` (whether they sell), `freshness` (online, late, offline, unknown),
     `ages` (see AGES_MS), `incidents` (open ones by severity that are neither part of another nor suppressed),
-    `suppressed`, `cases_due` (cases whose next deadline is within the hour), `center` (its own trouble, keys), and
-    `banner`: groups of MASS_N terminals and more, for which the rules of a mass incident are in force.
+    `suppressed`, `cases_due` (cases whose next deadline is within the hour), `center` (its own trouble, keys),
+    `maintenance` (terminals that say they are in it) and `banner`: groups of MASS_N terminals and more, for which the
+    rules of a mass incident are in force.
     """
     sells = dict(_counts(connection, terminals.c.can_sell, scope.where(terminals)))
     top = incidents.c.state != "resolved", incidents.c.parent_id.is_(None), scope.where(incidents)
@@ -47,6 +48,7 @@ def now(connection: Connection, scope: Scope, now_ms: int) -> dict[str, Any]:
     deadlines = (cases.c.first_response_due_ms, cases.c.update_due_ms, cases.c.solve_due_ms)
     due = or_(*(each <= now_ms + HOUR_MS for each in deadlines))
     near = select(func.count()).where(cases.c.state != "closed", cases.c.paused_since_ms.is_(None), due)
+    in_maintenance = select(func.count()).where(terminals.c.status == "maintenance", scope.where(terminals))
     return {
         "terminals": sum(sells.values()),
         "cannot_sell": sells.get("no", 0),
@@ -57,6 +59,7 @@ def now(connection: Connection, scope: Scope, now_ms: int) -> dict[str, Any]:
         "suppressed": connection.execute(suppressed).scalar_one(),
         "cases_due": connection.execute(near.where(scope.where(cases))).scalar_one(),
         "center": list(connection.execute(own).scalars()),
+        "maintenance": connection.execute(in_maintenance).scalar_one(),
         "banner": [dict(row) for row in connection.execute(mass).mappings()],
     }
 

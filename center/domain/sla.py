@@ -84,6 +84,24 @@ def due(clock: Clock, now_ms: int) -> Iterator[str]:
         yield from (level for level in LEVELS if level not in clock["told"] and clock[f"{level}_ms"] <= now_ms)
 
 
+def used(clock: Clock, calendar: Calendar, now_ms: int) -> float:
+    """The share of its time that is gone, more than 1 once it is broken; of one that stands still, when it stopped."""
+    at_ms = now_ms if clock["stopped_ms"] is None else clock["stopped_ms"]
+    left = calendar.minutes(at_ms, clock["breach_ms"]) if at_ms < clock["breach_ms"] else 0.0
+    over = calendar.minutes(clock["breach_ms"], at_ms) if at_ms > clock["breach_ms"] else 0.0
+    return round(1 + (over - left) / float(clock["minutes"]), 3)
+
+
+def nearest(clocks: Clocks, calendar: Calendar, now_ms: int) -> dict[str, Any] | None:
+    """The running clock that is broken first: `kind`, `due_ms`, `used` and `state`; None where none runs."""
+    running = [(clock["breach_ms"], name) for name, clock in clocks.items() if clock["stopped_ms"] is None]
+    if not running:
+        return None
+    due_ms, name = min(running)
+    clock = clocks[name]
+    return {"kind": name, "due_ms": due_ms, "used": used(clock, calendar, now_ms), "state": state(clock, now_ms)}
+
+
 def next_ms(clocks: Clocks) -> int | None:
     """The next moment at which one of the clocks has something to say; None for never."""
     ahead = [

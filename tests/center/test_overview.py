@@ -100,6 +100,7 @@ def test_now(fleet: Database) -> None:
         "suppressed": 1,
         "cases_due": 1,
         "center": ["disk"],
+        "maintenance": 0,
         "banner": [{"id": "i2", "title": "Paper", "terminals_n": 60, "opened_ms": NOW}],
     }
 

@@ -21,6 +21,7 @@ from center.access.accounts import FIRST, first_administrator
 from center.access.oidc import Provider
 from center.api.app import create_app
 from center.api.context import Center, machine_ms
+from center.console import app as console
 from center.db.engine import Database, reason
 from center.domain import cases_policy
 from center.domain.campaigns_engine import CampaignEngine
@@ -74,6 +75,7 @@ class Web:
             where = f"POST {self.address}/api/v1/session"
             print(f"posdiag: first start: log in as {FIRST}, one-time password {password}, by {where}", flush=True)
         app = create_app(self._settings, self._database, policy=self._policy, provider=self._provider)
+        console.mount(app)
         server = _Server(
             uvicorn.Config(
                 app,

@@ -19,8 +19,14 @@ _POLICY: Final = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+_CONSOLE: Final = "/console/"
+_CONSOLE_POLICY: Final = (  # what NiceGUI needs: its templates are compiled in the browser, its styles set by script
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+_PRINTED: Final = "/console/print/"
 _HEADERS: Final = [
-    (b"content-security-policy", _POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -52,6 +58,8 @@ class Guard:
                 self._center.requests[key] = self._center.requests.get(key, 0) + 1
                 there = {name for name, _ in message["headers"]}
                 more = [header for header in self._headers if header[0] not in there]
+                policy = _CONSOLE_POLICY if _is_console(scope["path"]) else _POLICY
+                more.append((b"content-security-policy", policy.encode()))
                 if b"cache-control" not in there:
                     more.append((b"cache-control", b"no-store"))
                 message = {**message, "headers": [*message["headers"], *more]}
@@ -84,6 +92,10 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _is_console(path: str) -> bool:
+    return path.startswith(_CONSOLE) and not path.startswith(_PRINTED)
 
 
 def _most(scope: Scope) -> int:

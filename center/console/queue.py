@@ -1,0 +1,189 @@
+"""The fault queue: one line an incident, heaviest first, worked through with the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from nicegui import ui
+
+from center.console import parts
+from center.console.app import screen
+from center.console.parts import Column, Field, Table
+from center.console.session import Refused, Visit
+from center.db.feed import Change
+
+_FIRST: Final = 200
+_MOST: Final = 5000
+_MOST_ASKED: Final = 100
+_SEVERITIES: Final = ("critical", "major", "minor", "warning")
+
+
+@screen("/queue", "queue")
+async def build(visit: Visit, owner: str = "", severity: str = "", q: str = "") -> None:
+    asked = {"owner": owner or None, "severity": severity or None, "q": q or None}
+    noise = await visit.api.get("/noise")
+    page = await visit.api.get("/queue", limit=_FIRST, language=visit.language, **asked)
+    rows = [_row(visit, each, noise) for each in page["items"]]
+    parts.heading(visit.say("queue.title"), visit.say("queue.about"))
+    _filters(visit, owner, severity, q)
+    if not rows:
+        parts.empty(visit, "queue.empty_filtered" if any(asked.values()) else "queue.empty")
+    table = _table(visit, rows)
+    table.grid.set_visibility(bool(rows))
+    if q:
+        table.filter(q)
+
+    async def more() -> None:
+        cursor = page["next"]
+        while cursor is not None and len(table) < _MOST:
+            following = await visit.api.get("/queue", limit=1000, cursor=cursor, language=visit.language, **asked)
+            table.change([_row(visit, each, noise) for each in following["items"]])
+            cursor = following["next"]
+
+    async def changed(changes: Sequence[Change]) -> None:
+        ids = list(dict.fromkeys(filter(None, (_incident(table, each) for each in changes))))
+        for first in range(0, len(ids), _MOST_ASKED):
+            some = ids[first : first + _MOST_ASKED]
+            found = await visit.api.get(
+                "/queue", limit=_MOST_ASKED, language=visit.language, ids=",".join(some), **asked
+            )
+            there = [_row(visit, each, noise) for each in found["items"]]
+            table.change(there, [each for each in some if each not in {row["id"] for row in there}])
+        if len(table):
+            table.grid.set_visibility(True)
+
+    if page["next"] is not None:
+        visit.once(more)
+    visit.follow({"incident", "case"}, changed)
+
+
+def _filters(visit: Visit, owner: str, severity: str, q: str) -> None:
+    def go(**change: str | None) -> None:
+        wanted = {"owner": owner, "severity": severity, "q": q} | {name: each or "" for name, each in change.items()}
+        query = "&".join(f"{name}={value}" for name, value in wanted.items() if value)
+        ui.navigate.to(f"/console/queue{'?' + query if query else ''}")
+
+    owners = {
+        "": visit.say("queue.owner_all"),
+        "me": visit.say("queue.owner_me"),
+        "none": visit.say("queue.owner_none"),
+    }
+    severities = {"": visit.say("queue.severity_all")} | {each: visit.say(f"parts.{each}") for each in _SEVERITIES}
+    with ui.element("div").classes("bar"):
+        for name, options, value in (("owner", owners, owner), ("severity", severities, severity)):
+            ui.select(
+                options,
+                value=value if value in options else "",
+                label=visit.say(f"queue.{name}"),
+                on_change=lambda event, name=name: go(**{name: event.value}),
+            ).props("outlined dense").classes("pick").mark(f"filter-{name}")
+        parts.text("span", visit.say("queue.keys")).classes("quiet keys-line")
+
+
+def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
+    def title(name: str) -> str:
+        return visit.say(f"queue.{name}")
+
+    table = Table(
+        visit,
+        [
+            Column("severity", title("severity"), "light", 118),
+            Column("title", title("what"), flex=4, width=230),
+            Column("can_sell", title("can_sell"), "light", 165, least_px=700),
+            Column("place", title("place"), flex=1, width=130, least_px=900),
+            Column("terminals", title("terminals"), "number", 105, least_px=1100),
+            Column("act", title("act"), width=120, least_px=1300),
+            Column("first_at", title("age"), "age", 110),
+            Column("noise", title("noise"), "noise", 122, least_px=1400),
+            Column("owner", title("owner"), width=120, least_px=768),
+            Column("due_at", title("due"), "due", 125, least_px=620),
+            Column("eta", title("eta"), "age", 115, least_px=1200),
+        ],
+        rows,
+        title=title("title"),
+        height="calc(100vh - 12.5rem)",
+    )
+    table.grid.props("data-triage")
+    table.on_key("a", lambda row_id: _acknowledge(visit, table, row_id))
+    table.on_key("o", lambda row_id: _own(visit, table, row_id))
+    table.on_key("e", lambda row_id: promise(visit, table.row(row_id)["case"]))
+    return table
+
+
+def _row(visit: Visit, told: dict[str, Any], noise: dict[str, list[int]]) -> dict[str, Any]:
+    case = told["case"] or {}
+    clock = case.get("clock") or {}
+    names = [each["name"] or each["site"] for each in told["sites"]]
+    more = told["sites_n"] - len(names)
+    return {
+        "id": told["id"],
+        "where": f"/console/incident/{told['id']}",
+        "severity": told["severity"],
+        "severity_words": visit.word(f"parts.{told['severity']}", told["severity"]),
+        "title": told["title"],
+        "can_sell": told["can_sell"] or "unknown",
+        "can_sell_words": visit.word(f"parts.{told['can_sell'] or 'unknown'}", ""),
+        "place": ", ".join(names) + (f" +{more}" if more > 0 else "") if names else told["scope_key"],
+        "terminals": told["terminals_n"],
+        "act": visit.word(f"queue.act_{told['act']}", told["act"]),
+        "first_at": told["first_at"],
+        "noise": noise.get(told["fault"] or "", [0] * 24),
+        "owner": told["owner"] or "",
+        "due_at": clock.get("due_at"),
+        "due_share": clock.get("used"),
+        "eta": case.get("eta"),
+        "case": case.get("id"),
+    }
+
+
+def _incident(table: Table, change: Change) -> str | None:
+    if change.kind == "incident":
+        return change.key
+    return next((row["id"] for row in table.rows if row["case"] == change.key), None)
+
+
+async def _acknowledge(visit: Visit, table: Table, row_id: str) -> None:
+    case = table.row(row_id)["case"]
+    where = f"/cases/{case}" if case else f"/incidents/{row_id}"
+    back = "undo" if case else "release"
+    doing = visit.api.post(f"{where}/acknowledge")
+    await visit.act(doing, visit.say("queue.acknowledged"), lambda: visit.api.post(f"{where}/{back}"))
+
+
+async def _own(visit: Visit, table: Table, row_id: str) -> None:
+    case = table.row(row_id)["case"]
+    where = f"/cases/{case}" if case else f"/incidents/{row_id}"
+    back = "undo" if case else "release"
+    doing = visit.api.post(f"{where}/assign", {"owner": visit.me["name"]})
+    await visit.act(doing, visit.say("queue.owned"), lambda: visit.api.post(f"{where}/{back}"))
+
+
+def promise(visit: Visit, case: str | None, zone: str = "UTC", done: str = "") -> None:
+    """Ask until when it will work, and tell the merchant."""
+    if case is None:
+        visit.refused(Refused(409, visit.say("queue.no_case")))
+        return
+    soon = datetime.now(UTC) + timedelta(hours=2)
+
+    async def send(told: dict[str, Any]) -> None:
+        answer = await visit.api.post(f"/cases/{case}/eta", {"eta": told["eta"], "reason": told["reason"]})
+        visit.told(done or visit.say("queue.promised", at=parts.clock(answer["eta"], zone)))
+
+    parts.ask(
+        visit,
+        visit.say("queue.promise"),
+        [
+            Field(
+                "eta",
+                visit.say("queue.eta"),
+                "time",
+                f"{parts.local(soon, zone):%Y-%m-%dT%H:%M}",
+                needed=True,
+                zone=zone,
+            ),
+            Field("reason", visit.say("queue.reason")),
+        ],
+        send,
+    )

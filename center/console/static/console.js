@@ -1,0 +1,131 @@
+// What the pages do in the browser by themselves: ages that tick, cells of tables, keys on rows.
+window.posdiag = (() => {
+  const LOOKS = {
+    yes: ["ok", "✓"], ok: ["ok", "✓"], online: ["ok", "✓"], succeeded: ["ok", "✓"], done: ["ok", "✓"], cleared: ["ok", "✓"],
+    degraded: ["warn", "!"], minor: ["warn", "!"], warning: ["warn", "!"], flapping: ["warn", "~"],
+    no: ["bad", "✕"], critical: ["bad", "✕"], major: ["bad", "▲"], raised: ["bad", "✕"], failed: ["bad", "✕"],
+    offline: ["gone", "◌"], maintenance: ["calm", "⚙"], unknown: ["unknown", "?"], stale: ["stale", "⧗"], unsupported: ["none", "–"],
+  };
+  const LENGTHS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+
+  function age(at) {
+    const seconds = (new Date(at) - Date.now()) / 1000;
+    const words = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "always", style: "short" });
+    for (const [name, length] of LENGTHS) if (Math.abs(seconds) >= length) return words.format(Math.trunc(seconds / length), name);
+    return words.format(Math.trunc(seconds), "second");
+  }
+
+  function element(tag, look, words) {
+    const made = document.createElement(tag);
+    if (look) made.className = look;
+    if (words !== undefined) made.textContent = words;
+    return made;
+  }
+
+  const cells = {
+    number: (cell) => element("span", "figures", cell.value ?? "–"),
+    age: (cell) => {
+      if (!cell.value) return element("span", "quiet", "–");
+      const made = element("time", "ago", age(cell.value));
+      made.dataset.at = made.dateTime = cell.value;
+      made.title = new Date(cell.value).toLocaleString(document.documentElement.lang);
+      return made;
+    },
+    due: (cell) => {
+      if (!cell.value) return element("span", "quiet", "–");
+      const made = cells.age(cell);
+      const left = new Date(cell.value) - Date.now();
+      const share = cell.data.due_share ?? (left < 0 ? 1 : 0);
+      made.classList.add(left < 0 ? "look-bad" : share >= 0.75 ? "look-warn" : "look-calm");
+      if (left < 0) made.prepend("✕ "); else if (share >= 0.75) made.prepend("! ");
+      return made;
+    },
+    light: (cell) => {
+      const [look, sign] = LOOKS[cell.value] ?? ["none", "•"];
+      const made = element("span", `light look-${look}`);
+      const mark = element("span", "sign", sign);
+      mark.ariaHidden = "true";
+      made.append(mark, element("span", "", cell.data[`${cell.colDef.field}_words`] ?? cell.value ?? ""));
+      return made;
+    },
+    noise: (cell) => {
+      const counts = cell.value ?? [];
+      const most = Math.max(1, ...counts);
+      const made = element("span", "blocks");
+      made.role = "img";
+      made.ariaLabel = counts.join(" ");
+      for (const n of counts) {
+        const block = element("i");
+        block.style.height = `${Math.max(1, Math.round((16 * n) / most))}px`;
+        if (!n) block.className = "zero";
+        made.append(block);
+      }
+      return made;
+    },
+  };
+
+  function open(event) {
+    if (event.event?.target?.closest?.("a, button, input") || window.getSelection()?.toString()) return;
+    if (event.data?.where) go(event.data.where, event.event);
+  }
+
+  function go(where, event) {
+    if (event?.ctrlKey || event?.metaKey) window.open(where, "_blank", "noopener");
+    else window.location.assign(where);
+  }
+
+  function step(api, from, by) {
+    const to = Math.min(Math.max(0, from + by), api.getDisplayedRowCount() - 1);
+    const row = api.getDisplayedRowAtIndex(to);
+    if (!row) return;
+    api.ensureIndexVisible(to);
+    api.setFocusedCell(to, api.getAllDisplayedColumns()[0]);
+    row.setSelected(true, true);
+  }
+
+  function key(event) {
+    const pressed = event.event;
+    if (pressed.ctrlKey || pressed.altKey || pressed.metaKey) return;
+    if (pressed.key === "j") step(event.api, event.rowIndex, 1);
+    else if (pressed.key === "k") step(event.api, event.rowIndex, -1);
+    else if (pressed.key === "Enter") open(event);
+    else if (pressed.key.length === 1) tell(pressed.target, { key: pressed.key, id: event.data?.id });
+  }
+
+  // The element of the table hears what its rows were told, whoever made the row.
+  function tell(target, detail) {
+    const table = target.closest(".table");
+    const id = table && Number(table.id.slice(1));
+    if (id) window.getElement(id).$emit("rowKey", detail);
+  }
+
+  function fit(event) {
+    const width = window.innerWidth;
+    const [show, hide] = [[], []];
+    for (const column of event.api.getColumns() ?? []) {
+      const least = column.getColDef().context?.leastPx ?? 0;
+      (width >= least ? show : hide).push(column);
+    }
+    event.api.setColumnsVisible(hide, false);
+    event.api.setColumnsVisible(show, true);
+  }
+
+  // j and k begin on the first row wherever the page has the focus.
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, textarea, select, .ag-root, dialog, .q-dialog")) return;
+    if (event.key !== "j" && event.key !== "k") return;
+    const table = document.querySelector("[data-triage]");
+    const id = table && Number(table.id.slice(1));
+    const api = id && window.getElement(id)?.api;
+    if (api) step(api, event.key === "j" ? -1 : api.getDisplayedRowCount(), event.key === "j" ? 1 : -1);
+  });
+
+  setInterval(() => {
+    for (const each of document.querySelectorAll("time.ago[data-at]")) {
+      const words = age(each.dataset.at);
+      if (each.lastChild && each.lastChild.textContent !== words) each.lastChild.textContent = words;
+    }
+  }, 5000);
+
+  return { age, cells, open, key, fit };
+})();

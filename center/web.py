@@ -11,6 +11,7 @@ import logging
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -23,6 +24,7 @@ from center.api.app import create_app
 from center.api.context import Center, machine_ms
 from center.console import app as console
 from center.db.engine import Database, reason
+from center.db.feed_watch import FeedWatch
 from center.domain import cases_policy
 from center.domain.campaigns_engine import CampaignEngine
 from center.domain.cases_engine import CaseEngine
@@ -40,7 +42,10 @@ from center.settings import Settings, SettingsError, listener
 
 log = logging.getLogger("posdiag.center.web")
 
-STEP_S: Final = 0.5
+STEP_S: Final = 1.0
+"""A step at least so often, for what time alone brings about."""
+LEAST_S: Final = 0.1
+"""From one step to the next at least, and as long as the step took: what comes faster is dealt with together."""
 _LEAVE_S: Final = 3
 
 
@@ -122,19 +127,21 @@ class Web:
         def tell() -> bool:
             return self._leads and delivery.step(center.now_ms())
 
-        stopping = threading.Event()
+        stopping, grown, quiet = threading.Event(), threading.Event(), threading.Event()
         threads = [
-            threading.Thread(target=_always, args=(work, stopping), name=name, daemon=True)
-            for name, work in (("engines", decide), ("delivery", tell))
+            threading.Thread(target=always, args=(work, stopping, news), name=name, daemon=True)
+            for name, work, news in (("engines", decide, grown), ("delivery", tell, quiet))
         ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            stopping.set()
+        with self._database.fed.waking(grown.set), contextlib.closing(FeedWatch(self._database)):
             for thread in threads:
-                thread.join(_LEAVE_S)
+                thread.start()
+            try:
+                yield
+            finally:
+                for event in (stopping, grown, quiet):
+                    event.set()
+                for thread in threads:
+                    thread.join(_LEAVE_S)
 
     def _engines(self) -> list[Engine]:
         database, signer = self._database, Signer(self._settings.command_key_file)
@@ -147,7 +154,6 @@ class Web:
             CampaignEngine(database, signer, self._settings.name),
             DesiredEngine(database),
             SelfWatch(database, self._settings),
-            SelfWatch(database, self._settings),
         ]
 
 
@@ -159,9 +165,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _always(work: Callable[[], bool], stopping: threading.Event) -> None:
+def always(work: Callable[[], bool], stopping: threading.Event, news: threading.Event) -> None:
+    """Work again and again: at once while there is more to do, else when there is news, or a while later without."""
     problem = ""
     while not stopping.is_set():
+        news.clear()
+        began = time.monotonic()
         try:
             more = work()
             problem = ""
@@ -173,8 +182,9 @@ def _always(work: Callable[[], bool], stopping: threading.Event) -> None:
         except Exception:  # it is tried again; what is wrong stands in the log
             more = False
             log.exception("a part of the center failed")
-        if not more:
-            stopping.wait(STEP_S)
+        took_s = time.monotonic() - began
+        if not more and news.wait(STEP_S):
+            stopping.wait(max(took_s, LEAST_S - (time.monotonic() - began)))
 
 
 def listen(where: str) -> socket.socket:

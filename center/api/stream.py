@@ -30,7 +30,10 @@ from center.db.tables import changes
 log = logging.getLogger("posdiag.center.stream")
 router = APIRouter(prefix="/api/v1")
 
-LOOK_S: Final = 0.2
+LOOK_S: Final = 0.5
+"""How often the feed is looked at when nobody tells that it has grown."""
+_PAUSE_S: Final = 0.03
+"""Between two looks in any case: what comes faster is read together."""
 BEAT_S: Final = 15.0
 RENEW_S: Final = 300.0
 """A stream ends after so long, and is begun again by the client: so who lost the right to it loses the stream."""
@@ -103,7 +106,12 @@ class Follower:
         return [change for change in found if change.id in self._visible[key]]
 
     async def _follow(self) -> None:
+        with self._database.fed.event() as grown:
+            await self._follow_always(grown)
+
+    async def _follow_always(self, grown: asyncio.Event) -> None:
         while True:
+            grown.clear()
             try:
                 found = await asyncio.to_thread(self._read, self._head)
             except DBAPIError as error:
@@ -119,7 +127,10 @@ class Follower:
                     self._head = found[-1].id
                     self._news.notify_all()
             if len(found) < _PAGE:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(_PAUSE_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await grown.wait()
 
     def _find_head(self) -> int:
         with self._database.read() as connection:

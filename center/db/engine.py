@@ -17,6 +17,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.sql import ColumnElement
 
+from center.nudge import Nudge
+
+FED: Final = "posdiag_fed"
+"""Stands in the `info` of a connection whose transaction has written to the feed."""
 BUSY_MS: Final = 30_000
 STALLED_MS: Final = 10_000
 """A transaction of PostgreSQL that does nothing for so long is ended; `center.db.feed.SETTLED_MS` counts on it."""
@@ -36,6 +40,8 @@ class Database:
         self.url = _checked(url)
         self.dialect = self.url.get_backend_name()
         """`sqlite` or `postgresql`."""
+        self.fed = Nudge()
+        """Told after each commit that wrote to the feed of changes."""
         self.engine = _engine(self.url)
 
     @staticmethod
@@ -47,8 +53,15 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction that writes: committed at the end of the block, undone by an exception."""
-        with self.engine.connect().execution_options(posdiag_writes=True) as connection, connection.begin():
-            yield connection
+        with self.engine.connect().execution_options(posdiag_writes=True) as connection:
+            with connection.begin():
+                yield connection
+            self.committed(connection)
+
+    def committed(self, connection: Connection) -> None:
+        """Wake who follows the feed, if what was just committed wrote to it."""
+        if connection.info.pop(FED, False):
+            self.fed.tell()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -1,7 +1,8 @@
 """The feed of changes: what the event stream and the engines follow, in one order for all processes.
 
 A follower remembers the last id that it saw. That is only safe if ids become visible in their order, so whoever
-appends in PostgreSQL holds a lock from then until its commit: append last, and commit soon.
+appends in PostgreSQL holds a lock from then until its commit: append last, and commit soon. The commit wakes followers,
+in this process by `Database.fed` and in others by center/db/feed_watch.py.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, func, select, text
 
-from center.db.engine import bulk_insert, upsert
+from center.db.engine import FED, bulk_insert, upsert
 from center.db.tables import changes, heartbeat
 
 SETTLED_MS: Final = 30_000
 """A row's `received_ms` is stamped within its transaction, which ends before this time is over or not at all: what
 was received so long ago is all there, in whichever order it was committed."""
+CHANNEL: Final = "posdiag_feed"
+"""PostgreSQL notifies whoever listens to this of each commit that held the feed."""
 _LOCK: Final = 0x706F7364  # "posd"
+_TAKE: Final = text("SELECT pg_advisory_xact_lock(:key), pg_notify(:channel, '')")
 
 
 class Change(NamedTuple):
@@ -43,9 +47,10 @@ def append(connection: Connection, rows: Iterable[tuple[str, str | None, str | N
 
 
 def lock(connection: Connection) -> None:
-    """Take the feed's turn until the commit. In SQLite a writer has it anyway."""
+    """Take the feed's turn until the commit, which wakes followers. In SQLite a writer has its turn anyway."""
+    connection.info[FED] = True
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(_TAKE, {"key": _LOCK, "channel": CHANNEL})
 
 
 def after(connection: Connection, cursor: int, limit: int = 1000) -> list[Change]:

@@ -15,6 +15,8 @@ from center.db.tables import heartbeat
 log = logging.getLogger("posdiag.center.engines")
 
 LEASE_MS: Final = 30_000
+RENEW_MS: Final = 5_000
+RETRY_MS: Final = 1_000
 BEAT_MS: Final = 5_000
 MOST_TURNS: Final = 50  # of one engine in one step, so that none waits long for the others
 LEASE: Final = "engines"
@@ -32,21 +34,31 @@ class Engine(Protocol):
 
 
 class Engines:
-    """All engines. `step` is called every second or so, by one thread."""
+    """All engines. `step` is called every second or so, and when there is news, by one thread."""
 
     def __init__(self, database: Database, engines: Sequence[Engine]) -> None:
         self._database = database
         self._engines = tuple(engines)
         self._problems: dict[str, str] = {}
         self._beat_ms: dict[str, int] = {}
+        self._asked_ms = 0
+        self._leads = False
 
     def step(self, now_ms: int) -> bool:
         """Give each engine its turns. False when another process holds the lease, and nothing was done."""
-        if not lease.hold(self._database, LEASE, LEASE_MS, now_ms):
+        if not self._holds(now_ms):
             return False
         for engine in self._engines:
             self._turns(engine, now_ms)
         return True
+
+    def _holds(self, now_ms: int) -> bool:
+        """Whether the lease is this process's. It is renewed long before anybody else may take it."""
+        if not 0 <= now_ms - self._asked_ms < (RENEW_MS if self._leads else RETRY_MS):
+            self._leads = False  # if the database cannot be asked
+            self._leads = lease.hold(self._database, LEASE, LEASE_MS, now_ms)
+            self._asked_ms = now_ms
+        return self._leads
 
     def _turns(self, engine: Engine, now_ms: int) -> None:
         problem, behind = "", False

@@ -57,6 +57,7 @@ class Writer:
             connection = self._connected()
             with connection.begin():  # the time is asked for after the wait for other writers; see feed.SETTLED_MS
                 stored = self._write(connection, batch, contacts, clock_ms())
+            self._database.committed(connection)
         except DBAPIError:
             self.close()
             raise

@@ -58,8 +58,9 @@ class Guard:
                 self._center.requests[key] = self._center.requests.get(key, 0) + 1
                 there = {name for name, _ in message["headers"]}
                 more = [header for header in self._headers if header[0] not in there]
-                policy = _CONSOLE_POLICY if _is_console(scope["path"]) else _POLICY
-                more.append((b"content-security-policy", policy.encode()))
+                if b"content-security-policy" not in there:
+                    policy = _CONSOLE_POLICY if _is_console(scope["path"]) else _POLICY
+                    more.append((b"content-security-policy", policy.encode()))
                 if b"cache-control" not in there:
                     more.append((b"cache-control", b"no-store"))
                 message = {**message, "headers": [*message["headers"], *more]}

@@ -101,6 +101,7 @@ async def ingest(settings: Settings, database: Database) -> None:
         lambda: asyncio.to_thread(_estates, settings, database),
         lambda: worker.connected and not worker.problem,
     )
+    worker.has_rival = presence.has_rival
     sys.setswitchinterval(_SWITCH_S)
     gc.freeze()
     gc.set_threshold(*_GARBAGE)

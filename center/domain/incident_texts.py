@@ -32,6 +32,7 @@ _WHAT: Final[Mapping[str, Mapping[str, str]]] = {
 _CENTER: Final[Mapping[str, Mapping[str, str]]] = {
     "worker": {"en": "a worker gives no sign of life", "zh": "工作进程无心跳"},
     "broker": {"en": "a worker is away from the broker", "zh": "与消息服务器断开"},
+    "name": {"en": "another center has this one's name", "zh": "另一个客服中心使用了相同的名称"},
     "engine": {"en": "an engine fails", "zh": "处理引擎出错"},
     "lag": {"en": "engines are behind", "zh": "处理滞后"},
     "outbox": {"en": "messages wait to be sent", "zh": "待发消息积压"},

@@ -22,6 +22,7 @@ from center.db.tables import changes, gaps, heartbeat, incidents, outbox
 from center.domain import posts
 from center.domain.incident_texts import title
 from center.ids import new_id
+from center.ingest import slots
 from center.settings import Settings, state_dir
 
 ROW: Final = "selfwatch"
@@ -110,6 +111,8 @@ def _workers(rows: dict[str, Any], now_ms: int) -> Iterable[Reading]:
         state, oldest_ms = row.data.get("state", ""), row.data.get("oldest_ms", 0)
         away = state not in {"listening", "starting"} and now_ms - row.at_ms <= MISSING_MS
         yield Reading(f"broker:{name}", float(not away), "", away, "critical", row.data.get("problem") or state)
+        times, out = row.data.get("thrown_out", 0), state == slots.THROWN_OUT and now_ms - row.at_ms <= MISSING_MS
+        yield Reading(f"name:{name}", times, "times", out, "critical", "thrown out by another center of its name")
         yield Reading(f"lag:{name}", oldest_ms / 1000, "s", oldest_ms > LAG_MS, "major", "age of the oldest batch")
 
 

@@ -30,6 +30,14 @@ class LinkError(Exception):
     """Why there is no connection, in one line."""
 
 
+class Cut(LinkError):
+    """The connection ended without a word: the broker died, or somebody else has connected with our client id."""
+
+
+class TakenOver(Cut):
+    """Somebody else has connected with our client id, as brokers should say; Mosquitto 2.0 and rumqttd do not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """Where the broker is and who we are to it."""
@@ -230,9 +238,9 @@ class Link:
         except TimeoutError:
             raise LinkError("the broker has fallen silent") from None
         except OSError as error:
-            raise LinkError(f"the connection to the broker is lost: {error.strerror or error}") from error
+            raise Cut(f"the connection to the broker is lost: {error.strerror or error}") from error
         if not data:
-            raise LinkError("the broker has closed the connection")
+            raise Cut("the broker has closed the connection")
         return data
 
     async def _more(self) -> list[mqtt5.PublishPacket]:
@@ -263,6 +271,8 @@ class Link:
         if isinstance(packet, mqtt5.SubAckPacket | mqtt5.PubAckPacket):
             self._answers[packet.packet_id] = packet
         elif isinstance(packet, mqtt5.DisconnectPacket):
+            if packet.reason_code == mqtt5.DisconnectReasonCode.SESSION_TAKEN_OVER:
+                raise TakenOver(f"somebody else has connected to {self._where} as {self.client_id}")
             raise LinkError(f"the broker ends the connection: {_words(packet.reason_code)}")
 
     async def _ping(self, keep_alive_s: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -20,6 +21,7 @@ from center.ingest.link import Access, Link, LinkError
 log = logging.getLogger("posdiag.center.presence")
 
 LOOK_S: Final = 2.0
+RIVAL_S: Final = 2 * LOOK_S + 1
 _RETRY_S: Final = 10.0
 
 
@@ -33,6 +35,8 @@ class Presence:
         self._name = name
         self._estates = estates
         self._well = well
+        self._said: dict[str, bytes] = {}
+        """What this process said last, by topic."""
 
     async def run(self) -> None:
         """Be present until cancelled; then say that we leave."""
@@ -48,8 +52,28 @@ class Presence:
             if shown:
                 await asyncio.wait(shown.values())
 
+    async def has_rival(self) -> bool:
+        """Whether somebody else says in any estate that a center of our name is online.
+
+        Takes a while, in which who has just thrown us out comes to say so. False, too, where the broker does not tell.
+        """
+        link = Link(self._access, f"center-look-{secrets.token_hex(4)}")
+        found: dict[str, bytes] = {}
+        try:
+            await link.open()
+            await link.subscribe([f"{wire.PREFIX}/+/center/{self._name}/state"])
+            async with asyncio.timeout(RIVAL_S):
+                while True:
+                    found |= {each.topic: bytes(each.payload or b"") for each in await link.receive()}
+        except (LinkError, TimeoutError):
+            return any(_is_online(told) and told != self._said.get(topic) for topic, told in found.items())
+        finally:
+            await link.close()
+
     async def _show_always(self, estate: str) -> None:
         while True:
+            while not self._well():  # noqa: ASYNC110 - and who was thrown out by a center of the same name keeps out
+                await asyncio.sleep(LOOK_S)
             try:
                 await self._show(estate)
             except LinkError as error:
@@ -66,7 +90,8 @@ class Presence:
             while True:
                 status = "online" if self._well() else "offline"
                 if status != told:
-                    await link.publish(topic, _state(status), retain=True)
+                    self._said[topic] = _state(status)
+                    await link.publish(topic, self._said[topic], retain=True)
                     told = status
                 try:
                     async with asyncio.timeout(LOOK_S):
@@ -80,6 +105,13 @@ class Presence:
             raise
         finally:
             await link.close(politely=False)
+
+
+def _is_online(payload: bytes) -> bool:
+    try:
+        return wire.decode(wire.CenterStateMessage, payload).status == "online"
+    except wire.WireError:
+        return False
 
 
 def _state(status: str) -> bytes:

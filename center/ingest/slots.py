@@ -16,6 +16,8 @@ from center.db.tables import heartbeat
 from center.ingest.batch import Counts
 
 STALE_MS: Final = 20_000
+THROWN_OUT: Final = "thrown out"
+"""The state of a worker that keeps out, because another center has its name."""
 _PREFIX: Final = "ingest-"
 
 

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,7 +23,7 @@ from agent import wire
 from center.db.engine import Database, reason
 from center.ingest import slots
 from center.ingest.batch import Batch
-from center.ingest.link import Access, Link, LinkError
+from center.ingest.link import Access, Cut, Link, LinkError, TakenOver
 from center.ingest.reader import Reader
 from center.ingest.writer import Writer, now_ms
 from center.settings import Settings
@@ -33,11 +33,17 @@ log = logging.getLogger("posdiag.center.ingest")
 SESSION_S: Final = 600
 """How long the broker keeps what is for a worker that died. It is back in seconds, by whoever supervises it."""
 BEAT_S: Final = 5.0
+AWAY_S: Final = 60.0
+"""How long a worker keeps out that another center of its name threw out, until it looks whether that one has gone."""
 _RETRY_S: Final = (0.2, 5.0)
 _RECONNECT_S: Final = (0.5, 15.0)
 _SHARED: Final = ("event", "telemetry", "result/+")
 _PLAIN: Final = ("state", "inventory", "health", "fault/+/+", "faults", "config/reported")
 _POISON: Final = (DataError, IntegrityError, ProgrammingError)
+
+
+async def _nobody() -> bool:
+    return False
 
 
 @dataclass(slots=True)
@@ -58,6 +64,11 @@ class Worker:
         self.problem = ""
         """What stands in the way, in one line."""
         self.slot = slots.take(database, settings.name, clock_ms())
+        self.thrown_out = 0
+        """How often another center of our name did that."""
+        self.has_rival: Callable[[], Awaitable[bool]] = _nobody
+        """Whether there is such a center."""
+        self._keeps_out = False
         self._settings = settings
         self._access = Access.of(settings)
         self._database = database
@@ -103,13 +114,34 @@ class Worker:
             try:
                 await self._take_in(self._link)
             except LinkError as error:
+                was_cut = error if self.connected and isinstance(error, Cut) else None
                 if self.connected:
                     pause_s = _RECONNECT_S[0]
                 self.connected = False
                 self._tell(str(error))
             await self._link.close(politely=False)
+            if was_cut is not None:
+                await self._give_way(was_cut)
             await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311 - only spread, not secret
             pause_s = min(2 * pause_s, _RECONNECT_S[1])
+
+    async def _give_way(self, error: Cut) -> None:
+        """Stay away while another center has our name: two that throw each other out would each get half of it all."""
+        with contextlib.suppress(DBAPIError):
+            await self._in_writer(self._beat, self._told())
+        if self._stray:  # another worker of this center has our slot, and we have a new one
+            self._stray = False
+            return
+        rival = isinstance(error, TakenOver) or await self.has_rival()
+        while rival:
+            if not self._keeps_out:
+                self._keeps_out = True
+                self.thrown_out += 1
+                named = f"another center at this broker has the name {self._settings.name!r}, too"
+                self._tell(f"{named}, and has thrown this one out; give one of them another in its settings")
+            await asyncio.sleep(AWAY_S)
+            rival = await self.has_rival()
+        self._keeps_out = False
 
     @property
     def _client_id(self) -> str:
@@ -209,20 +241,23 @@ class Worker:
     async def _beat_always(self) -> None:
         while True:
             self._news.clear()
-            waiting = self._gathered
-            told = {
-                "state": "listening" if self.connected else "away from the broker",
-                "problem": self.problem,
-                "waiting": len(waiting.messages),
-                "oldest_ms": round((time.monotonic() - waiting.since) * 1000) if waiting.messages else 0,
-            }
             try:
-                await self._in_writer(self._beat, told)
+                await self._in_writer(self._beat, self._told())
             except DBAPIError as error:
                 self._tell(f"the database: {reason(error)}")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
                     await self._news.wait()
+
+    def _told(self) -> dict[str, Any]:
+        waiting, away = self._gathered, slots.THROWN_OUT if self._keeps_out else "away from the broker"
+        return {
+            "state": "listening" if self.connected else away,
+            "problem": self.problem,
+            "waiting": len(waiting.messages),
+            "oldest_ms": round((time.monotonic() - waiting.since) * 1000) if waiting.messages else 0,
+            "thrown_out": self.thrown_out,
+        }
 
     def _beat(self, told: dict[str, Any]) -> None:
         if not slots.beat(self._database, self.slot, self._writer.counts, told, self._clock_ms()):

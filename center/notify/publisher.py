@@ -14,9 +14,11 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 
 from center.db.engine import Database, reason
-from center.db.tables import outbox
+from center.db.tables import heartbeat, outbox
 from center.domain.posts import DONE, FAILED, WAITING
-from center.ingest.link import Access, Link, LinkError
+from center.ingest import slots
+from center.ingest.link import Access, Cut, Link, LinkError
+from center.ingest.worker import AWAY_S
 from center.settings import Settings
 
 log = logging.getLogger("posdiag.center.publisher")
@@ -54,6 +56,8 @@ class Publisher:
                 await self._publish_always(link)
             except LinkError as error:
                 self._tell(str(error))
+                if isinstance(error, Cut):
+                    await self._keep_out()
             except DBAPIError as error:
                 self._tell(f"the database: {reason(error)}")
             finally:
@@ -61,6 +65,17 @@ class Publisher:
                 await link.close()
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - only spread, not secret
             pause_s = min(2 * pause_s, _RETRY_S[1])
+
+    async def _keep_out(self) -> None:
+        """While another center of our name keeps our workers out, it would keep throwing us out, too."""
+        self.connected = False
+        while await asyncio.to_thread(self._are_out):  # noqa: ASYNC110 - a row of the database says so
+            await asyncio.sleep(AWAY_S)
+
+    def _are_out(self) -> bool:
+        with self._database.read() as connection:
+            rows = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name.startswith("ingest-"))).scalars()
+            return any(data.get("state") == slots.THROWN_OUT for data in rows)
 
     def _tell(self, problem: str) -> None:
         if problem != self._problem:

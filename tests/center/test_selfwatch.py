@@ -98,15 +98,19 @@ def test_several_may_watch_and_open_one(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "key"),
+    ("data", "keys"),
     [
-        ({"state": "away from the broker", "problem": "refused", "oldest_ms": 0}, "broker:ingest-main-1"),
-        ({"state": "listening", "problem": "", "oldest_ms": 90_000}, "lag:ingest-main-1"),
+        ({"state": "away from the broker", "problem": "refused", "oldest_ms": 0}, ["broker:ingest-main-1"]),
+        (
+            {"state": "thrown out", "problem": "another center", "oldest_ms": 0, "thrown_out": 2},
+            ["broker:ingest-main-1", "name:ingest-main-1"],
+        ),
+        ({"state": "listening", "problem": "", "oldest_ms": 90_000}, ["lag:ingest-main-1"]),
     ],
 )
-def test_what_a_worker_tells_is_heard(watched: Watched, data: dict[str, Any], key: str) -> None:
+def test_what_a_worker_tells_is_heard(watched: Watched, data: dict[str, Any], keys: list[str]) -> None:
     watched.beat("ingest-main-1", **data)
-    assert [found for found, _severity in watched.look()] == [key]
+    assert [found for found, _severity in watched.look()] == keys
 
 
 def test_no_worker_at_all_is_an_alarm(database: Database) -> None:

@@ -189,7 +189,7 @@ def test_what_cannot_be_run_is_told_in_one_line(tmp_path: Path) -> None:
     for words, said_so in (
         (["--db", "mysql://x/y"], "is no database that is known"),
         (["--mqtt", "http://x"], "is not mqtt://host:port"),
-        (["--config", str(tmp_path / "none.toml")], "No such file"),
+        (["--config", str(tmp_path / "none.toml")], "no such file"),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "agent.cli", "center", "run", *words],

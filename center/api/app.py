@@ -33,6 +33,7 @@ from center.api import (
     settings_pages,
     sites,
     stream,
+    terminal_pages,
     works,
 )
 from center.api.context import ApiError, Center, machine_ms
@@ -109,6 +110,7 @@ def create_app(settings: Settings, database: Database, **more: Any) -> FastAPI:
         knowledge_pages,
         report_pages,
         settings_pages,
+        terminal_pages,
         evidence_pages,
         sites,
         registry,

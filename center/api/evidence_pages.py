@@ -23,6 +23,7 @@ from center.domain.evidence import Wanted
 
 router = APIRouter(prefix="/api/v1")
 
+Shared = Literal["estate", "region", "operator", "cell"]
 Witness = Annotated[Who, Depends(allowed("evidence"))]
 
 
@@ -108,19 +109,27 @@ def get_overview(center: TheCenter, who: Reader) -> JSONResponse:
 
 
 @router.get("/overview/shares")
-def get_shares(
-    center: TheCenter, who: Reader, by: Literal["estate", "region", "operator", "cell"] = "region"
-) -> JSONResponse:
+def get_shares(center: TheCenter, who: Reader, by: Shared = "region") -> JSONResponse:
     """Terminals of each estate, region, operator or cell, and which share is offline or cannot sell; worst first."""
     with center.database.read() as connection:
         return JSONResponse({"items": overview.shares(connection, who.scope, by), "next": None})
 
 
 @router.get("/overview/map")
-def get_map(center: TheCenter, who: Reader) -> JSONResponse:
-    """Sites with a place on the map, how many terminals each has and how many in trouble; the most troubled first."""
+def get_map(
+    center: TheCenter,
+    who: Reader,
+    by: Shared = "region",
+    key: Annotated[Place | None, Query(description="Only terminals of this region, operator or the like")] = None,
+) -> JSONResponse:
+    """Sites with a place on the map, how many terminals each has and how many in trouble; the most troubled first.
+
+    `unplaced` are terminals at sites whose place is not known.
+    """
     with center.database.read() as connection:
-        return JSONResponse({"items": overview.sites_on_map(connection, who.scope), "next": None})
+        found = overview.sites_on_map(connection, who.scope, by=by, key=key)
+        unplaced = overview.not_on_map(connection, who.scope)
+    return JSONResponse({"items": found, "next": None, "unplaced": unplaced})
 
 
 @router.get("/terminals/{estate}/{terminal}/timeline")

@@ -91,9 +91,7 @@ def freshness_now(connection: Connection, scope: Scope, now_ms: int) -> dict[str
 
 def shares(connection: Connection, scope: Scope, by: str, limit: int = 1000) -> list[dict[str, Any]]:
     """Of each estate, region, operator or cell: `key`, `terminals`, `offline`, `cannot_sell`, `share` of either."""
-    if by not in SHARED:
-        raise Refusal("invalid", f"shares are by {', '.join(SHARED)}")
-    column = terminals.c[by]
+    column = _shared(by)
     troubled = or_(_OFFLINE, terminals.c.can_sell == "no")
     n = func.count()
     rows = (
@@ -220,20 +218,39 @@ def site(connection: Connection, scope: Scope, estate: str, name: str, now_ms: i
     }
 
 
-def sites_on_map(connection: Connection, scope: Scope, limit: int = 5000) -> list[dict[str, Any]]:
-    """Sites with a place on the map, the most troubled first: names, `lat`, `lon`, `terminals`, `troubled`."""
+def sites_on_map(
+    connection: Connection, scope: Scope, limit: int = 5000, *, by: str = "region", key: str | None = None
+) -> list[dict[str, Any]]:
+    """Sites with a place on the map, the most troubled first: names, `lat`, `lon`, `terminals`, `troubled`, `key`.
+
+    `key` is the region, operator or the like, as `by` says; terminals of two operators at one site make two rows.
+    """
+    column = _shared(by)
     at = and_(terminals.c.estate == sites.c.estate, terminals.c.site == sites.c.site)
     troubled = _sum(or_(_OFFLINE, terminals.c.can_sell == "no"))
     columns = [sites.c[name] for name in ("estate", "site", "name", "lat", "lon")]
+    wanted = [] if key is None else [column == key]
     rows = (
-        select(*columns, func.count().label("terminals"), troubled.label("troubled"))
+        select(*columns, column.label("key"), func.count().label("terminals"), troubled.label("troubled"))
         .select_from(sites.join(terminals, at))
-        .where(sites.c.lat.is_not(None), sites.c.lon.is_not(None), scope.where(terminals))
-        .group_by(*columns)
+        .where(sites.c.lat.is_not(None), sites.c.lon.is_not(None), scope.where(terminals), *wanted)
+        .group_by(*columns, column)
         .order_by(troubled.desc(), sites.c.estate, sites.c.site)
         .limit(limit)
     )
     return [dict(row) for row in connection.execute(rows).mappings()]
+
+
+def not_on_map(connection: Connection, scope: Scope) -> int:
+    """How many terminals stand at a site whose place is not known, or at none."""
+    known = exists().where(
+        sites.c.estate == terminals.c.estate,
+        sites.c.site == terminals.c.site,
+        sites.c.lat.is_not(None),
+        sites.c.lon.is_not(None),
+    )
+    counted = select(func.count()).select_from(terminals).where(scope.where(terminals), ~known)
+    return int(connection.execute(counted).scalar_one())
 
 
 def center_readings(connection: Connection) -> dict[str, Any]:
@@ -245,6 +262,12 @@ def center_readings(connection: Connection) -> dict[str, Any]:
 def _counts(connection: Connection, what: ColumnElement[Any], *where: ColumnElement[bool]) -> Sequence[Any]:
     rows = select(what.label("what"), func.count()).where(*where).group_by("what")
     return [tuple(row) for row in connection.execute(rows)]
+
+
+def _shared(by: str) -> ColumnElement[Any]:
+    if by not in SHARED:
+        raise Refusal("invalid", f"shares are by {', '.join(SHARED)}")
+    return terminals.c[by]
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:

@@ -151,7 +151,7 @@ def oidc_login(center: TheCenter) -> Response:
     except oidc.OidcError as error:
         raise ApiError(503, str(error)) from None
     answer = RedirectResponse(address, 303)
-    _set(center, answer, _OIDC_COOKIE, kept, 600, "/api/v1/oidc")
+    set_cookie(center, answer, _OIDC_COOKIE, kept, 600, "/api/v1/oidc")
     return answer
 
 
@@ -204,11 +204,11 @@ def with_session(center: Center, row: Any, answer: Response | None = None) -> Re
         connection.execute(update(tables.accounts).where(tables.accounts.c.id == row.id).values(last_login_ms=now_ms))
         audit.append(connection, [Entry(now_ms, row.name, "login", row.name)])
     answer = answer or JSONResponse(_me(credentials.who_of(row, csrf)))
-    _set(center, answer, COOKIE, secret, credentials.SESSION_MS // 1000, "/")
+    set_cookie(center, answer, COOKIE, secret, credentials.SESSION_MS // 1000, "/")
     return answer
 
 
-def _set(center: Center, answer: Response, name: str, value: str, age_s: int, path: str) -> None:
+def set_cookie(center: Center, answer: Response, name: str, value: str, age_s: int, path: str) -> None:
     secure = center.settings.public_url.startswith("https://")
     answer.set_cookie(name, value, max_age=age_s, path=path, httponly=True, samesite="lax", secure=secure)
 

@@ -16,14 +16,14 @@ from center.api.case_actions import Acting
 from center.api.filters import Language
 from center.api.lookups import Name, case_row
 from center.api.models import Page, example
-from center.api.proof import Reader, TheCenter, allowed
+from center.api.proof import Reader, TheCenter, allowed, record
 from center.api.sites import Told
 from center.domain import cases_attachments, knowledge, records, remedies
 from center.domain.cases_attachments import BEGINNINGS, Attachment
 
 router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
 
-_PRINTED: Final = {
+PRINTED: Final = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 }
@@ -71,7 +71,25 @@ def get_record(
         case = case_row(connection, who.scope, name)
         spoken = language or who.language
         made = records.record(connection, who.scope, case.id, spoken, center.now_ms(), internal=internal)
-    return HTMLResponse(made.html, headers=_PRINTED)
+    return HTMLResponse(made.html, headers=PRINTED)
+
+
+class MerchantLink(BaseModel):
+    """Where the merchant follows a case, below the center's own address; null for a case that merchants do not see."""
+
+    model_config = example(link="/m/3q2pXv0Zb8aQf1Yk6hT9sLwE7uRcJmNd")
+    link: str | None
+
+
+@router.get("/{name}/merchant-link", response_model=MerchantLink)
+def get_merchant_link(
+    name: Name, center: TheCenter, who: Annotated[Who, Depends(allowed("case.write"))]
+) -> JSONResponse:
+    """The merchant's page of a case. Whoever has the link can answer for the merchant, so audit knows who asked."""
+    with center.database.begin() as connection:
+        case = case_row(connection, who.scope, name)
+        record(connection, center, who, "case.merchant_link", case.id)
+    return JSONResponse({"link": f"/m/{case.merchant_token}" if case.merchant_token else None})
 
 
 @router.get("/{name}/similar")

@@ -40,7 +40,7 @@ _REFUSALS: Final = {
     },
     "empty": {"en": "write something", "zh": "请先填写内容"},
     "long": {"en": f"at most {LONGEST} letters", "zh": f"最多{LONGEST}个字"},
-    "score": {"en": "a score is 1 to 5", "zh": "评分为1到5"},
+    "score": {"en": "choose a score, 1 to 5", "zh": "请选择1到5分"},
     "rated": {
         "en": "this case was rated already, or is not closed",
         "zh": "本工单已评价过，或尚未结案",

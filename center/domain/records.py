@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,9 +42,19 @@ class Record:
 
 
 def record(
-    connection: Connection, scope: Scope, case_id: str, language: str, now_ms: int, *, internal: bool = True
+    connection: Connection,
+    scope: Scope,
+    case_id: str,
+    language: str,
+    now_ms: int,
+    *,
+    internal: bool = True,
+    printed: Callable[[str], str] | None = None,
 ) -> Record:
-    """The record of a case as it is now; without colleagues' notes where not `internal`. Raises NoCase."""
+    """The record of a case as it is now; without colleagues' notes where not `internal`. Raises NoCase.
+
+    `printed` gives the line below the title, from the local time at which it is made.
+    """
     case = connection.execute(select(cases).where(cases.c.id == case_id, scope.where(cases))).mappings().first()
     if case is None:
         raise NoCase(f"there is no case {case_id!r}")
@@ -57,7 +67,7 @@ def record(
     facts = {name: case[name] for name in _FACTS}
     content = canonical(facts, steps)
     digest = hashlib.sha256(content).hexdigest()
-    return Record(render(facts, steps, dict(site or {}), language, digest, now_ms), digest, content)
+    return Record(render(facts, steps, dict(site or {}), language, digest, now_ms, printed), digest, content)
 
 
 def canonical(facts: Mapping[str, Any], steps: list[dict[str, Any]]) -> bytes:
@@ -74,6 +84,7 @@ def render(
     language: str,
     digest: str,
     now_ms: int,
+    printed: Callable[[str], str] | None = None,
 ) -> str:
     """The page. Pure."""
     spoken = language_of(language)
@@ -96,6 +107,7 @@ def render(
         steps=shown,
         timezone=timezone,
         made=local_time(now_ms, timezone),
+        printed=printed(local_time(now_ms, timezone)) if printed is not None else "",
         digest=digest,
     )
 
@@ -203,9 +215,17 @@ _STEPS: Final = {
         "repaired": "Done",
         "dispatched": "Visit announced",
         "visit_cancelled": "Visit cancelled",
+        "visit_announced": "The terminal knows of the visit",
+        "visit_ended": "The terminal knows that the visit is over",
         "checked_in": "Technician arrived",
         "checked_out": "Technician left",
         "inspected": "Terminal inspected",
+        "device_swapped": "A part was exchanged",
+        "boot": "The terminal started",
+        "config_applied": "The terminal took new settings",
+        "clock_step": "The terminal's clock was set",
+        "store_gap": "The terminal dropped messages",
+        "store_reset": "The terminal's store was begun anew",
         "fault_raised": "The terminal reports the fault",
         "fault_cleared": "The terminal reports that the fault is gone",
         "fault_flapping": "The terminal reports that the fault comes and goes",
@@ -217,6 +237,10 @@ _STEPS: Final = {
         "clock": "Deadline",
         "command": "Remote action",
         "attachment": "Attachment",
+        "grouped": "Part of an incident",
+        "merged": "Another case is the same",
+        "problem": "Part of a problem",
+        "tagged": "Tags",
     },
     "zh": {
         "opened": "受理",
@@ -235,9 +259,17 @@ _STEPS: Final = {
         "repaired": "处理",
         "dispatched": "安排上门",
         "visit_cancelled": "取消上门",
+        "visit_announced": "终端已获知上门安排",
+        "visit_ended": "终端已获知上门结束",
         "checked_in": "维修人员到达",
         "checked_out": "维修人员离开",
         "inspected": "终端已检查",
+        "device_swapped": "更换了部件",
+        "boot": "终端启动",
+        "config_applied": "终端已应用新设置",
+        "clock_step": "终端校准时钟",
+        "store_gap": "终端丢弃了消息",
+        "store_reset": "终端存储已重建",
         "fault_raised": "终端报告故障",
         "fault_cleared": "终端报告故障消失",
         "fault_flapping": "终端报告故障时有时无",
@@ -249,5 +281,9 @@ _STEPS: Final = {
         "clock": "时限",
         "command": "远程操作",
         "attachment": "附件",
+        "grouped": "归入事件",
+        "merged": "合并了相同工单",
+        "problem": "归入问题",
+        "tagged": "标签",
     },
 }

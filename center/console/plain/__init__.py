@@ -1,0 +1,20 @@
+"""Pages that work without JavaScript: the merchant's page, logging in, and records to print."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+from center.console.plain import login, merchant, page, records
+
+HOME = "/console/"
+
+
+def add_pages(app: FastAPI) -> None:
+    """Serve them; before anything is mounted at /console, of which the records are a part."""
+    for module in (page, merchant, login, records):
+        app.include_router(module.router, include_in_schema=False)
+
+    @app.get("/", include_in_schema=False)
+    def home() -> RedirectResponse:
+        return RedirectResponse(HOME, 303)

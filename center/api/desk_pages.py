@@ -64,7 +64,7 @@ def get_queue(asked: Annotated[Queue, Query()], center: TheCenter, who: Reader) 
             limit=asked.limit + 1,
             after=after,
         )
-    return JSONResponse(cut(rows, asked.limit, lambda row: (float(row["impact"]), row["id"]), _item))
+    return JSONResponse(cut(rows, asked.limit, lambda row: (float(row["impact"]), row["id"]), row_item))
 
 
 def _wanted(asked: Queue, who: Who) -> queue.Wanted:
@@ -74,7 +74,7 @@ def _wanted(asked: Queue, who: Who) -> queue.Wanted:
     return queue.Wanted(owner=owner, words=asked.q, ids=ids, **{name: getattr(asked, name) for name in same})
 
 
-def _item(row: dict[str, Any]) -> items.Item:
+def row_item(row: dict[str, Any]) -> items.Item:
     case = row["case"]
     return items.named(row) | {"case": None if case is None else _case(case)}
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, exists, func, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from agent.vocabulary import VOCABULARY, act_of
@@ -66,12 +66,9 @@ def page(
     it is gone) · `sites` the first three, `sites_n` all · `first_ms` when it began · `why` the numbers of a group ·
     `case` null or its `id`, `number`, `state`, `clock`, … · `owner`, `acknowledged_by` of the case or the incident.
     """
-    columns = [cases.c[name].label(f"case_{name}") for name in (*_CASE, "data", "kind", "severity", "site", "estate")]
-    held = and_(cases.c.id == incidents.c.case_id, scope.where(cases))
     statement = (
-        select(incidents, _OWNER.label("held_by"), cases.c.id.label("its_case"), cases.c.acked_ms, *columns)
-        .select_from(incidents.outerjoin(cases, held))
-        .where(_OPEN, scope.where(incidents), *_conditions(connection, scope, wanted))
+        _rows(scope)
+        .where(_OPEN, *_conditions(connection, scope, wanted))
         .order_by(incidents.c.impact.desc(), incidents.c.id)
         .limit(limit)
     )
@@ -82,6 +79,25 @@ def page(
     rows = connection.execute(statement).mappings().all()
     more = _More(connection, scope, rows)
     return [_row(row, more, language, policy, now_ms) for row in rows]
+
+
+def one(
+    connection: Connection, scope: Scope, incident_id: str, language: str, policy: Policy, now_ms: int
+) -> dict[str, Any] | None:
+    """The row of one incident, whatever its state and whether or not it is a part of another; None out of scope."""
+    rows = connection.execute(_rows(scope).where(incidents.c.id == incident_id)).mappings().all()
+    more = _More(connection, scope, rows)
+    return next((_row(row, more, language, policy, now_ms) for row in rows), None)
+
+
+def _rows(scope: Scope) -> Select[Any]:
+    columns = [cases.c[name].label(f"case_{name}") for name in (*_CASE, "data", "kind", "severity", "site", "estate")]
+    held = and_(cases.c.id == incidents.c.case_id, scope.where(cases))
+    return (
+        select(incidents, _OWNER.label("held_by"), cases.c.id.label("its_case"), cases.c.acked_ms, *columns)
+        .select_from(incidents.outerjoin(cases, held))
+        .where(scope.where(incidents))
+    )
 
 
 # --- which ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,122 @@
+"""What the page of an incident, or of a case, is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from center.access.scope import Scope
+from center.db import tables
+from tests.center.asking import Api, Asker
+from tests.center.fleet_rows import NOW, incident, put
+
+FOREIGN = Scope(estates=("f",))
+PAPER = "inc-00000005"
+
+
+def opened(asks: Asker, **more: Any) -> dict[str, Any]:
+    body = {"estate": "e", "terminal": "t000005", "kind": "fault", "fault": "printer/paper_out"} | more
+    answer = asks("POST", "cases", json=body)
+    assert answer.status_code in {200, 201}, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def does(asks: Asker, case: str, what: str, **body: Any) -> None:
+    answer = asks("POST", f"cases/{case}/{what}", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+def test_an_incident_shows_what_its_terminal_said_and_what_to_do(api: Api) -> None:
+    told = api.asks("viewer").get(f"incidents/{PAPER}/sheet", language="en")
+    assert (told["title"], told["basis"], told["act"]) == ("The paper roll is empty", "measured", "none")
+    assert (told["terminal"]["can_sell"], told["terminal"]["freshness"]) == ("no", "online")
+    (said,) = told["evidence"]
+    assert (said["terminal"], said["title"], said["state"]) == ("t000005", "The paper roll is empty", "raised")
+    assert (said["evidence"], said["first_at"]) == ({"paper": "out"}, "2026-09-21T14:13:15.000Z")
+    assert (told["terminal"]["model"], told["terminal"]["site"]) == ("TM-T20", "s000001")
+    assert told["merchant"]["steps"]
+    assert told["runbook"]["look"]
+    assert [each["kind"] for each in told["steps"]] == ["joined", "opened"]
+    assert [each["state"] for each in told["commands"]] == []  # it was given before the incident began
+    in_chinese = api.asks("viewer").get(f"incidents/{PAPER}/sheet", language="zh")
+    assert in_chinese["title"] != told["title"]
+
+
+def test_an_incident_that_is_over_or_a_part_of_another_is_still_shown(api: Api) -> None:
+    whole = incident(90) | {"scope": "operator", "scope_key": "46002", "fault": "modem/no_network", "terminals_n": 2}
+    part = incident(91) | {
+        "parent_id": whole["id"],
+        "state": "resolved",
+        "resolved_ms": NOW + 60_000,
+        "scope_key": "t000001",
+    }
+    put(api.database, tables.incidents, **whole, family="reach")
+    put(api.database, tables.incidents, **part)
+    asks = api.asks("viewer")
+    shown = asks.get(f"incidents/{part['id']}/sheet")
+    assert (shown["state"], shown["resolved_at"]) == ("resolved", "2026-09-21T14:14:20.000Z")
+    assert (shown["parent"]["id"], shown["parent"]["title"]) == (
+        whole["id"],
+        "Operator 46002: terminals are out of reach or have trouble with the network",
+    )
+    assert [each["id"] for each in asks.get(f"incidents/{whole['id']}/sheet")["parts"]] == [part["id"]]
+
+
+def test_all_that_an_incident_affects_is_paged(api: Api) -> None:
+    at = {"incident_id": PAPER, "estate": "e", "fault": "modem/weak_signal", "joined_ms": NOW + 1}
+    put(api.database, tables.incident_members, **at, terminal="t000003")
+    asks = api.asks("viewer")
+    first = asks.get(f"incidents/{PAPER}/affected", limit=1)
+    assert [(each["terminal"], each["status"], each["can_sell"]) for each in first["items"]] == [
+        ("t000003", "online", "yes")
+    ]
+    rest = asks.get(f"incidents/{PAPER}/affected", limit=1, cursor=first["next"])
+    assert [(each["terminal"], each["site"]) for each in rest["items"]] == [("t000005", "s000001")]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize("path", [f"incidents/{PAPER}/sheet", "cases/1005/sheet"])
+def test_what_is_out_of_scope_is_not_there(api: Api, path: str) -> None:
+    assert api.asks("viewer", FOREIGN)("GET", path).status_code == 404
+    assert api.asks("viewer", FOREIGN).get(f"incidents/{PAPER}/affected")["items"] == []
+
+
+def test_a_case_tells_its_clocks_its_promises_and_what_keeps_it_open(api: Api) -> None:
+    asks = api.asks()
+    case = opened(asks, terminal="t000001", fault="printer/cutter_error")["id"]
+    api.clock_ms = NOW + 1_000
+    does(asks, case, "eta", eta="2026-09-21T16:00:00Z")
+    does(asks, case, "eta", eta="2026-09-21T17:00:00Z", reason="the part is late")
+    does(asks, case, "tag", add=["suggestion"])
+    told = asks.get(f"cases/{case}/sheet", language="en")
+    assert [(each["eta_at"], each["was_at"]) for each in told["promises"]] == [
+        ("2026-09-21T16:00:00.000Z", None),
+        ("2026-09-21T17:00:00.000Z", "2026-09-21T16:00:00.000Z"),
+    ]
+    assert {each["kind"]: each["state"] for each in told["clocks"]} == {
+        "first_response": "met",
+        "update": "green",
+        "solve": "green",
+    }
+    assert (told["gate"]["stage"], told["gate"]["needs"], told["tags"]) == ("working", "proof", ["suggestion"])
+    assert "part_replaced" in told["choices"]["remedies"]
+    does(asks, case, "repaired", remedy="cleaned")
+    after = asks.get(f"cases/{case}/sheet")
+    assert (after["gate"]["stage"], after["gate"]["needs"], after["state"]) == ("watching", "", "watching")
+
+
+def test_a_fault_that_stands_keeps_the_gate_shut(api: Api) -> None:
+    asks = api.asks()
+    case = opened(asks)["id"]
+    told = asks.get(f"cases/{case}/sheet")["gate"]
+    assert (told["trouble"], told["needs"], told["passes"]) == ("stands", "fault_stands", False)
+
+
+def test_the_merchants_address_is_for_those_who_may_write(api: Api) -> None:
+    case = opened(api.asks(), terminal="t000002", fault="printer/cutter_error")["id"]
+    address = api.asks("agent").get(f"cases/{case}/sheet")["merchant_page"]
+    assert address.startswith("/m/")
+    assert len(address) > 20
+    assert api.asks("viewer").get(f"cases/{case}/sheet")["merchant_page"] is None

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import FromClause, and_, exists, false, literal_column, select
+from sqlalchemy import FromClause, and_, exists, false, literal_column, or_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from center.api.context import ApiError
 from center.api.paging import DEFAULT_LIMIT, MOST
 from center.db import tables
+from center.domain.freshness import LATE_MS, SILENT_MS
 
 Conditions = list[ColumnElement[bool]]
 
@@ -60,7 +61,16 @@ class Placed(Listing):
 
 class Terminals(Placed):
     status: Literal["online", "offline", "maintenance"] | None = None
-    can_sell: Literal["yes", "degraded", "no", "unknown"] | None = None
+    can_sell: Literal["yes", "degraded", "no", "unknown"] | None = Field(
+        None, description="unknown: also those that never said"
+    )
+    freshness: Literal["online", "late", "offline", "unknown"] | None = Field(
+        None, description="By the last contact, as the overview counts them"
+    )
+    ids: (
+        Annotated[str, Field(max_length=30_000, pattern=r"^[a-z0-9_-]+\.[a-z0-9_-]+(,[a-z0-9_-]+\.[a-z0-9_-]+)*$")]
+        | None
+    ) = Field(None, description="Only these, by commas: what a page reads anew when the stream told of them")
     model: Place | None = None
     firmware: Place | None = None
 
@@ -211,6 +221,33 @@ def of_incident(query: Listing) -> Conditions:
         estates = select(tables.terminals.c.estate).distinct() if estate is None else [estate]  # the index begins so
         here = select(members.c.incident_id).where(members.c.estate.in_(estates), members.c.terminal == terminal)
         found.append(incidents.c.id.in_(here))
+    return found
+
+
+def of_sales(query: Terminals) -> Conditions:
+    """Of terminals: those of which this is known, or for unknown is not."""
+    column = tables.terminals.c.can_sell
+    if query.can_sell == "unknown":
+        return [or_(column == "unknown", column.is_(None))]
+    return [] if query.can_sell is None else [column == query.can_sell]
+
+
+def of_freshness(query: Terminals, now_ms: int) -> Conditions:
+    """Of terminals: those that the overview counts as heard so long ago; and those that are named."""
+    table = tables.terminals
+    heard = table.c.last_contact_ms
+    there = or_(table.c.status.is_(None), table.c.status != "offline")
+    late, silent = now_ms - LATE_MS, now_ms - SILENT_MS
+    wanted: Mapping[str, Conditions] = {
+        "online": [table.c.status.is_not(None), there, heard >= late],
+        "late": [table.c.status.is_not(None), there, heard < late, heard >= silent],
+        "offline": [table.c.status == "offline"],
+        "unknown": [there, or_(table.c.status.is_(None), heard.is_(None), heard < silent)],
+    }
+    found = [] if query.freshness is None else [*wanted[query.freshness]]
+    if query.ids is not None:
+        named = [tuple(each.split(".")) for each in query.ids.split(",")]
+        found.append(tuple_(table.c.estate, table.c.terminal).in_(named))
     return found
 
 

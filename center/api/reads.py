@@ -42,10 +42,12 @@ _BATCHES_OF_ONE: Final = Order(
 def list_terminals(query: Annotated[filters.Terminals, Query()], center: TheCenter, who: Reader) -> JSONResponse:
     """Terminals by estate and name. `since` and `until`: of the last contact; `unit` and `kind`: of its faults."""
     table = t.terminals
-    names = {name: table.c[name] for name in ("status", "can_sell", "model", "firmware")}
+    names = {name: table.c[name] for name in ("status", "model", "firmware")}
     conditions = [
         *filters.of_terminal(table, query),
         *filters.between(table.c.last_contact_ms, query),
+        *filters.of_sales(query),
+        *filters.of_freshness(query, center.now_ms()),
         *filters.same(query, names),
         *filters.has_fault(query),
     ]

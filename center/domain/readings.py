@@ -1,0 +1,45 @@
+"""What a terminal last said of each of its metrics, words and failed readings included."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from center.access.scope import Scope
+from center.db.tables import telemetry, terminals
+from center.domain.refusal import Refusal
+
+MOST_BATCHES: Final = 100
+"""A terminal repeats each of its metrics within 30 batches; what is older than these is of a part that is gone."""
+
+
+def latest(connection: Connection, scope: Scope, estate: str, terminal: str) -> list[dict[str, Any]]:
+    """By name: `metric`, `unit` ("" for none), `value`, null with the cause in `error`, `at_ms`. Raises Refusal."""
+    here = terminals.c.estate == estate, terminals.c.terminal == terminal, scope.where(terminals)
+    row = connection.execute(select(terminals.c.inventory).where(*here)).first()
+    if row is None:
+        raise Refusal("not_found", f"there is no terminal {estate}/{terminal}")
+    told = (row.inventory or {}).get("metrics")
+    units = told if isinstance(told, dict) else {}
+    batches = (
+        select(telemetry.c.at_ms, telemetry.c.samples)
+        .where(telemetry.c.estate == estate, telemetry.c.terminal == terminal)
+        .order_by(telemetry.c.boot.desc(), telemetry.c.seq.desc())
+        .limit(MOST_BATCHES)
+    )
+    found: dict[str, dict[str, Any]] = {}
+    for batch in connection.execute(batches):
+        for after_ms, values in reversed(batch.samples or ()):
+            for name, value in values.items():
+                if name not in found:
+                    found[name] = _reading(name, value, units, batch.at_ms + int(after_ms))
+        if units and units.keys() <= found.keys():
+            break
+    return sorted(found.values(), key=lambda each: str(each["metric"]))
+
+
+def _reading(name: str, value: Any, units: dict[str, Any], at_ms: int) -> dict[str, Any]:
+    error = value.get("error", "failed") if isinstance(value, dict) else None
+    known = None if error is not None else value
+    return {"metric": name, "unit": str(units.get(name, "")), "value": known, "error": error, "at_ms": at_ms}

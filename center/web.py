@@ -45,7 +45,9 @@ log = logging.getLogger("posdiag.center.web")
 STEP_S: Final = 1.0
 """A step at least so often, for what time alone brings about."""
 LEAST_S: Final = 0.1
-"""From one step to the next at least, and as long as the step took: what comes faster is dealt with together."""
+"""After each step at least: what comes faster is dealt with together."""
+REST: Final = 4
+"""And so many times as long as the step took, up to STEP_S: in a storm the engines leave most of a core to others."""
 _LEAVE_S: Final = 3
 
 
@@ -182,9 +184,10 @@ def always(work: Callable[[], bool], stopping: threading.Event, news: threading.
         except Exception:  # it is tried again; what is wrong stands in the log
             more = False
             log.exception("a part of the center failed")
-        took_s = time.monotonic() - began
-        if not more and news.wait(STEP_S):
-            stopping.wait(max(took_s, LEAST_S - (time.monotonic() - began)))
+        if not more:
+            rest_s = min(max(LEAST_S, REST * (time.monotonic() - began)), STEP_S)
+            stopping.wait(rest_s)
+            news.wait(STEP_S - rest_s)
 
 
 def listen(where: str) -> socket.socket:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -91,10 +91,13 @@ def test_what_another_process_appends_is_told_too(database: Database, database_u
 def test_steps_wait_for_each_other_however_often_they_are_told_of_news() -> None:
     stopping, news = threading.Event(), threading.Event()
     began: list[float] = []
+    ended: list[float] = []
 
     def work() -> bool:
         began.append(time.monotonic())
+        wait_until(lambda: time.monotonic() - began[-1] > 0.05)
         news.set()  # as if something came meanwhile, always
+        ended.append(time.monotonic())
         return False
 
     thread = threading.Thread(target=web.always, args=(work, stopping, news))
@@ -102,7 +105,9 @@ def test_steps_wait_for_each_other_however_often_they_are_told_of_news() -> None
     wait_until(lambda: len(began) > 5)
     stopping.set()
     thread.join()
-    assert min(after - before for before, after in itertools.pairwise(began)) >= web.LEAST_S * 0.99
+    pauses = [after - before for before, after in zip(ended, began[1:], strict=False)]
+    assert min(pauses) >= max(web.LEAST_S, web.REST * 0.05) * 0.99
+    assert statistics.median(pauses) < web.STEP_S
 
 
 @pytest.fixture

@@ -18,7 +18,10 @@ from tests.bench import report
 from tests.bench.figure import Effort, Figure, Series
 from tests.bench.kept import Kept, Part, machine
 
-PARTS = ("daemon", "peers", "outbox", "metered", "outage", "soak", "scenarios", "ingest", "incidents", "api", "fleet")
+PARTS = (
+    *("daemon", "peers", "outbox", "metered", "outage", "soak", "scenarios", "ingest", "incidents", "api", "fleet"),
+    "console_latency",
+)
 _ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -23,7 +23,7 @@ _WARM_S = 30
 _ROOT = Path(__file__).parents[2]
 
 # Key, value that breaks, value that heals, fault. More than six changes of one fault in two minutes would be flapping.
-_PUSHED = (
+PUSHED = (
     ("printer.paper", "out", "ok", "printer/paper_out"),
     ("printer.paper", "near_end", "ok", "printer/paper_near_end"),
     ("printer.cover", "open", "closed", "printer/cover_open"),
@@ -36,7 +36,7 @@ _POLLED = (
     ("keypad.keys", "missing", "loaded", "keypad/keys_missing"),
     ("keypad.battery", "low", "ok", "keypad/battery_low"),
 )
-_ROUNDS = 3
+ROUNDS = 3
 _LATE_S = 1.0
 
 
@@ -94,7 +94,7 @@ def _change(place: Ground, terminal: Terminal, key: str, value: str, told: tuple
     return began, wait_for(lambda: place.listener.came.get(told), 10)
 
 
-def _changes(keys: tuple[tuple[str, str, str, str], ...], rounds: int) -> Iterator[tuple[str, str, tuple[str, str]]]:
+def changes(keys: tuple[tuple[str, str, str, str], ...], rounds: int) -> Iterator[tuple[str, str, tuple[str, str]]]:
     for _ in range(rounds):
         for key, broken, whole, fault in keys:
             yield key, broken, (fault, "raised")
@@ -110,7 +110,7 @@ def _pushes(place: Ground, effort: Effort) -> Told:
             agent.until_healthy()
             agent.until(lambda status: status["devices"]["printer"]["model"])
             written = _Written(terminal, "printer")
-            for key, value, told in _changes(_PUSHED, _ROUNDS):
+            for key, value, told in changes(PUSHED, ROUNDS):
                 try:
                     began, arrived = _change(place, terminal, key, value, told)
                 except AssertionError:
@@ -137,7 +137,7 @@ def _polled(place: Ground, effort: Effort) -> Told:
     delays = []
     with place.terminal(1) as (terminal, config), Agent(config) as agent:
         agent.until_healthy()
-        for key, value, told in _changes(_POLLED, int(effort.of(_ROUNDS, 1))):
+        for key, value, told in changes(_POLLED, int(effort.of(ROUNDS, 1))):
             began, arrived = _change(place, terminal, key, value, told)
             delays.append(arrived - began)
             rest(random.uniform(0, 0.3))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 
 from center.access.roles import Permission, Who
 from center.api import items
@@ -18,7 +19,7 @@ from center.api.filters import Place, Word, moment_ms
 from center.api.lookups import Name, case_row
 from center.api.proof import Somebody, TheCenter, allowed, record
 from center.api.work_models import CaseItem
-from center.domain.cases import Act
+from center.domain.cases_book import Act
 from center.domain.cases_opening import NewCase
 from center.domain.refusal import Refusal
 
@@ -156,16 +157,21 @@ class Acting:
         with self.center.database.read() as connection:
             case_id = case_row(connection, self.who.scope, self.name).id
         try:
-            done = act(Act(scope=self.who.scope, by=self.who.name, key=self.key, seen=self.seen), case_id)
+        told = _told(self.center, self.who, f"case.{what}")
+            return act(Act(scope=self.who.scope, by=self.who.name, key=self.key, seen=self.seen, record=told), case_id)
         except Refusal as error:
-            self._write(what, case_id, {"refused": str(error)})
+            with self.center.database.begin() as connection:
+                told(connection, case_id, {"refused": str(error)})
             raise
-        self._write(what, case_id, None)
-        return done
 
-    def _write(self, what: str, case_id: str, detail: dict[str, str] | None) -> None:
-        with self.center.database.begin() as connection:
-            record(connection, self.center, self.who, f"case.{what}", case_id, detail)
+
+def _told(center: Center, who: Who, what: str) -> Callable[[Connection, str, Mapping[str, Any] | None], None]:
+    """What writes into the audit, in the transaction of whatever is done."""
+
+    def tell(connection: Connection, case_id: str, detail: Mapping[str, Any] | None) -> None:
+        record(connection, center, who, what, case_id, detail)
+
+    return tell
 
 
 def _acting(permission: Permission) -> Callable[..., Acting]:
@@ -198,8 +204,8 @@ def open_case(
     idempotency_key: Key = None,
 ) -> JSONResponse:
     """Open a case; 200 with the one that is there, if this trouble has one already."""
-    case, is_new = center.cases.open(_opener(who, idempotency_key), NewCase(**body.model_dump()))
-    return _opened(center, who, "case.open", case["id"], is_new)
+    case, is_new = center.cases.open(_opener(center, who, "case.open", idempotency_key), NewCase(**body.model_dump()))
+    return _opened(center, who, case["id"], is_new)
 
 
 @router.post(
@@ -216,21 +222,21 @@ def open_scanned_case(
 ) -> JSONResponse:
     """Open the case that the help code of a slip tells of. A code with a wrong signature is refused."""
     try:
-        case, is_new = center.cases.open_scanned(_opener(who, idempotency_key), body.code, body.said)
+        opener = _opener(center, who, "case.scan", idempotency_key)
+        case, is_new = center.cases.open_scanned(opener, body.code, body.said)
     except Refusal as error:
         with center.database.begin() as connection:
             record(connection, center, who, "case.scan", "", {"refused": str(error)})
         raise
-    return _opened(center, who, "case.scan", case["id"], is_new)
+    return _opened(center, who, case["id"], is_new)
 
 
-def _opener(who: Who, key: str | None) -> Act:
-    return Act(scope=who.scope, by=who.name, key=None if key is None else f"api:{who.name}:{key}")
+def _opener(center: Center, who: Who, what: str, key: str | None) -> Act:
+    once = None if key is None else f"api:{who.name}:{key}"
+    return Act(scope=who.scope, by=who.name, key=once, record=_told(center, who, what))
 
 
-def _opened(center: Center, who: Who, what: str, case_id: str, is_new: bool) -> JSONResponse:
-    with center.database.begin() as connection:
-        record(connection, center, who, what, case_id, {"new": is_new})
+def _opened(center: Center, who: Who, case_id: str, is_new: bool) -> JSONResponse:
     with center.database.read() as connection:
         return JSONResponse(items.case(case_row(connection, who.scope, case_id)), 201 if is_new else 200)
 

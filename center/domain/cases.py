@@ -8,7 +8,6 @@ case as it is then and raise NoCase or CaseError.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, exists, select
@@ -18,7 +17,7 @@ from center.access.scope import Scope
 from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, case_tags, cases, sites, terminals
 from center.domain import closing, remedies, sla
-from center.domain.cases_book import OPEN, WORKING, Book, Case, CaseError, NoCase, book_of, number_of
+from center.domain.cases_book import OPEN, WORKING, Act, Book, Case, CaseError, NoCase, book_of, number_of
 from center.domain.cases_intake import report_key
 from center.domain.cases_opening import NewCase, open_case
 from center.domain.cases_policy import MINUTE_MS, Policy
@@ -45,16 +44,6 @@ ROOT_CAUSES: Final = (
 _UNDONE: Final = ("owner", "team", "state", "acked_ms")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    """Who does it, and how to know it again."""
-
-    scope: Scope
-    by: str
-    key: str | None = None
-    seen: int | None = None
-
-
 class Cases:
     """The desk's side of the book of cases. For any thread."""
 
@@ -67,7 +56,9 @@ class Cases:
         """The case of this trouble and whether it is new."""
         with book_of(self._database, self._policy, self._now_ms()) as book:
             _require_place(book.connection, act.scope, new)
-            return open_case(book, new, act.by, act.key)
+            case, is_new = open_case(book, new, act.by, act.key)
+            act.done(book.connection, case["id"], {"new": is_new})
+            return case, is_new
 
     def open_scanned(self, act: Act, code: str, said: str = "") -> tuple[Case, bool]:
         """The case that the help code of a slip tells of, which also holds the number that the terminal printed."""
@@ -300,11 +291,12 @@ class Cases:
         with book_of(self._database, self._policy, self._now_ms()) as book:
             case = book.find(act.scope, case_id)
             key = f"{case_id}:{act.key}" if act.key else new_id("step", book.now_ms)
-            if act.key and book.has_step(key):
-                return case
-            if act.seen is not None and act.seen != case["updated_ms"]:
-                raise CaseError("somebody changed the case meanwhile; look at it again", "conflict")
-            return do(book, case, key)
+            if not (act.key and book.has_step(key)):
+                if act.seen is not None and act.seen != case["updated_ms"]:
+                    raise CaseError("somebody changed the case meanwhile; look at it again", "conflict")
+                case = do(book, case, key)
+            act.done(book.connection, case_id)
+            return case
 
 
 def resumed(book: Book, case: Case, by: str, said: str, key: str) -> Case:

@@ -13,8 +13,7 @@ from sqlalchemy import Connection, select
 from center.access.scope import Scope
 from center.db.engine import Database
 from center.db.tables import attachments, cases
-from center.domain.cases import Act
-from center.domain.cases_book import CaseError, NoCase, book_of
+from center.domain.cases_book import Act, CaseError, NoCase, book_of
 from center.domain.cases_policy import Policy
 from center.ids import new_id
 from center.ingest import cards
@@ -67,6 +66,7 @@ class Attachments:
             there = listed(book.connection, act.scope, case_id)
             same = next((each for each in there if each.sha256 == digest), None)
             if same is not None:
+                act.done(book.connection, case_id)
                 return same
             if len(there) >= MOST:
                 raise CaseError(f"a case holds {MOST} attachments at most")
@@ -78,6 +78,7 @@ class Attachments:
             row = {each: getattr(new, each) for each in Attachment.__slots__}
             book.connection.execute(attachments.insert().values(**row, body=body))
             book.step(case, "attachment", act.by, name, key=f"{case_id}:file:{digest}", facts=facts)
+            act.done(book.connection, case_id)
             return new
 
     def body(self, scope: Scope, case_id: str, attachment_id: str) -> tuple[Attachment, bytes]:

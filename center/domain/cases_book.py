@@ -5,8 +5,9 @@ A step has a key of its own. Whoever writes a step again, after a kill or by sen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, select, text, update
@@ -47,6 +48,22 @@ class NoCase(Refusal):
 
     def __init__(self, text: str) -> None:
         super().__init__("not_found", text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Who does it, and how to know it again. `record` writes down in the same transaction that it was done."""
+
+    scope: Scope
+    by: str
+    key: str | None = None
+    seen: int | None = None
+    record: Callable[[Connection, str, Mapping[str, Any] | None], None] | None = None
+
+    def done(self, connection: Connection, case_id: str, detail: Mapping[str, Any] | None = None) -> None:
+        """It was done, or had been done before: the last thing before the feed is told."""
+        if self.record is not None:
+            self.record(connection, case_id, detail)
 
 
 class Book:

@@ -18,8 +18,7 @@ from sqlalchemy import Connection, func, select
 from center.access.scope import Scope
 from center.db.engine import Database
 from center.db.tables import cases, faults, sites
-from center.domain.cases import Act
-from center.domain.cases_book import WORKING, Book, Case, CaseError, book_of, number_text
+from center.domain.cases_book import WORKING, Act, Book, Case, CaseError, book_of, number_text
 from center.domain.cases_policy import DAY_MS, HOUR_MS, Policy
 from center.domain.commands_key import ALGORITHM, Signer
 from center.domain.knowledge import runbook
@@ -127,6 +126,7 @@ class Dispatch:
         with book_of(self._database, self._policy, self._now_ms()) as book:
             case = book.find(act.scope, case_id)
             if book.has_step(key):
+                act.done(book.connection, case_id)
                 return case, str((case["data"] or {}).get("dispatch", {}).get("code", ""))
             _check(book, case, from_ms, until_ms)
             known = plan(book.connection, act.scope, case)
@@ -151,6 +151,7 @@ class Dispatch:
             changed = book.step(case, "dispatched", act.by, known.diagnosis, key=key, facts=order, data=data, **changes)
             book.notify(changed, "case.dispatched", f"notify:{key}", f"visit for {case['title']}", known.diagnosis)
             _tell_merchant(book, changed, key, from_ms)
+            act.done(book.connection, case_id)
             return changed, code
 
     def cancel(self, act: Act, case_id: str, reason: str) -> Case:
@@ -164,7 +165,9 @@ class Dispatch:
             data = {name: value for name, value in (case["data"] or {}).items() if name != "dispatch"}
             changes: dict[str, Any] = {"state": "assigned", "work_order_until_ms": None, "data": data}
             key = f"{case_id}:{act.key}" if act.key else None
-            return book.step(case, "visit_cancelled", act.by, reason, key=key, **changes)
+            changed = book.step(case, "visit_cancelled", act.by, reason, key=key, **changes)
+            act.done(book.connection, case_id)
+            return changed
 
     def _code(self, case: Case, technician: str, from_ms: int, until_ms: int) -> tuple[str, str]:
         """The QR code's text, or why there is none."""

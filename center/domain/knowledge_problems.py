@@ -11,13 +11,14 @@ from sqlalchemy import Connection, func, select, update
 from center.access.scope import Scope
 from center.db.engine import Database
 from center.db.tables import cases, problems
-from center.domain.cases import ROOT_CAUSES, Act
-from center.domain.cases_book import CaseError, NoCase, book_of
+from center.domain.cases import ROOT_CAUSES
+from center.domain.cases_book import Act, CaseError, NoCase, book_of
 from center.domain.cases_policy import DAY_MS, Policy
 from center.ids import new_id
 from center.ingest import cards
 
 STATES: Final = ("open", "known", "solved")
+Record = Callable[[Connection, str], None]
 MANY: Final = 5
 """So many cases of one signature within a month ask for a problem record."""
 
@@ -41,17 +42,19 @@ class Problems:
         self._policy = policy
         self._now_ms = now_ms
 
-    def open(self, by: str, title: str, signature: str = "") -> str:
-        """A new record. Returns its id. Raises CaseError."""
+    def open(self, by: str, title: str, signature: str = "", record: Record | None = None) -> str:
+        """A new record. Returns its id. `record` writes down that it was made, with it. Raises CaseError."""
         if not title.strip():
             raise CaseError("say what the problem is")
         now_ms = self._now_ms()
         row = {"id": new_id("problem", now_ms), "title": cards.redact(title), "signature": signature, "state": "open"}
         with self._database.begin() as connection:
             connection.execute(problems.insert().values(**row, owner=by, created_ms=now_ms, updated_ms=now_ms))
+            if record is not None:
+                record(connection, row["id"])
         return row["id"]
 
-    def change(self, problem_id: str, **told: Any) -> None:
+    def change(self, problem_id: str, record: Record | None = None, **told: Any) -> None:
         """Set `state`, `root_cause`, `workaround`, `review`, `owner` or `incidents`. Raises NoCase or CaseError."""
         strange = sorted(set(told) - {"state", "root_cause", "workaround", "review", "owner", "incidents"})
         if strange:
@@ -69,6 +72,8 @@ class Problems:
             changed = update(problems).where(problems.c.id == problem_id)
             if connection.execute(changed.values(**safe, **solved, updated_ms=now_ms)).rowcount == 0:
                 raise NoCase(f"there is no problem {problem_id!r}")
+            if record is not None:
+                record(connection, problem_id)
 
     def link(self, act: Act, case_id: str, problem_id: str) -> None:
         """This case has that cause. Raises NoCase."""
@@ -81,6 +86,7 @@ class Problems:
             facts = {"problem_id": problem_id}
             changes = {"problem_id": problem_id, "root_cause": problem["root_cause"] or case["root_cause"]}
             book.step(case, "problem", act.by, problem["title"], key=key, facts=facts, **changes)
+            act.done(book.connection, case_id)
 
 
 def candidates(connection: Connection, scope: Scope, now_ms: int, limit: int = 50) -> list[Candidate]:

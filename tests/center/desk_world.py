@@ -11,7 +11,8 @@ from center.access.scope import EVERYTHING
 from center.db import feed
 from center.db.engine import Database, upsert
 from center.db.tables import case_steps, cases, events, faults, outbox, sites, terminals
-from center.domain.cases import Act, Cases
+from center.domain.cases import Cases
+from center.domain.cases_book import Act
 from center.domain.cases_engine import CaseEngine
 from center.domain.cases_messages import CaseMessages
 from center.domain.cases_policy import Policy
@@ -25,7 +26,8 @@ AGENT = Act(scope=EVERYTHING, by="ann")
 
 
 def act(key: str | None = None, **more: Any) -> Act:
-    return Act(**({"scope": EVERYTHING, "by": "ann", "key": key} | more))
+    usual: dict[str, Any] = {"scope": EVERYTHING, "by": "ann", "key": key}
+    return Act(**(usual | more))
 
 
 class World:

@@ -10,7 +10,7 @@ from nicegui import events, ui
 from center.console.session import Refused, Visit
 from center.console.words import LANGUAGES
 
-SCREENS: Final = ("queue",)
+SCREENS: Final = ("now", "queue")
 """Modules of this package that hold screens."""
 
 _MENU: Final[tuple[tuple[str, str, str, str], ...]] = (

@@ -1,0 +1,168 @@
+"""What Now and the wallboard share: the five numbers, lines that change in place, and how often they are asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+from typing import Any, Final
+
+from nicegui import ui
+from nicegui.element import Element
+
+from center.console import parts
+from center.console.session import Visit, Work
+from center.db.feed import Change
+
+PACE_S: Final = 1.0
+"""Between two refreshings while much happens; a change that comes alone is shown at once."""
+_NUMBERS: Final = (
+    ("no", "cannot_sell", "bad", "can_sell=no"),
+    ("degraded", "degraded", "warn", "can_sell=degraded"),
+    ("unknown", "unknown", "unknown", "can_sell=unknown"),
+    ("offline", "offline", "gone", "status=offline"),
+    ("yes", "can_sell", "ok", "can_sell=yes"),
+)
+
+
+class Pace:
+    """Calls `do` at a change of these kinds, at once if it comes alone, and when nothing came for `idle_s`."""
+
+    def __init__(self, visit: Visit, kinds: Collection[str], do: Work, idle_s: float) -> None:
+        self._do = do
+        self._idle_s = idle_s
+        self._last = time.monotonic()
+        self._waits = False
+        visit.follow(kinds, self._changed)
+        visit.every(PACE_S, self._look)
+
+    async def _changed(self, _changes: list[Change]) -> None:
+        self._waits = True
+        if time.monotonic() - self._last >= PACE_S:
+            await self._run()
+
+    async def _look(self) -> None:
+        idle = time.monotonic() - self._last >= self._idle_s
+        if idle or self._waits:
+            await self._run()
+
+    async def _run(self) -> None:
+        self._last, self._waits = time.monotonic(), False
+        await self._do()
+
+
+class Slot:
+    """A place that stays while what it shows is built anew, so that the keyboard's focus is not lost."""
+
+    def __init__(self, place: Element, classes: str = "") -> None:
+        self.place = place.classes(classes)
+        self._classes = classes
+        self._shown: Hashable = None
+
+    def show(self, what: Hashable, build: Callable[[], None], *, look: str = "", where: str = "") -> None:
+        """Build it, unless `what` is what it shows already."""
+        if what == self._shown:
+            return
+        self._shown = what
+        self.place.clear()
+        self.place.classes(replace=f"{self._classes} {f'look-{look}' if look else ''}".strip())
+        if where:
+            self.place.props["href"] = where
+        with self.place:
+            build()
+
+
+class Numbers:
+    """Of how many terminals it is known whether they can sell: five figures, each a link to its terminals."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+        with ui.element("div").classes("tiles five"):
+            self._tiles = {name: Slot(ui.link(), "tile") for name, *_ in _NUMBERS}
+
+    def show(self, overview: Mapping[str, Any]) -> None:
+        """As GET /overview told."""
+        counts = figures(overview)
+        for name, key, look, query in _NUMBERS:
+            n = counts[key]
+
+            def build(name: str = name, n: int = n) -> None:
+                _sign, mark = parts.LIGHTS[name]
+                parts.text("span", f"{n}").classes("figure")
+                with ui.element("span").classes("label"):
+                    parts.text("span", f"{mark} ").props('aria-hidden="true"')
+                    parts.text("span", self._visit.say(f"parts.{name}"))
+
+            self._tiles[name].show(n, build, look=look if n else "", where=f"/console/terminals?{query}")
+
+
+def figures(overview: Mapping[str, Any]) -> dict[str, int]:
+    """Terminals that can sell are those that are left. Those out of contact are among the unknown."""
+    left = overview["terminals"] - overview["cannot_sell"] - overview["degraded"] - overview["unknown"]
+    return {name: overview[name] for name in ("cannot_sell", "degraded", "unknown")} | {
+        "offline": overview["freshness"]["offline"],
+        "can_sell": left,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a list that leads somewhere. `at` is a time of which the age is shown, `due` one of a deadline."""
+
+    where: str
+    state: str
+    state_words: str
+    title: str
+    detail: str = ""
+    at: str | None = None
+    due: str | None = None
+
+
+class Lines:
+    """A list of links, as long as it ever becomes from the beginning."""
+
+    def __init__(self, visit: Visit, most: int) -> None:
+        self._visit = visit
+        self._lines: list[tuple[Element, Slot]] = []
+        with ui.element("ol").classes("lines") as self.list:
+            for _ in range(most):
+                with ui.element("li") as item:
+                    self._lines.append((item, Slot(ui.link(), "line")))
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """These, from the top."""
+        self.list.set_visibility(bool(lines))
+        for (item, slot), line in zip_longest(self._lines, lines[: len(self._lines)]):
+            item.set_visibility(line is not None)
+            if line is not None:
+                slot.show(line, partial(self._build, line), where=line.where)
+
+    def _build(self, line: Line) -> None:
+        parts.light(self._visit, line.state, line.state_words)
+        with ui.element("span").classes("what"):
+            parts.text("span", line.title).classes("title")
+            if line.detail:
+                parts.text("span", line.detail).classes("quiet")
+        if line.at or line.due:
+            shown = parts.moment(self._visit, line.due or line.at)
+            if line.due:
+                shown.classes("look-bad" if line.state == "failed" else "look-warn" if line.state == "warning" else "")
+
+
+def incident_line(visit: Visit, told: Mapping[str, Any]) -> Line:
+    """A row of the queue as one line."""
+    names = [each["name"] or each["site"] for each in told["sites"]]
+    more = told["sites_n"] - len(names)
+    place = ", ".join(names) + (f" +{more}" if more > 0 else "") if names else told["scope_key"]
+    n = told["terminals_n"]
+    sells = told["can_sell"] or "unknown"
+    return Line(
+        where=f"/console/incident/{told['id']}",
+        state=sells,
+        state_words=visit.word(f"parts.{sells}", sells),
+        title=told["title"],
+        detail=f"{place} · {visit.say('now.terminals', n=n)}" if n != 1 else place,
+        at=told["first_at"],
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,7 +103,7 @@ def candidates(connection: Connection, scope: Scope, now_ms: int, limit: int = 5
     return [Candidate(*row) for row in connection.execute(query.order_by(count.desc()).limit(limit))]
 
 
-def cases_of(connection: Connection, scope: Scope, problem_id: str, limit: int = 200) -> list[dict[str, Any]]:
-    """The cases behind a problem, newest first."""
+def cases_of(connection: Connection, scope: Scope, problem_id: str, limit: int = 200) -> Sequence[Any]:
+    """The rows of the cases behind a problem, newest first."""
     query = select(cases).where(cases.c.problem_id == problem_id, scope.where(cases)).order_by(cases.c.id.desc())
-    return [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
+    return connection.execute(query.limit(limit)).all()

@@ -204,7 +204,7 @@ def test_many_cases_of_one_kind_ask_for_a_problem(world: World) -> None:
     assert world.case(id=case["id"])["root_cause"] == "wear"
     with world.database.read() as connection:
         assert candidates(connection, EVERYTHING, world.now_ms) == []
-        assert [row["id"] for row in cases_of(connection, EVERYTHING, problem)] == [case["id"]]
+        assert [row.id for row in cases_of(connection, EVERYTHING, problem)] == [case["id"]]
     with pytest.raises(NoCase):
         desk.link(AGENT, case["id"], "problem-none")
 

@@ -8,17 +8,37 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 from urllib.parse import quote
+
+from center import local_time
+from center.listing import Columns, show
 
 DONE, FAILED, UNABLE = 0, 1, 2
 _TOKEN: Final = "POSDIAG_CENTER_TOKEN"  # noqa: S105 - the name of a variable
 _ENDED: Final = frozenset({"succeeded", "failed", "rejected", "expired", "interrupted"})
 _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 0.5
-_PIPED_WIDTH: Final = 240
 _WRONG_ASKING: Final = frozenset({400, 401, 403, 404, 413, 422, 503})
+
+
+class Unable(Exception):
+    """Why it could not be asked, in one line; `code` is the exit code."""
+
+    def __init__(self, text: str, code: int = UNABLE) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def _eta(words: Sequence[str]) -> dict[str, Any]:
+    try:
+        at = local_time.parse(words[0], datetime.now(UTC).astimezone())
+    except (ValueError, OverflowError):
+        raise Unable(f"{words[0]!r} is no time such as {local_time.FORMS}") from None
+    return {"eta": at.astimezone(UTC).isoformat(), "reason": " ".join(words[1:])}
+
 
 _CASE_BODIES: Final[Mapping[str, Callable[[Sequence[str]], dict[str, Any]]]] = {
     "acknowledge": lambda _words: {},
@@ -28,7 +48,7 @@ _CASE_BODIES: Final[Mapping[str, Callable[[Sequence[str]], dict[str, Any]]]] = {
     "answer": lambda words: {"text": " ".join(words)},
     "resume": lambda words: {"text": " ".join(words)},
     "assign": lambda words: {"owner": words[0]} | ({"team": words[1]} if len(words) > 1 else {}),
-    "eta": lambda words: {"eta": words[0], "reason": " ".join(words[1:])},
+    "eta": _eta,
     "pause": lambda words: {"reason": words[0], "text": " ".join(words[1:])},
     "repaired": lambda words: {"remedy": words[0], "text": " ".join(words[1:])},
     "dismiss": lambda words: {"outcome": words[0], "reason": " ".join(words[1:])},
@@ -38,19 +58,11 @@ _CASE_WORDS: Final = {
     "message": "TEXT",
     "answer": "TEXT",
     "assign": "OWNER [TEAM]",
-    "eta": "TIME [WHY]",
+    "eta": f"TIME [WHY], TIME such as {local_time.FORMS}",
     "pause": "merchant|part|operator WHY",
     "repaired": "REMEDY [TEXT]",
     "dismiss": "false_alarm WHY",
 }
-
-
-class Unable(Exception):
-    """Why it could not be asked, in one line; `code` is the exit code."""
-
-    def __init__(self, text: str, code: int = UNABLE) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 def add_commands(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,7 +77,10 @@ def add_commands(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _filters(case, "state", "owner", "team")
     case.add_argument("case", nargs="?", metavar="CASE", help="a case's number or id")
     case.add_argument("act", nargs="?", choices=sorted(_CASE_BODIES), metavar="VERB", help=", ".join(_CASE_BODIES))
-    case.add_argument("words", nargs="*", metavar="WORD", help="what the verb takes, such as the text of a note")
+    case.add_argument("words", nargs="*", metavar="WORD", help="what the verb takes, as below")
+    case.add_argument("--external", metavar="NAME", help="assign it to somebody without an account: assign [TEAM]")
+    case.formatter_class = argparse.RawDescriptionHelpFormatter
+    case.epilog = "verbs:\n" + "\n".join(f"  {verb} {_CASE_WORDS.get(verb, '')}".rstrip() for verb in _CASE_BODIES)
     send = _verb(what, "send", "send a signed command to a terminal, and wait for its result", _send)
     send.add_argument("to", metavar="ESTATE/TERMINAL")
     send.add_argument("cmd", metavar="COMMAND", help="check, identify, statistics, collect, print_slip, recover …")
@@ -181,9 +196,9 @@ def _faults(args: argparse.Namespace, desk: Desk) -> int:
         "severity": lambda it: it["severity"],
         "because of": lambda it: it["cause"] or "",
         "who acts": lambda it: it["act"],
-        "since": lambda it: it["first_at"][:19].replace("T", " "),
+        "since": lambda it: local_time.shown(it["first_at"]),
     }
-    _show(args, found, columns, "no fault is raised")
+    _show(args, found, columns, "no fault is raised", drop=("since", "severity", "because of", "who acts"))
     return FAILED if found else DONE
 
 
@@ -195,9 +210,9 @@ def _terminals(args: argparse.Namespace, desk: Desk) -> int:
         "can sell": lambda it: (it["verdict"] or {}).get("can_sell", "unknown"),
         "because of": lambda it: (it["verdict"] or {}).get("cause") or "",
         "site": lambda it: it["site"] or "",
-        "last contact": lambda it: (it["last_contact_at"] or "never")[:19].replace("T", " "),
+        "last contact": lambda it: local_time.shown(it["last_contact_at"]) or "never",
     }
-    _show(args, found, columns, "no terminal")
+    _show(args, found, columns, "no terminal", drop=("last contact", "site", "status"), cut="because of")
     return DONE
 
 
@@ -210,48 +225,58 @@ def _incidents(args: argparse.Namespace, desk: Desk) -> int:
         "what": lambda it: it["title"],
         "terminals": lambda it: str(it["terminals_n"]),
         "cannot sell": lambda it: str(it["cannot_sell_n"]),
-        "since": lambda it: it["opened_at"][:19].replace("T", " "),
+        "since": lambda it: local_time.shown(it["opened_at"]),
     }
-    _show(args, found, columns, "no incident")
+    _show(args, found, columns, "no incident", drop=("since", "severity", "cannot sell", "terminals"), cut="what")
     return DONE
 
 
 def _case(args: argparse.Namespace, desk: Desk) -> int:
     if args.case is None:
         found = desk.all("cases", _asked(args), args.limit)
-        _show(args, found, _CASE_COLUMNS, "no case")
+        _show(args, found, _CASE_COLUMNS, "no case", **_CASE_NARROW)
         return DONE
     path = f"cases/{quote(args.case, safe='')}"
     if args.act is None:
         _show_case(args, desk.ask("GET", path))
         return DONE
+    if args.external is not None and args.act != "assign":
+        raise Unable("--external goes with assign")
+    words = args.words if args.external is None else [args.external, *args.words]
     try:
-        body = _CASE_BODIES[args.act](args.words)
+        body = _CASE_BODIES[args.act](words)
     except IndexError:
         raise Unable(f"{args.act} takes {_CASE_WORDS[args.act]}") from None
+    if args.external is not None:
+        body["external"] = True
     case = desk.ask("POST", f"{path}/{args.act}", json=body or None)
-    _show(args, [case], _CASE_COLUMNS, "")
+    _show(args, [case], _CASE_COLUMNS, "", **_CASE_NARROW)
+    if args.act == "eta" and not args.json:
+        print(f"expected {local_time.shown(case['eta'], '%Y-%m-%d %H:%M %Z')}, which is {case['eta'][:16]}Z")
     return DONE
 
 
-_CASE_COLUMNS: Final[dict[str, Callable[[Any], str]]] = {
+_CASE_COLUMNS: Final[Columns] = {
     "case": lambda it: str(it["number"]),
     "state": lambda it: it["state"],
     "severity": lambda it: it["severity"],
     "what": lambda it: it["title"],
     "where": lambda it: f"{it['estate']}/{it['terminal'] or it['site'] or ''}",
     "owner": lambda it: it["owner"] or it["team"] or "",
-    "expected": lambda it: (it["eta"] or "")[:16].replace("T", " "),
+    "expected": lambda it: local_time.shown(it["eta"], "%Y-%m-%d %H:%M"),
 }
+
+
+_CASE_NARROW: Final[dict[str, Any]] = {"drop": ("severity", "expected", "where"), "cut": "what"}
 
 
 def _show_case(args: argparse.Namespace, case: Any) -> None:
     if args.json:
         print(json.dumps(case, ensure_ascii=False))
         return
-    _show(args, [case], _CASE_COLUMNS, "")
+    _show(args, [case], _CASE_COLUMNS, "", **_CASE_NARROW)
     for step in case["steps"]:
-        at = step["at"][:19].replace("T", " ")
+        at = local_time.shown(step["at"])
         print(" ".join(part for part in (at, step["by"], step["kind"], " ".join(step["text"].split())) if part))
 
 
@@ -297,25 +322,10 @@ def _argument(text: str) -> tuple[str, Any]:
     return name, int(value) if value.isascii() and value.isdigit() and len(value) < 10 else value
 
 
-def _show(
-    args: argparse.Namespace, found: Sequence[Any], columns: Mapping[str, Callable[[Any], str]], nothing: str
-) -> None:
+def _show(args: argparse.Namespace, found: Sequence[Any], columns: Columns, nothing: str, **narrow: Any) -> None:
     if args.json:
         print(json.dumps(found, ensure_ascii=False))
-        return
-    if not found:
+    elif found:
+        show(columns, found, **narrow)
+    else:
         print(nothing)
-        return
-    from rich.console import Console  # noqa: PLC0415 - as above
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False)
-    for number, name in enumerate(columns):
-        table.add_column(name, overflow="fold", no_wrap=number == 0)  # what one copies into the next command
-    for item in found:
-        table.add_row(*(Text("".join(c if c.isprintable() else " " for c in told(item))) for told in columns.values()))
-    console = Console()
-    if not console.is_terminal:  # a line for each, for grep and awk
-        console.width = _PIPED_WIDTH
-    console.print(table)

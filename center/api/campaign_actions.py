@@ -58,7 +58,8 @@ class NewCampaign(BaseModel):
 
 class Owner(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    owner: str = Field(min_length=1, max_length=200)
+    owner: str = Field(min_length=1, max_length=200, description="An account that may work on the incident")
+    external: bool = Field(False, description="The owner has no account here")
 
 
 @router.post("/campaigns", response_model=CampaignItem, status_code=201)
@@ -118,7 +119,7 @@ def acknowledge_incident(name: Name, center: TheCenter, who: Desk) -> JSONRespon
 @router.post("/incidents/{name}/assign", response_model=IncidentItem)
 def assign_incident(name: Name, body: Owner, center: TheCenter, who: Desk) -> JSONResponse:
     """Give it to somebody, which acknowledges it."""
-    incident_acts.assign(center.database, who, name, body.owner, center.now_ms())
+    incident_acts.assign(center.database, who, name, body.owner, center.now_ms(), external=body.external)
     return _incident(center, name)
 
 

@@ -65,8 +65,9 @@ class Slip(Body):
 
 
 class Assignment(Body):
-    owner: Short | None = None
+    owner: Short | None = Field(None, description="An account that may work on the case")
     team: Short | None = None
+    external: bool = Field(False, description="The owner has no account here")
 
 
 class HandOver(Body):
@@ -156,8 +157,8 @@ class Acting:
         """What comes of it; that it was tried is written down."""
         with self.center.database.read() as connection:
             case_id = case_row(connection, self.who.scope, self.name).id
-        try:
         told = _told(self.center, self.who, f"case.{what}")
+        try:
             return act(Act(scope=self.who.scope, by=self.who.name, key=self.key, seen=self.seen, record=told), case_id)
         except Refusal as error:
             with self.center.database.begin() as connection:
@@ -250,7 +251,8 @@ def acknowledge(it: Writing) -> JSONResponse:
 @router.post("/{name}/assign", response_model=CaseItem)
 def assign(body: Assignment, it: Assigning) -> JSONResponse:
     """Give it to somebody, or to a team."""
-    return it.do("assign", lambda act, case: it.center.cases.assign(act, case, body.owner, body.team))
+    assign = it.center.cases.assign
+    return it.do("assign", lambda act, case: assign(act, case, body.owner, body.team, external=body.external))
 
 
 @router.post("/{name}/undo", response_model=CaseItem)

@@ -21,6 +21,7 @@ from center.domain.cases_book import OPEN, WORKING, Act, Book, Case, CaseError, 
 from center.domain.cases_intake import report_key
 from center.domain.cases_opening import NewCase, open_case
 from center.domain.cases_policy import MINUTE_MS, Policy
+from center.domain.people import check_owner
 from center.domain.texts import PAUSES
 from center.ids import new_id
 
@@ -97,13 +98,17 @@ class Cases:
 
         return self._do(act, case_id, do)
 
-    def assign(self, act: Act, case_id: str, owner: str | None, team: str | None = None) -> Case:
-        """Give it to somebody, or to a team."""
+    def assign(
+        self, act: Act, case_id: str, owner: str | None, team: str | None = None, *, external: bool = False
+    ) -> Case:
+        """Give it to somebody, or to a team. `external` is who has no account here."""
         if not owner and not team:
             raise CaseError("assign it to somebody or to a team")
 
         def do(book: Book, case: Case, key: str) -> Case:
             _require(case, WORKING, "it is not being worked on")
+            if owner and not external:
+                check_owner(book.connection, owner, act.by, cases, case["id"])
             state = "dispatched" if case["state"] == "dispatched" else "assigned"
             return _taken(book, case, act.by, key, "assigned", owner=owner, team=team or case["team"], state=state)
 
@@ -134,6 +139,8 @@ class Cases:
 
         def do(book: Book, case: Case, key: str) -> Case:
             _require(case, OPEN, "it is closed")
+            if owner:
+                check_owner(book.connection, owner, act.by, cases, case["id"])
             facts = {"from": {"owner": case["owner"], "team": case["team"]}, "to": {"owner": owner, "team": team}}
             moved = book.step(case, "handed_over", act.by, reason, key=key, facts=facts, owner=owner, team=team)
             book.notify(moved, "case.handed_over", f"notify:{key}", f"for {team}: {case['title']}", reason)

@@ -12,6 +12,7 @@ from center.access.roles import Who
 from center.db import feed
 from center.db.engine import Database
 from center.db.tables import incidents
+from center.domain.people import check_owner
 from center.domain.refusal import Refusal
 
 
@@ -22,12 +23,26 @@ def acknowledge(database: Database, who: Who, incident_id: str, now_ms: int) -> 
     )
 
 
-def assign(database: Database, who: Who, incident_id: str, owner: str, now_ms: int) -> None:
-    """Give it to somebody, which acknowledges it. Raises Refusal for one that is over, or nobody's name."""
+def assign(database: Database, who: Who, incident_id: str, owner: str, now_ms: int, *, external: bool = False) -> None:
+    """Give it to somebody, which acknowledges it. `external` is who has no account here.
+
+    Raises Refusal for one that is over, or nobody's name.
+    """
     if not owner.strip():
         raise Refusal("invalid", "say whom it is assigned to")
-    lasting = ("open", "acknowledged")
-    _change(database, who, incident_id, "assign", lasting, now_ms, state="acknowledged", ack=True, owner=owner.strip())
+    name, lasting = owner.strip(), ("open", "acknowledged")
+    _change(
+        database,
+        who,
+        incident_id,
+        "assign",
+        lasting,
+        now_ms,
+        state="acknowledged",
+        ack=True,
+        owner=name,
+        external=external,
+    )
 
 
 def release(database: Database, who: Who, incident_id: str, now_ms: int) -> None:
@@ -46,6 +61,7 @@ def _change(
     state: str,
     ack: bool,
     owner: str | None,
+    external: bool = False,
 ) -> None:
     with database.begin() as connection:
         query = select(incidents).where(incidents.c.id == incident_id, who.scope.where(incidents))
@@ -54,6 +70,8 @@ def _change(
             raise Refusal("not_found", "there is no such incident")
         if row.state not in states:
             raise Refusal("conflict", f"the incident is {row.state}")
+        if owner is not None and not external:
+            check_owner(connection, owner, who.name, incidents, incident_id)
         values: dict[str, Any] = {"state": state, "owner": owner, "ack_by": None, "ack_ms": None}
         if ack:
             values |= {"ack_by": row.ack_by or who.name, "ack_ms": row.ack_ms or now_ms}

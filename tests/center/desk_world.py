@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from center.access import accounts
+from center.access.roles import Role
 from center.access.scope import EVERYTHING
 from center.db import feed
 from center.db.engine import Database, upsert
@@ -54,6 +56,10 @@ class World:
                     break
             else:
                 raise AssertionError(f"{engine.name} never ends")
+
+    def account(self, name: str, role: Role = "agent", **more: Any) -> None:
+        with self.database.begin() as connection:
+            accounts.create(connection, name, [role], self.now_ms, **more)
 
     def site(self, site: str = "s1", **more: Any) -> None:
         row = {

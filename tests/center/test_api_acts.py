@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from center.access import audit
+from center.access import accounts, audit
 from center.access.limits import Rate
 from center.access.scope import Scope
 from center.db import tables
@@ -42,7 +42,7 @@ def test_a_case_from_its_opening_over_a_visit_to_its_repair(api: Api) -> None:
     case = opened.json()
     for verb, body, state in (
         ("acknowledge", None, "acknowledged"),
-        ("assign", {"owner": "bob"}, "assigned"),
+        ("assign", {"owner": "bob", "external": True}, "assigned"),
         ("note", {"text": "card 4111 1111 1111 1111 seen"}, "assigned"),
         ("eta", {"eta": "2026-09-21T18:00:00Z"}, "assigned"),
         (
@@ -71,11 +71,18 @@ def test_an_incident_is_taken_on_given_away_and_let_go(api: Api) -> None:
     taken = asks("POST", f"{path}/acknowledge").json()
     assert (taken["state"], taken["owner"], taken["ack_by"]) == ("acknowledged", "token agent", "token agent")
     assert asks("POST", f"{path}/acknowledge").status_code == 409
-    assert asks("POST", f"{path}/assign", json={"owner": "bob"}).json()["owner"] == "bob"
+    refused = asks("POST", f"{path}/assign", json={"owner": "bob"})
+    assert (refused.status_code, "there is no account that may" in refused.json()["error"]) == (422, True)
+    bob = {"owner": "bob", "external": True}
+    assert asks("POST", f"{path}/assign", json=bob).json()["owner"] == "bob"
+    with api.database.begin() as connection:
+        accounts.create(connection, "carl", ["agent"], api.clock_ms)
+    assert asks("POST", f"{path}/assign", json={"owner": "carl"}).json()["owner"] == "carl"
     assert asks("POST", f"{path}/release").json()["state"] == "open"
     assert api.asks("agent", Scope(regions=("north",)))("POST", f"{path}/acknowledge").status_code == 404
     assert [what for what, target in _done(api) if target == "inc-00000005"] == [
         "incident.acknowledge",
+        "incident.assign",
         "incident.assign",
         "incident.release",
     ]

@@ -24,6 +24,7 @@ from center.domain import cases_book
 from center.domain.cases import by_number, timeline
 from center.domain.cases_book import CaseError, NoCase
 from center.domain.cases_opening import NewCase
+from center.domain.refusal import Refusal
 from tests.center.desk_world import AGENT, DAY, ESTATE, HOUR, MINUTE, World, act
 
 
@@ -177,6 +178,7 @@ def test_taking_on_and_undoing(world: World) -> None:
     assert (taken["state"], taken["owner"], taken["first_response_due_ms"]) == ("acknowledged", "ann", None)
     with pytest.raises(CaseError, match="acknowledged already"):
         world.cases.acknowledge(act(by="bob"), case["id"])
+    world.account("bob")
     given = world.cases.assign(AGENT, case["id"], "bob", "field")
     assert (given["state"], given["owner"], given["team"]) == ("assigned", "bob", "field")
     back = world.cases.undo(AGENT, case["id"])
@@ -184,6 +186,24 @@ def test_taking_on_and_undoing(world: World) -> None:
     with pytest.raises(CaseError, match="can be undone"):
         world.cases.undo(AGENT, case["id"])
     assert world.steps(case["id"]) == ["opened", "acknowledged", "assigned", "undone"]
+
+
+def test_it_is_given_only_to_who_may_work_on_it(world: World) -> None:
+    case, _ = world.cases.open(act(), reported())
+    world.account("bob")
+    world.account("carl", scope=Scope(estates=("elsewhere",)))
+    world.account("vera", "viewer")
+    for name in ("bbo", "carl", "vera"):
+        told = f"no account '{name}' may work on this; there is bob; "
+        with pytest.raises(Refusal, match=told) as caught:
+            world.cases.assign(AGENT, case["id"], name)
+        assert caught.value.why == "invalid"
+        with pytest.raises(Refusal, match=told):
+            world.cases.hand_over(AGENT, case["id"], "field", "a screwdriver", name)
+    assert world.steps(case["id"]) == ["opened"]
+    assert world.cases.assign(AGENT, case["id"], "bob")["owner"] == "bob"
+    assert world.cases.assign(AGENT, case["id"], "ann")["owner"] == "ann"  # herself
+    assert world.cases.assign(AGENT, case["id"], "Fixit Ltd", external=True)["owner"] == "Fixit Ltd"
 
 
 def test_undoing_lets_the_first_response_run_on(world: World) -> None:
@@ -208,6 +228,7 @@ def test_an_act_sent_twice_is_one_step(world: World) -> None:
 
 def test_a_change_that_was_not_seen_is_a_conflict(world: World) -> None:
     case, _ = world.cases.open(act(), reported())
+    world.account("bob")
     world.cases.assign(act(seen=case["updated_ms"]), case["id"], "bob")
     with pytest.raises(CaseError, match="somebody changed the case meanwhile"):
         world.cases.assign(act(seen=case["updated_ms"]), case["id"], "eve")
@@ -276,7 +297,7 @@ def test_through_the_gate_to_the_end(world: World) -> None:
 
 def test_it_comes_back_while_it_is_watched(world: World) -> None:
     case_id = opened(world)
-    world.cases.assign(AGENT, case_id, "bob")
+    world.cases.assign(AGENT, case_id, "bob", external=True)
     world.cases.repaired(AGENT, case_id, "cleaned")
     world.fault(state="cleared")
     world.run()

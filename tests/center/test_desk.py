@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
+import pty
 import signal
+import sqlite3
+import struct
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -18,12 +25,13 @@ from jsonschema import Draft202012Validator
 from sqlalchemy import select
 
 from agent import cli, wire
+from center.access import accounts, credentials
 from center.db import tables
 from center.db.engine import Database
 from center.schema import asyncapi, message_schema
 from tests.center import said
 from tests.center.asking import Api, asking
-from tests.center.fleet_rows import fill
+from tests.center.fleet_rows import NOW, fill
 from tests.mqtt.broker import Observer, Rumqttd
 from tests.wait import wait_until
 
@@ -40,7 +48,7 @@ def api(database: Database) -> Iterator[Api]:
 @pytest.fixture
 def desk(api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Runs a verb as the lead; exit code, output and errors."""
-    monkeypatch.setenv("POSDIAG_CENTER_TOKEN", api.token("lead"))
+    monkeypatch.setenv("POSDIAG_CENTER_TOKEN", api.token("admin", account_id="acc-1"))
 
     def run(verb: str, *words: str) -> tuple[int, str, str]:
         code = cli.main(["center", verb, "--url", f"http://127.0.0.1:{api.port}", *words])
@@ -82,6 +90,49 @@ def test_a_case_is_shown_and_worked_on(desk: Desk) -> None:
     assert desk("case", "1005", "assign") == (2, "", "posdiag: assign takes OWNER [TEAM]\n")
 
 
+def test_a_case_is_given_to_who_is_known_or_to_somebody_else_on_purpose(desk: Desk, api: Api) -> None:
+    with api.database.begin() as connection:
+        accounts.create(connection, "bob", ["agent"], NOW)
+    code, out, err = desk("case", "1005", "assign", "bbo")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "there is bob" in err
+    assert "assigned  " in desk("case", "1005", "assign", "bob", "field")[1]
+    assert desk("case", "1005", "note", "x", "--external", "Fixit")[0] == 2
+    assert "Fixit Ltd" in desk("case", "1005", "assign", "--external", "Fixit Ltd")[1]
+
+
+def test_when_it_is_expected_is_local_time_and_said_back(desk: Desk, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.clock_ms = time.time_ns() // 1_000_000
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        code, out, _ = desk("case", "1005", "eta", "2035-01-02T18:30", "the", "part", "is", "late")
+        code_wrong, _, err = desk("case", "1005", "eta", "soon")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (code, out.splitlines()[-1]) == (0, "expected 2035-01-02 18:30 CST, which is 2035-01-02T10:30Z")
+    assert (code_wrong, err.count("\n"), "2026-11-22T18:30" in err) == (2, 1, True)
+
+
+def test_a_terminal_of_80_columns_shows_whole_words(api: Api) -> None:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    words = [sys.executable, "-m", "agent.cli", "center", "faults", "--url", f"http://127.0.0.1:{api.port}"]
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    environment |= {"POSDIAG_CENTER_TOKEN": api.token("lead")}
+    try:
+        assert subprocess.run(words, stdout=slave, env=environment, check=False).returncode == 1
+        shown = os.read(master, 100_000).decode().splitlines()
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert max(map(len, shown)) <= 80
+    assert sum("printer/paper_out" in line for line in shown) == 3
+    assert shown[-1].startswith("too narrow for: since")
+    assert len(shown) == 5
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -90,6 +141,7 @@ def test_a_case_is_shown_and_worked_on(desk: Desk) -> None:
         ("send", "t000001", "check", "--reason", "just so"),
         ("send", "e/t000001", "check", "device", "--reason", "just so"),
         ("send", "e/t000001", "check", "--reason", "just so"),
+        ("send", "e/t000001", "reboot", "--reason", "just so"),
         ("send", "e/t999999", "format", "--reason", "just so"),
     ],
 )
@@ -124,6 +176,36 @@ def test_tokens_are_made_for_a_role_and_a_part_of_the_fleet(
         assert cli.main([*words, *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert cli.main(["center", "token", "--role", "viewer", "--db", "mysql://h"]) == 2
+    assert cli.main([*words, "--role", "viewer", "--account", "zoe"]) == 2
+    assert "no account is called 'zoe'" in capsys.readouterr().err
+    with api.database.begin() as connection:
+        account_id = accounts.create(connection, "zoe", ["agent"], NOW)
+    assert cli.main([*words, "--role", "viewer", "--account", "zoe"]) == 0
+    with api.database.read() as connection:
+        who = credentials.by_token(connection, capsys.readouterr().out.strip(), NOW)
+    assert who is not None
+    assert who.account_id == account_id
+
+
+def test_a_token_is_made_only_where_there_is_a_center(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere, strange, old = (tmp_path / name for name in ("none/center.db", "strange.db", "old.db"))
+    sqlite3.connect(strange).close()
+    with closing(sqlite3.connect(old)) as connection:
+        connection.executescript(
+            "CREATE TABLE alembic_version (version_num TEXT); INSERT INTO alembic_version VALUES ('0001')"
+        )
+    for file, told in (
+        (nowhere, f"no database at {nowhere}; posdiag center run makes it"),
+        (strange, "holds no center"),
+        (old, "is of version 0001"),
+    ):
+        assert cli.main(["center", "token", "--role", "viewer", "--db", f"sqlite:///{file}"]) == 2
+        err = capsys.readouterr().err
+        assert told in err
+        assert err.count("\n") == 1
+    assert not nowhere.parent.exists()
+    with closing(sqlite3.connect(strange)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
 
 
 def test_the_contract_is_printed_as_asyncapi_that_fits_what_is_sent() -> None:
@@ -210,6 +292,7 @@ def test_a_fault_comes_to_the_desk_and_a_command_to_the_terminal(
         assert "one-time password" in process.stdout.readline()
         log = tmp_path / "center.log"
         wait_until(lambda: "listening at http" in log.read_text() and "listening as" in log.read_text(), 30)
+        assert f"first start: made the database {tmp_path}/center.db" in log.read_text()
         address = log.read_text().partition("listening at ")[2].split()[0]
         monkeypatch.setenv("POSDIAG_CENTER_DIR", str(tmp_path / "state"))
         assert cli.main(["center", "token", "--role", "admin", "--db", url]) == 0

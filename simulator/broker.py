@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
 
@@ -48,6 +49,17 @@ def free_port(wanted: int = 0) -> int:
         except OSError:
             probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def reach(url: str) -> None:
+    """Raises OSError or ValueError, in one line, for a broker that cannot be used."""
+    parts = urlsplit(url)
+    if parts.scheme != "mqtt":
+        raise ValueError(f"a broker is mqtt://HOST:PORT here, not {url}")
+    try:
+        socket.create_connection((parts.hostname or HOST, parts.port or 1883), 3).close()
+    except OSError as error:
+        raise OSError(f"no broker at {url}: {error.strerror or error}") from error
 
 
 def listens(port: int) -> bool:

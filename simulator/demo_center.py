@@ -79,11 +79,15 @@ class DemoCenter:
         self._part.wait(lambda: self._known(token) == len(demo_shop.TILLS))
         self._ask("DELETE", f"api/v1/tokens/{made['id']}", token)
 
-    def password(self) -> str:
-        """The one-time password of the first start; "" where there was an earlier one."""
+    def password(self) -> tuple[str, bool]:
+        """The one-time password of the first start in this folder, and whether this was it."""
         assert self._part is not None  # noqa: S101 - as above
+        kept = self._folder / "one-time-password"
         found = _ONCE.search(self._part.said())
-        return found[1] if found else ""
+        if found:
+            kept.touch(0o600)
+            kept.write_text(found[1], "ascii")
+        return (kept.read_text("ascii") if kept.exists() else ""), found is not None
 
     def _known(self, token: str) -> int:
         """How many terminals the center has heard of."""

@@ -80,8 +80,18 @@ class Parts:
         """One line of progress, with the seconds since the start."""
         print(f"{time.monotonic() - self._started:5.1f} s  {what}", file=sys.stderr, flush=True)
 
-    def start_broker(self, folder: Path) -> str:
-        """The embedded broker's URL. Raises DemoError."""
+    def broker_at(self, url: str | None, folder: Path) -> str:
+        """The URL of the broker to use: one that is there, or the embedded one. Raises DemoError."""
+        if url:
+            try:
+                broker.reach(url)
+            except (OSError, ValueError) as error:
+                raise DemoError(str(error)) from error
+            self.say(f"broker at {url}")
+            return url
+        return self._start_broker(folder)
+
+    def _start_broker(self, folder: Path) -> str:
         try:
             import iotcore  # noqa: F401, PLC0415 - only to say clearly what is missing
         except ImportError as error:

@@ -14,7 +14,7 @@ from simulator.terminal import ESTATE
 Texts = Mapping[str, str]
 """By language."""
 
-WATCH_S: Final = 10
+WATCH_S: Final = 5
 """For how long the demo's center watches before it asks the merchant; usual are half an hour and more."""
 _OPEN_S: Final = 2
 SITE: Final = "corner-shop"

@@ -15,7 +15,7 @@ def run(args: argparse.Namespace, folder: Path, me: str) -> None:
     config = folder / "agent.toml"
     status = folder / "run" / "status.json"
     with Parts(folder) as parts:
-        url = args.broker or parts.start_broker(folder)
+        url = parts.broker_at(args.broker, folder)
         sim = parts.start("simulator", "sim", "run", "--dir", str(folder), "--mqtt", url, "--json")
         sim.wait(lambda: _described(sim))
         parts.say("simulated terminal")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Final
 
 from simulator import demo_shop
 from simulator.demo_center import USER, DemoCenter
-from simulator.demo_parts import DemoError, Parts, watching
+from simulator.demo_parts import DemoError, Part, Parts, watching
+from simulator.station import EVENT_FAMILY
 from simulator.terminal import Terminal
 
+_KNOWN_S: Final = 15.0
+_LOOK_S: Final = 0.2
 _TOUR: Final = {
     "en": """
 Open    {address}
@@ -49,9 +53,9 @@ More to break: {me} sim get {dir}/terminal-3 shows every key. Ctrl-C ends everyt
 更多可以弄坏的：{me} sim get {dir}/terminal-3 列出所有项目。按 Ctrl-C 全部结束。
 """,
 }
-_ONCE: Final = {
-    "en": ("one-time password {}", "with the password of the earlier demo in this folder"),
-    "zh": ("一次性密码 {}", "使用此文件夹中上次演示的密码"),
+_PASSWORD: Final = {
+    "en": {True: "one-time password {}", False: "with the password that you chose; at first it was {}"},
+    "zh": {True: "一次性密码 {}", False: "使用您设置的密码；最初为 {}"},
 }
 
 
@@ -59,7 +63,7 @@ def run(args: argparse.Namespace, folder: Path, me: str) -> None:
     """Until the time is up. Raises DemoError."""
     with contextlib.ExitStack() as terminals, Parts(folder) as parts:
         center = DemoCenter(parts, folder / "center", args.language)
-        url = args.broker or parts.start_broker(folder)
+        url = parts.broker_at(args.broker, folder)
         center.start(url)
         _open_shop(parts, terminals, folder, url, demo_shop.of_agent(args.language, str(center.keys_file)))
         center.settle()
@@ -69,8 +73,8 @@ def run(args: argparse.Namespace, folder: Path, me: str) -> None:
             with watching(url, as_json=True, seconds=args.seconds) as watcher:
                 parts.stay(0, watcher)
             return
-        once, again = _ONCE[args.language]
-        password = once.format(center.password()) if center.password() else again
+        password, is_first = center.password()
+        password = _PASSWORD[args.language][is_first].format(password)
         facts = {"address": center.address, "user": USER, "password": password, "me": me, "dir": folder}
         print(_TOUR[args.language].format(**facts, watch_s=demo_shop.WATCH_S), flush=True)
         parts.stay(args.seconds)
@@ -80,7 +84,7 @@ def _open_shop(
     parts: Parts, terminals: contextlib.ExitStack, folder: Path, url: str, config: dict[str, dict[str, object]]
 ) -> None:
     """Every terminal and its agent, the agents side by side. Raises DemoError."""
-    agents = []
+    shop = []
     for seed, till in enumerate(demo_shop.TILLS, 1):
         home = folder / till.name
         terminal = Terminal(home, families=till.families, seed=seed, mqtt=url, name=till.name, config=config)
@@ -93,10 +97,23 @@ def _open_shop(
         terminal.set(till.values)
         status = home / "run" / "status.json"
         status.unlink(missing_ok=True)  # of an earlier demo in this folder
-        agents.append((parts.start(f"agent of {till.name}", "run", "--config", str(home / "agent.toml")), status, till))
-    for agent, status, till in agents:
+        agent = parts.start(f"agent of {till.name}", "run", "--config", str(home / "agent.toml"))
+        shop.append((terminal, agent, status, till))
+    for terminal, agent, status, till in shop:
         agent.wait(status.exists)
+        _try_out(terminal, agent, status)
         parts.say(f"{till.name} and its agent: {till.what}")
+
+
+def _try_out(terminal: Terminal, agent: Part, status: Path) -> None:
+    """As a cashier would in the morning, press a key, until the agent knows whether the terminal can sell."""
+    end = time.monotonic() + _KNOWN_S
+    while json.loads(status.read_text("utf-8"))["verdict"]["can_sell"] == "unknown" and time.monotonic() < end:
+        agent.check()
+        if terminal.families["keypad"] == EVENT_FAMILY:  # of its keys nothing is known before the first one moves
+            terminal.set({"keypad.held": "1"})
+            terminal.set({"keypad.held": "none"})
+        time.sleep(_LOOK_S)
 
 
 def _tell_json(center: DemoCenter, folder: Path, url: str) -> None:
@@ -105,7 +122,7 @@ def _tell_json(center: DemoCenter, folder: Path, url: str) -> None:
             {
                 "address": center.address,
                 "user": USER,
-                "one_time_password": center.password(),
+                "one_time_password": center.password()[0],
                 "broker": url,
                 "dir": str(folder),
                 "terminals": {till.name: str(folder / till.name) for till in demo_shop.TILLS},

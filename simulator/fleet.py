@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from simulator import broker
 from simulator.control import ControlServer
 from simulator.fleet_answers import Answers
 from simulator.fleet_control import Control
@@ -164,7 +165,7 @@ def run_fleet(options: Options, *, as_json: bool, stop: threading.Event) -> int:
     """Publish until the time is up or `stop` is set. 0 done, 1 a scenario's expectation failed, 2 it could not run."""
     try:
         steps = load(options.scenario) if options.scenario else ()
-        _check_broker(options.url)
+        broker.reach(options.url)
         _make_room(options.terminals)
         if options.folder is not None:
             options.folder.mkdir(parents=True, exist_ok=True)
@@ -195,17 +196,6 @@ def _make_room(terminals: int) -> None:
         raise OSError(f"{terminals} connections need {wanted} open files, and this system allows {hard}")
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _check_broker(url: str) -> None:
-    """Raises OSError or ValueError, in one line, for a broker that cannot be used."""
-    parts = urlsplit(url)
-    if parts.scheme != "mqtt":
-        raise ValueError(f"a fleet speaks to mqtt://HOST:PORT, not to {url}")
-    try:
-        socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 1883), 3).close()
-    except OSError as error:
-        raise OSError(f"no broker at {url}: {error.strerror or error}") from error
 
 
 def _stay(fleet: Fleet, steps: tuple[Step, ...], seconds: float, stop: threading.Event, *, as_json: bool) -> int:

@@ -237,7 +237,7 @@ def test_a_running_fleet_is_changed_and_read_from_outside(tmp_path: Path, broker
     ("words", "says"),
     [
         (["--mqtt", "mqtt://127.0.0.1:1", "--seconds", "1"], "no broker at mqtt://127.0.0.1:1"),
-        (["--mqtt", "http://127.0.0.1"], "a fleet speaks to mqtt://HOST:PORT"),
+        (["--mqtt", "http://127.0.0.1"], "a broker is mqtt://HOST:PORT here, not http://127.0.0.1"),
         (["--terminals", "0"], "--terminals is a number from 1 to 20000"),
         (["--operators", "mobile,"], "the names of --operators are of a-z"),
         (["--rate", "0"], "--rate and --connects-per-s are above 0"),

@@ -80,7 +80,7 @@ class Numbers:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         with ui.element("div").classes("tiles five"):
-            self._tiles = {name: Slot(ui.link(), "tile") for name, *_ in _NUMBERS}
+            self._tiles = {name: Slot(parts.link(""), "tile") for name, *_ in _NUMBERS}
 
     def show(self, overview: Mapping[str, Any]) -> None:
         """As GET /overview told."""
@@ -129,7 +129,7 @@ class Lines:
         with ui.element("ol").classes("lines") as self.list:
             for _ in range(most):
                 with ui.element("li") as item:
-                    self._lines.append((item, Slot(ui.link(), "line")))
+                    self._lines.append((item, Slot(parts.link(""), "line")))
 
     def show(self, lines: Sequence[Line]) -> None:
         """These, from the top."""

@@ -69,7 +69,7 @@ class _Page:
         self._first = Slot(ui.element("div"))
         with ui.element("div") as self._fleet:
             with ui.element("div").classes("bar"):
-                self._open = Slot(ui.link(), "main-link")
+                self._open = Slot(parts.link(""), "main-link")
             with parts.section(say("now.sales")):
                 self._numbers = Numbers(visit)
                 self._how_many = Slot(ui.element("p"), "quiet")
@@ -129,7 +129,7 @@ class _Page:
 
         def build() -> None:
             for state, words, where in found:
-                with ui.link(target=where).classes(f"banner look-{parts.LIGHTS[state][0]}"):
+                with parts.link(where).classes(f"banner look-{parts.LIGHTS[state][0]}"):
                     parts.text("span", parts.LIGHTS[state][1]).props('aria-hidden="true"').classes("sign")
                     parts.text("span", words)
 
@@ -149,7 +149,7 @@ class _Page:
 
         def all_of_them() -> None:
             if n:
-                ui.link(visit.say("now.all", n=n), "/console/queue")
+                parts.link("/console/queue", visit.say("now.all", n=n))
             else:
                 parts.empty(visit, "now.well")
 

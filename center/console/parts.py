@@ -31,6 +31,13 @@ def text(tag: str, words: str) -> TextElement:
     return TextElement(tag=tag, text=words)
 
 
+def link(where: str, words: str = "") -> TextElement:
+    """A link to an address of this host, `/console/…` among them: NiceGUI's own puts `/console` before it once more."""
+    shown = TextElement(tag="a", text=words)
+    shown.props["href"] = where
+    return shown
+
+
 def heading(title: str, about: str = "") -> None:
     """The one heading of a screen."""
     with ui.element("div").classes("heading"):
@@ -92,7 +99,7 @@ def _ago(visit: Visit, at: str) -> str:
 
 def number(value: object, label: str, where: str = "", look: str = "") -> None:
     """A figure that leads to the rows behind it."""
-    with ui.link(target=where) if where else ui.element("div") as tile:
+    with link(where) if where else ui.element("div") as tile:
         tile.classes(f"tile {f'look-{look}' if look else ''}")
         text("span", "–" if value is None else str(value)).classes("figure")
         text("span", label).classes("label")

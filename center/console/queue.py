@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
 from center.console.parts import Column, Field, Table
-from center.console.session import Refused, Visit
+from center.console.session import Refused, Visit, lead_to
 from center.db.feed import Change
 
 _FIRST: Final = 200
@@ -62,8 +63,8 @@ async def build(visit: Visit, owner: str = "", severity: str = "", q: str = "") 
 def _filters(visit: Visit, owner: str, severity: str, q: str) -> None:
     def go(**change: str | None) -> None:
         wanted = {"owner": owner, "severity": severity, "q": q} | {name: each or "" for name, each in change.items()}
-        query = "&".join(f"{name}={value}" for name, value in wanted.items() if value)
-        ui.navigate.to(f"/console/queue{'?' + query if query else ''}")
+        query = urlencode({name: value for name, value in wanted.items() if value})
+        lead_to(f"/console/queue{'?' + query if query else ''}")
 
     owners = {
         "": visit.say("queue.owner_all"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
@@ -170,7 +171,7 @@ class Visit:
         """Tell a refusal, or lead to the door when the session is over."""
         with self.client:
             if error.status == 401:
-                ui.navigate.to("/login")
+                lead_to("/login")
             else:
                 ui.notify(str(error), type="negative", position="bottom", timeout=8000, close_button=True)
 
@@ -234,6 +235,11 @@ class Visit:
         except Refused as error:
             with contextlib.suppress(RuntimeError):  # the page went meanwhile
                 self.refused(error)
+
+
+def lead_to(where: str) -> None:
+    """Lead the page to an address of this host, `/console/…` among them; NiceGUI's own would put that before it."""
+    ui.run_javascript(f"window.location.assign({json.dumps(where)})")
 
 
 def _some(params: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from nicegui import events, ui
 
-from center.console.session import Refused, Visit
+from center.console import parts
+from center.console.session import Refused, Visit, lead_to
 from center.console.words import LANGUAGES
 
 SCREENS: Final = ("now", "queue")
@@ -73,18 +74,18 @@ def _refusal(visit: Visit, error: Refused) -> None:
         ui.icon("search_off" if error.status == 404 else "block").props('aria-hidden="true"')
         ui.label(visit.say(key)).classes("empty-title")
         ui.label(str(error))
-        ui.link(visit.say("shell.home"), "/console/")
+        parts.link("/console/", visit.say("shell.home"))
 
 
 def _top(visit: Visit, name: str, theme: str, dark: ui.dark_mode, again: Build) -> None:
-    ui.link(visit.say("shell.skip"), "#content").classes("skip")
+    parts.link("#content", visit.say("shell.skip")).classes("skip")
     with ui.element("header").classes("top"):
         menu = (
             ui.button(icon="menu", color=None)
             .props(f'flat round dense aria-label="{visit.say("shell.menu")}"')
             .classes("burger")
         )
-        with ui.link(target="/console/").classes("brand"):
+        with parts.link("/console/").classes("brand"):
             ui.html('<img src="/console/static/mark.svg" alt="" width="24" height="24">', sanitize=False)
             ui.label("posdiag")
         _search(visit)
@@ -95,7 +96,7 @@ def _top(visit: Visit, name: str, theme: str, dark: ui.dark_mode, again: Build) 
         account.props(f'flat round dense aria-label="{visit.say("shell.account")}"').mark("account")
         with account, ui.menu():
             ui.menu_item(f"{visit.me['name']} · {', '.join(visit.me['roles'])}").props("disable")
-            ui.menu_item(visit.say("shell.password"), lambda: ui.navigate.to("/login/password"))
+            ui.menu_item(visit.say("shell.password"), lambda: lead_to("/login/password"))
             ui.menu_item(visit.say("shell.keys"), lambda: _help(visit))
             ui.menu_item(visit.say("shell.leave"), lambda: _leave(visit))
     bar = ui.element("nav").classes("side").props(f'aria-label="{visit.say("shell.menu")}"')
@@ -103,7 +104,7 @@ def _top(visit: Visit, name: str, theme: str, dark: ui.dark_mode, again: Build) 
     with bar:
         for screen, where, icon, permission in _MENU:
             if visit.may(permission):
-                with ui.link(target=where).classes("entry"):
+                with parts.link(where).classes("entry"):
                     ui.icon(icon).props('aria-hidden="true"')
                     ui.label(visit.say(f"{screen}.menu"))
                 if screen == name:
@@ -130,7 +131,7 @@ def _search(visit: Visit) -> None:
         found.set_visibility(bool(text))
         with found:
             for row in rows[:_MOST_FOUND]:
-                with ui.link(target=_where(row)).classes("hit"):
+                with parts.link(_where(row)).classes("hit"):
                     ui.label(visit.say(f"shell.a_{row['kind']}")).classes("quiet")
                     ui.label(row["title"])
             if not rows:
@@ -176,7 +177,7 @@ def _theme(visit: Visit, theme: str, dark: ui.dark_mode) -> None:
 
 async def _leave(visit: Visit) -> None:
     if await visit.act(visit.api.send("DELETE", "/session")):
-        ui.navigate.to("/login")
+        lead_to("/login")
 
 
 def _pressed(visit: Visit, key: events.KeyEventArguments) -> None:

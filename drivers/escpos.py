@@ -42,6 +42,9 @@ COUNTERS: Final[Mapping[str, int]] = {
 }
 """Cumulative counters by name; the last name is our own, UnifiedPOS has none for it."""
 
+_MODEL: Final = 67
+_TEXTS: Final = (_MODEL, 69, 66, 65, 68)
+"""GS I texts in the order they are asked: the serial number last, since some makers have all but this one."""
 _RECOVERABLE: Final = ("cutter", "mechanism")
 _WITNESSED: Final = ("online", "cover", "paper", "cutter", "head", "mechanism", "condition", "voltage")
 """Readings that stand on more than one bit of a packet, so that a push alone may change them."""
@@ -82,21 +85,29 @@ class EscposDriver(Driver):
     # Verbs
 
     def identify(self) -> Identity:
-        """GS I texts and model number; all empty for printers without them, and while offline, when none are run.
+        """GS I texts and model number; all empty for printers without them.
 
-        Raises NoReply or BadReply when not even DLE EOT 1 is answered.
+        Nothing but `extra` not_asked while offline, when none are run, and when a change is told meanwhile: that is
+        looked at first. Raises NoReply or BadReply when not even DLE EOT 1 is answered.
         """
         if decode_status(1, self._status_byte(1))["offline"]:
             return Identity(extra={"not_asked": "offline"})
-        model = self._text(67)
-        if model is None:  # each silence costs a quiet time; a printer without a model text has no others
-            return Identity()
-        extra = {"model_id": self._model_id(), "font_language": self._text(69) or ""}
+        before, texts, model_id = self._line.packet, dict[int, str](), ""
+        for number in _TEXTS:
+            text = self._text(number)
+            if self._line.news or self._line.packet is not before:
+                return Identity(extra={"not_asked": "changed"})
+            if number == _MODEL:
+                if text is None:  # each silence costs a quiet time; a printer without a model text has no others
+                    return Identity()
+                model_id = self._model_id()
+            texts[number] = text or ""
+        extra = {"model_id": model_id, "font_language": texts[69]}
         return Identity(
-            manufacturer=self._text(66) or "",
-            model=model,
-            firmware=self._text(65) or "",
-            serial=self._text(68) or "",  # last, since some makers have all texts but this one
+            manufacturer=texts[66],
+            model=texts[_MODEL],
+            firmware=texts[65],
+            serial=texts[68],
             extra={name: text for name, text in extra.items() if text},
         )
 

@@ -203,6 +203,8 @@ class PortWorker(threading.Thread):
         self._report(readings)
         if not self._identified:
             self._identify(driver)
+            if driver.wants_check:
+                self._next_poll = 0.0
         elif time.monotonic() - self._counted_at > _STATISTICS_S:
             self._count(driver)
 

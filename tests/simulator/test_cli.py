@@ -105,6 +105,31 @@ def test_what_is_illegal_is_exit_2_with_the_legal_ones(folder: Path, arguments: 
     assert done.stderr.count("\n") == 1
 
 
+def test_the_folder_may_come_as_an_option(folder: Path) -> None:
+    assert sim("set", "--dir", folder, "printer.paper=near_end").returncode == 0
+    assert sim("get", "--dir", folder, "printer.paper").stdout == "near_end\n"
+    assert sim("get", "--json", "--dir", folder).stdout.startswith("{")
+    assert sim("set", "printer.paper=ok", "--dir", folder).returncode == 0
+    assert sim("get", folder, "printer.paper").stdout == "ok\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("set", "printer.paper=out"), "say where the terminal runs"),
+        (("set", "{dir}"), "say what to change: key=value"),
+        (("get",), "say where the terminal runs"),
+        (("get", "{dir}", "printer.paper", "printer.cover"), "'printer.cover' is one word too many"),
+        (("get", "{dir}-2"), "; there are {dir}"),
+        (("get", "{dir}/.."), "; there are {dir}"),
+    ],
+)
+def test_words_that_lack_or_are_too_many(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = sim(*(each.format(dir=folder) for each in arguments))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert says.format(dir=folder) in done.stderr
+
+
 def test_one_wrong_pair_stops_all(folder: Path) -> None:
     assert sim("set", folder, "power.mains=off", "printer.paper=gone").returncode == 2
     assert sim("get", folder, "power.mains").stdout == "on\n"

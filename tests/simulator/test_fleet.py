@@ -198,6 +198,19 @@ def test_commands_are_answered_as_an_agent_answers(broker: Rumqttd):
         send("job-check-1", "check")
         wait_until(lambda: states("job-check-1") == ["accepted", "running", "succeeded"])
         assert center.of("result/job-check-1")[-1]["output"]["verdict"]["can_sell"] == "yes"
+        send("job-nope-1", "check", args={"device": "nope"})
+        send("job-nope-2", "recover")
+        send("job-nope-3", "check", args={"level": "deep"})
+        for jti, says in (
+            ("job-nope-1", "no such device; there are printer, "),
+            ("job-nope-2", "device is one of printer, "),
+            ("job-nope-3", "level is one of internal, external, interactive"),
+        ):
+            wait_until(lambda jti=jti: states(jti) == ["accepted", "running", "failed"])
+            assert center.of(f"result/{jti}")[-1]["error"].startswith(says)
+        send("job-one-001", "check", args={"device": "printer"})
+        wait_until(lambda: states("job-one-001")[-1:] == ["succeeded"])
+        assert list(center.of("result/job-one-001")[-1]["output"]["devices"]) == ["printer"]
         send("job-check-1", "check")
         send("job-tier-01", "recover", tier=0)
         wait_until(lambda: states("job-tier-01") == ["rejected"])
@@ -231,6 +244,14 @@ def test_a_running_fleet_is_changed_and_read_from_outside(tmp_path: Path, broker
             done = _run("set", str(tmp_path), pair)
             assert (done.returncode, done.stderr.count("\n")) == (2, 1)
             assert says in done.stderr
+
+
+def test_a_fleet_in_a_log_tells_how_it_does(broker: Rumqttd):
+    done = _run("fleet", "--mqtt", f"mqtt://127.0.0.1:{broker.port}", "--terminals", "2", "--seconds", "3")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(" sent")
+    assert " of 2 connected, " in line
 
 
 @pytest.mark.parametrize(

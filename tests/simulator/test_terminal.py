@@ -294,6 +294,36 @@ def test_the_agents_configuration_is_whole(make: Make) -> None:
         assert set(values[name]) <= fields
 
 
+def test_a_terminal_may_lack_devices_and_a_battery(pos_terminal_factory: Make) -> None:
+    pos = pos_terminal_factory(
+        families={"modem": "none", "keypad": "none"},
+        name="till-7",
+        config={"terminal": {"language": "zh"}, "mqtt": {"commands": False}, "support": {"channel": "021-5555 0100"}},
+    )
+    config = TypeAdapter(Config).validate_python(tomllib.loads((pos.folder / "agent.toml").read_text()))
+    assert (config.terminal.id, config.terminal.estate, config.terminal.language) == ("till-7", "demo", "zh")
+    assert (config.mqtt.url, config.mqtt.commands) == ("mqtt://127.0.0.1:1883", False)
+    assert config.support.channel == "021-5555 0100"
+    assert config.network.bearer == "ethernet"
+    assert [device.name for device in config.device] == ["printer", "reader"]
+    assert not (pos.folder / "modem").exists()
+    assert pos.get()["network.acquirer_now"] == "up"
+    with pytest.raises(Illegal, match=r"network\.bearer cannot be 'modem'; it is one of ethernet"):
+        pos.set({"network.bearer": "modem"})
+    with pytest.raises(Illegal, match=r"modem\.sim is not a key"):
+        pos.set({"modem.sim": "absent"})
+    assert sys_file(pos, "power_supply/BAT0/capacity") == "100"
+    pos.set({"power.battery": "absent", "power.mains": "off"})
+    assert not (pos.folder / "sys/class/power_supply/BAT0/capacity").exists()
+    with Host(pos.path("reader"), pos.baud("reader")) as host:
+        assert host.ask(b"?", 1, limit_s=0.3) == b"", "nothing feeds it"
+
+
+def test_a_terminal_has_a_printer(tmp_path: Path) -> None:
+    with pytest.raises(Illegal, match=r"none is not a family of printer; there are escpos$"):
+        Terminal(tmp_path / "pos", families={"printer": "none"})
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
     with Terminal(tmp_path / "pos", registry=REGISTRY) as pos:

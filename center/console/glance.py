@@ -22,7 +22,7 @@ _NUMBERS: Final = (
     ("no", "cannot_sell", "bad", "can_sell=no"),
     ("degraded", "degraded", "warn", "can_sell=degraded"),
     ("unknown", "unknown", "unknown", "can_sell=unknown"),
-    ("offline", "offline", "gone", "status=offline"),
+    ("offline", "offline", "gone", "freshness=offline"),
     ("yes", "can_sell", "ok", "can_sell=yes"),
 )
 
@@ -126,10 +126,10 @@ class Lines:
     def __init__(self, visit: Visit, most: int) -> None:
         self._visit = visit
         self._lines: list[tuple[Element, Slot]] = []
-        with ui.element("ol").classes("lines") as self.list:
+        with ui.element("ol").classes("row-links") as self.list:
             for _ in range(most):
                 with ui.element("li") as item:
-                    self._lines.append((item, Slot(parts.link(""), "line")))
+                    self._lines.append((item, Slot(parts.link(""), "row-link")))
 
     def show(self, lines: Sequence[Line]) -> None:
         """These, from the top."""

@@ -100,7 +100,8 @@ class _Page:
         some = bool(told.due)
         self._none_due.show(some, lambda: None if some else _said(self._visit, "now.none_due"))
         ages = tuple(n for _bound, n in overview["ages"])
-        self._ages.show(ages, lambda: _histogram(self._visit, ages))
+        fresh = tuple(overview["freshness"].items())
+        self._ages.show((ages, fresh), lambda: _freshness(self._visit, ages, fresh))
         self._show_center(told.watch)
 
     def _count(self, overview: Mapping[str, Any]) -> None:
@@ -184,8 +185,11 @@ def _due_line(visit: Visit, told: Mapping[str, Any]) -> Line:
     )
 
 
-def _histogram(visit: Visit, ages: Sequence[int]) -> None:
-    """How long ago each terminal was heard last, as bars with their words."""
+def _freshness(visit: Visit, ages: Sequence[int], fresh: Sequence[tuple[str, int]]) -> None:
+    """How long ago each terminal was heard last, as bars with their words; and what that makes of them, as links."""
+    with ui.element("p").classes("fresh"):
+        for name, n in fresh:
+            parts.link(f"/console/terminals?freshness={name}", f"{visit.say(f'now.fresh_{name}')}: {n}")
     most = max([*ages, 1])
     with ui.element("ol").classes("bars"):
         for at, (name, n) in enumerate(zip(_AGES, ages, strict=True)):
@@ -231,7 +235,7 @@ def _health(visit: Visit, at: str | None, old: bool, readings: Sequence[Mapping[
     bad = [each for each in readings if each["state"] != "right"]
     if readings and not bad and not old:
         parts.light(visit, "ok", visit.say("now.center_well", n=len(readings)))
-    with ui.element("ul").classes("readings"):
+    with ui.element("ul").classes("checks"):
         for each in bad:
             kind = each["key"].partition(":")[0]
             with ui.element("li"):

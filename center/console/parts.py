@@ -21,7 +21,7 @@ LIGHTS: Final = {
     "degraded": ("warn", "!"), "minor": ("warn", "!"), "warning": ("warn", "!"), "flapping": ("warn", "~"),
     "no": ("bad", "✕"), "critical": ("bad", "✕"), "major": ("bad", "▲"), "raised": ("bad", "✕"),
     "failed": ("bad", "✕"), "offline": ("gone", "◌"), "cleared": ("ok", "✓"), "maintenance": ("calm", "⚙"),
-    "unknown": ("unknown", "?"), "stale": ("stale", "⧗"), "unsupported": ("none", "–"),
+    "unknown": ("unknown", "?"), "stale": ("stale", "◷"), "unsupported": ("none", "–"),
 }  # fmt: skip
 """A state's look and its sign: a sign and a word beside each colour, and unknown never looks like good."""
 

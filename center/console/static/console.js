@@ -4,7 +4,7 @@ window.posdiag = (() => {
     yes: ["ok", "✓"], ok: ["ok", "✓"], online: ["ok", "✓"], succeeded: ["ok", "✓"], done: ["ok", "✓"], cleared: ["ok", "✓"],
     degraded: ["warn", "!"], minor: ["warn", "!"], warning: ["warn", "!"], flapping: ["warn", "~"],
     no: ["bad", "✕"], critical: ["bad", "✕"], major: ["bad", "▲"], raised: ["bad", "✕"], failed: ["bad", "✕"],
-    offline: ["gone", "◌"], maintenance: ["calm", "⚙"], unknown: ["unknown", "?"], stale: ["stale", "⧗"], unsupported: ["none", "–"],
+    offline: ["gone", "◌"], maintenance: ["calm", "⚙"], unknown: ["unknown", "?"], stale: ["stale", "◷"], unsupported: ["none", "–"],
   };
   const LENGTHS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 

@@ -118,6 +118,18 @@ def test_a_report_that_cannot_be_made_is_refused(api: Api, path: str, wrong: str
 # --- cases ------------------------------------------------------------------------------------------------------------
 
 
+def test_the_merchants_link_is_for_those_who_work_on_cases_and_audited(api: Api) -> None:
+    asks = api.asks()
+    case = asks("POST", "cases", json={"estate": "e", "terminal": "t000001", "kind": "question"}).json()["number"]
+    link = asks.get(f"cases/{case}/merchant-link")["link"]
+    assert link.startswith("/m/")
+    assert len(link) > 30
+    assert api.asks("viewer")("GET", f"cases/{case}/merchant-link").status_code == 403
+    assert api.asks("lead", FOREIGN)("GET", f"cases/{case}/merchant-link").status_code == 404
+    read = [row for row in asks.get("audit")["items"] if row["what"] == "case.merchant_link"]
+    assert len(read) == 1
+
+
 def test_the_record_is_a_page_that_brings_its_style_and_runs_nothing(api: Api) -> None:
     asks = api.asks("lead")
     assert asks("POST", "cases/1005/note", json={"text": "<b>she</b> was angry"}).status_code == 200
@@ -303,6 +315,7 @@ def test_all_of_it_is_described_and_needs_a_proof(api: Api) -> None:
         "reports/{name}",
         "cases/scan",
         "cases/{name}/record",
+        "cases/{name}/merchant-link",
         "cases/{name}/attachments/{file}",
         "knowledge/faults/{unit}/{kind}",
         "knowledge/guides/{name}/approve",

@@ -159,7 +159,7 @@ def history(connection: Connection, scope: Scope, estate: str, terminal: str) ->
     )
     rows = connection.execute(query.order_by(table.version.desc()).limit(_MOST_SHOWN)).mappings().all()
     before = [row["body"] for row in rows[1:]] + [{}]
-    return [{**row, "changed": diff(old, row["body"])} for row, old in zip(rows, before, strict=True)]
+    return [{**row, "changed": diff(old, row["body"])} for row, old in zip(rows, before, strict=False)]
 
 
 def drift(connection: Connection, scope: Scope, after: Key | None = None, limit: int = 100) -> list[dict[str, Any]]:

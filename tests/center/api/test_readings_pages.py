@@ -81,3 +81,7 @@ def test_terminals_by_freshness_are_those_that_the_overview_counts(api: Api) -> 
 
 def test_named_terminals_alone_are_listed(api: Api) -> None:
     assert api.asks("viewer").ids("terminals", ids="e.t000002,f.t000003,e.t000005") == ["e.t000002", "e.t000005"]
+
+
+def test_a_terminal_that_no_settings_were_wished_of_has_no_versions(api: Api) -> None:
+    assert api.asks("viewer").get("terminals/e/t000001/settings")["items"] == []

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from center import config, desk
+from center.arguments import PARSER, name_or_any, place, seconds
 from center.settings import add_arguments
 
 
 def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Called by the command line of the agent through the entry point."""
     center = verbs.add_parser("center", help="the support center")
-    what = center.add_subparsers(metavar="WHAT", required=True)
+    what = center.add_subparsers(metavar="WHAT", required=True, parser_class=PARSER)
     run = what.add_parser("run", help="the support center itself: from the broker to the database, and the API")
     add_arguments(run)
     run.set_defaults(run=_run)
@@ -23,10 +24,10 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     schema.set_defaults(run=_schema)
     watch = what.add_parser("watch", help="an independent subscriber: the fault topics as a live table")
     watch.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
-    watch.add_argument("--estate", default="+", help="only this estate")
-    watch.add_argument("--terminal", default="+", help="only this terminal")
+    watch.add_argument("--estate", type=name_or_any, default="+", help="only this estate")
+    watch.add_argument("--terminal", type=name_or_any, default="+", help="only this terminal")
     watch.add_argument("--json", action="store_true", help="one JSON object a message")
-    watch.add_argument("--seconds", type=float, default=0, metavar="S", help="end after so long; 0 for never")
+    watch.add_argument("--seconds", type=seconds, default=0, metavar="S", help="end after so long; 0 for never")
     watch.set_defaults(run=_watch)
     scan = what.add_parser("scan", help="read the help code of a terminal's slip or screen")
     scan.add_argument("text", nargs="?", metavar="TEXT", help="what the QR code says; default standard input")
@@ -42,9 +43,9 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     verify.set_defaults(run=_verify_evidence)
     audit = what.add_parser("audit", help="prove that every message of a terminal arrived or has a receipt")
     audit.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
-    audit.add_argument("--estate", default="+", help="only this estate")
-    audit.add_argument("--terminal", default="+", help="only this terminal")
-    audit.add_argument("--seconds", type=float, default=0, metavar="S", help="end after so long; 0 for never")
+    audit.add_argument("--estate", type=name_or_any, default="+", help="only this estate")
+    audit.add_argument("--terminal", type=name_or_any, default="+", help="only this terminal")
+    audit.add_argument("--seconds", type=seconds, default=0, metavar="S", help="end after so long; 0 for never")
     audit.add_argument("--json", action="store_true", help="the whole account as one JSON object")
     audit.add_argument(
         "--store", metavar="FILE", help="keep a session and the account here, so that it can go on later"
@@ -63,8 +64,10 @@ def _add_token(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     token.add_argument("--name", default="", help="what audit calls it")
     token.add_argument("--account", metavar="NAME", help="whose it is; what two people must agree on needs it")
     token.add_argument("--days", type=float, metavar="N", help="good for so long; default until it is revoked")
-    for place in ("estate", "region", "site"):
-        token.add_argument(f"--{place}", action="append", metavar="NAME", help="only this one; may be given again")
+    for each in ("estate", "region", "site"):
+        token.add_argument(
+            f"--{each}", type=place, action="append", metavar="NAME", help="only this one; may be given again"
+        )
     token.add_argument("--db", metavar="URL", help="default as for run")
     token.add_argument("--config", metavar="FILE", help="as for run")
     token.add_argument("--json", action="store_true")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
-from urllib.parse import quote
 
 from center import local_time
+from center.arguments import count, seconds
 from center.listing import Columns, show
 
 DONE, FAILED, UNABLE = 0, 1, 2
@@ -21,6 +22,8 @@ _TOKEN: Final = "POSDIAG_CENTER_TOKEN"  # noqa: S105 - the name of a variable
 _ENDED: Final = frozenset({"succeeded", "failed", "rejected", "expired", "interrupted"})
 _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 0.5
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
+_CASE: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _WRONG_ASKING: Final = frozenset({400, 401, 403, 404, 413, 422, 503})
 
 
@@ -86,7 +89,7 @@ def add_commands(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     send.add_argument("cmd", metavar="COMMAND", help="check, identify, statistics, collect, print_slip, recover …")
     send.add_argument("args", nargs="*", metavar="NAME=VALUE", help="its arguments, such as device=printer")
     send.add_argument("--reason", required=True, help="why; it is written down")
-    send.add_argument("--wait", type=float, default=60, metavar="S", help="wait so long for the end; 0 to not wait")
+    send.add_argument("--wait", type=seconds, default=60, metavar="S", help="wait so long for the end; 0 to not wait")
 
 
 def _verb(
@@ -106,7 +109,7 @@ def _verb(
 def _filters(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in ("estate", "terminal", *names):
         parser.add_argument(f"--{name.replace('_', '-')}", dest=f"where_{name}", metavar=name.upper())
-    parser.add_argument("--limit", type=int, default=100, help="at most so many; default %(default)s")
+    parser.add_argument("--limit", type=count, default=100, help="at most so many; default %(default)s")
 
 
 def _run(args: argparse.Namespace, verb: Callable[[argparse.Namespace, Desk], int]) -> int:
@@ -122,7 +125,9 @@ def _token(path: str | None) -> str:
     try:
         token = Path(path).read_text("utf-8").strip() if path else os.environ.get(_TOKEN, "").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Unable(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise Unable(f"{path}: {(getattr(error, 'strerror', None) or 'is no text').lower()}") from error
+    if path and (not token or not token.isascii() or not token.isprintable()):
+        raise Unable(f"{path}: holds no API token, as posdiag center token prints one")
     if not token or not token.isascii() or not token.isprintable():
         raise Unable(f"no API token: make one by posdiag center token, and give it by --token-file or {_TOKEN}")
     return token
@@ -136,6 +141,8 @@ class Desk:
 
         self._httpx = httpx
         self._url = url.rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise Unable(f"{url!r} is not http://HOST:PORT or https://HOST:PORT")
         headers = {"authorization": f"Bearer {token}"}
         try:
             self._client = httpx.Client(base_url=f"{self._url}/api/v1/", headers=headers, timeout=_TIMEOUT_S)
@@ -153,7 +160,8 @@ class Desk:
         try:
             answer = self._client.request(method, path, **more)
         except (self._httpx.HTTPError, self._httpx.InvalidURL) as error:
-            raise Unable(f"no center at {self._url}: {error or type(error).__name__}") from error
+            why = _ERRNO.sub("", str(error)) or type(error).__name__
+            raise Unable(f"no center at {self._url}: {why}") from error
         try:
             told = answer.json() if answer.content else None
         except ValueError:
@@ -181,15 +189,20 @@ class Desk:
         return found
 
 
-def _asked(args: argparse.Namespace) -> dict[str, Any]:
-    if args.limit < 1:
-        raise Unable("--limit is a whole number above 0")
+def _found(args: argparse.Namespace, desk: Desk, what: str) -> list[Any]:
+    """The list; nothing at a terminal that is not there is no answer."""
     given = {name[6:]: value for name, value in vars(args).items() if name.startswith("where_")}
-    return {name: value for name, value in given.items() if value is not None}
+    asked = {name: value for name, value in given.items() if value is not None}
+    found = desk.all(what, asked, args.limit)
+    place = {name: value for name, value in asked.items() if name in {"estate", "terminal"}}
+    if not found and place and not desk.all("terminals", place, 1):
+        named = f" {place['terminal']!r}" if "terminal" in place else ""
+        raise Unable(f"there is no terminal{named}" + (f" of estate {place['estate']!r}" if "estate" in place else ""))
+    return found
 
 
 def _faults(args: argparse.Namespace, desk: Desk) -> int:
-    found = desk.all("faults", _asked(args), args.limit)
+    found = _found(args, desk, "faults")
     columns = {
         "terminal": lambda it: f"{it['estate']}/{it['terminal']}",
         "fault": lambda it: it["fault"] + (" (flapping)" if it["state"] == "flapping" else ""),
@@ -203,7 +216,7 @@ def _faults(args: argparse.Namespace, desk: Desk) -> int:
 
 
 def _terminals(args: argparse.Namespace, desk: Desk) -> int:
-    found = desk.all("terminals", _asked(args), args.limit)
+    found = _found(args, desk, "terminals")
     columns = {
         "terminal": lambda it: f"{it['estate']}/{it['terminal']}",
         "status": lambda it: it["status"] or "never heard",
@@ -217,7 +230,7 @@ def _terminals(args: argparse.Namespace, desk: Desk) -> int:
 
 
 def _incidents(args: argparse.Namespace, desk: Desk) -> int:
-    found = desk.all("incidents", _asked(args), args.limit)
+    found = _found(args, desk, "incidents")
     columns = {
         "incident": lambda it: it["id"],
         "state": lambda it: it["state"],
@@ -233,10 +246,12 @@ def _incidents(args: argparse.Namespace, desk: Desk) -> int:
 
 def _case(args: argparse.Namespace, desk: Desk) -> int:
     if args.case is None:
-        found = desk.all("cases", _asked(args), args.limit)
+        found = _found(args, desk, "cases")
         _show(args, found, _CASE_COLUMNS, "no case", **_CASE_NARROW)
         return DONE
-    path = f"cases/{quote(args.case, safe='')}"
+    if not _CASE.fullmatch(args.case):
+        raise Unable(f"{args.case!r} is no case's number or id")
+    path = f"cases/{args.case}"
     if args.act is None:
         _show_case(args, desk.ask("GET", path))
         return DONE

@@ -40,8 +40,9 @@ def run_center(args: argparse.Namespace) -> int:
     try:
         settings = load(args)
         Access.of(settings)
-        database = _database(settings.database)
+        database = Database(settings.database)
         parts = _parts(settings, database)
+        _bring_up(database)  # not before it is sure that the rest can be
     except (SettingsError, DatabaseError) as error:
         print(f"posdiag: {error}", file=sys.stderr)
         return UNABLE
@@ -52,17 +53,15 @@ def run_center(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _database(url: str) -> Database:
-    """The database with the tables of this version; what had to be made or changed for it stands in the log."""
-    database = Database(url)
+def _bring_up(database: Database) -> None:
+    """Give it the tables of this version; what had to be made or changed for that stands in the log."""
     before = version(database)
     migrate(database)
-    after, where = version(database), Database.file_of(url) or database.url.render_as_string(hide_password=True)
+    after, where = version(database), database.name
     if before is None:
         log.info("first start: made the database %s", where)
     elif before != after:
         log.info("brought the database %s from version %s to %s", where, before, after)
-    return database
 
 
 def _parts(settings: Settings, database: Database) -> list[Part]:

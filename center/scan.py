@@ -165,7 +165,7 @@ def verify(report: Report, key: bytes | None) -> Signature:
 def run_scan(args: argparse.Namespace) -> int:
     """The verb. 0 read, 1 damaged or not signed by the key that was given, 2 no help code or no such file."""
     try:
-        text = Path(args.file).read_text("utf-8") if args.file else args.text or sys.stdin.read()
+        text = _text(args.file) if args.file else args.text or sys.stdin.read()
         key_of = _keys(args)
     except OSError as error:
         print(f"posdiag: {error.filename}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
@@ -188,11 +188,18 @@ def run_scan(args: argparse.Namespace) -> int:
     return 1 if refused else 0
 
 
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: is no text") from None
+
+
 def _keys(args: argparse.Namespace) -> dict[str, bytes]:
     """Public keys by estate/terminal; "*" for any. Raises OSError or ValueError."""
     keys = {"*": _key(args.key)} if args.key else {}
     if args.keys:
-        for number, line in enumerate(Path(args.keys).read_text("utf-8").splitlines(), 1):
+        for number, line in enumerate(_text(args.keys).splitlines(), 1):
             words = line.partition("#")[0].split()
             if len(words) not in (0, 2):
                 raise ValueError(f"{args.keys}:{number}: not `estate/terminal KEY`")

@@ -133,7 +133,9 @@ def _file(path: str) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is no text") from None
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from error
 
 

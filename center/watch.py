@@ -15,7 +15,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -26,6 +25,7 @@ from rich.text import Text
 
 from agent import wire
 from agent.packing import plain
+from center.settings import SettingsError, broker
 
 _STYLE = {"critical": "bold red", "major": "red", "minor": "yellow", "warning": "cyan"}
 _REFRESH_S = 0.5
@@ -84,18 +84,22 @@ class Fleet:
 
 def run_watch(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C or `--seconds`. 0 done, 2 no broker."""
-    url = urlsplit(args.mqtt)
-    if url.scheme != "mqtt" or not url.hostname:
-        print(f"posdiag: {args.mqtt!r} is not mqtt://host:port", file=sys.stderr)
+    try:
+        host, port, tls = broker(args.mqtt)
+    except SettingsError as error:
+        print(f"posdiag: {error}", file=sys.stderr)
+        return 2
+    if tls:
+        print("posdiag: watch takes mqtt:// only, without TLS", file=sys.stderr)
         return 2
     fleet = Fleet()
     changed = threading.Event()
     printer = None if not args.json and sys.stdout.isatty() else Lines(as_json=args.json)
     client = _client(args, fleet, changed, printer)
     try:
-        client.connect(url.hostname, url.port or 1883, keepalive=60)
+        client.connect(host, port, keepalive=60)
     except OSError as error:
-        print(f"posdiag: no broker at {args.mqtt}: {error.strerror or error}", file=sys.stderr)
+        print(f"posdiag: no broker at {args.mqtt}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
         return 2
     client.loop_start()
     ending = Ending(args.seconds)

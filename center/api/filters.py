@@ -92,12 +92,15 @@ class Events(Placed):
 class Incidents(Listing):
     state: Literal["open", "acknowledged", "resolved"] | None = None
     severity: Literal["critical", "major", "minor", "warning"] | None = None
-    scope: Word | None = Field(None, description="terminal, site, operator, cell, host or power")
+    scope: Literal["terminal", "site", "cell", "operator", "power", "host", "release", "estate", "center"] | None = None
     parent: Place | None = None
 
 
 class Cases(Listing):
-    state: Word | None = None
+    state: (
+        Literal["open", "new", "acknowledged", "assigned", "dispatched", "reopened", "watching", "asking", "closed"]
+        | None
+    ) = Field(None, description="`open` for all that are not closed")
     severity: Literal["critical", "major", "minor", "warning"] | None = None
     owner: Place | None = None
     team: Place | None = None

@@ -50,6 +50,11 @@ class Database:
         known = _checked(url)
         return Path(known.database or "") if known.get_backend_name() == "sqlite" else None
 
+    @property
+    def name(self) -> str:
+        """What people call it: its file, or its URL without a password."""
+        return self.url.database or "" if self.dialect == "sqlite" else self.url.render_as_string(hide_password=True)
+
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction that writes: committed at the end of the block, undone by an exception."""

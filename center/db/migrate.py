@@ -26,7 +26,7 @@ def migrate(database: Database) -> None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             command.upgrade(config(connection), "head")
     except DBAPIError as error:
-        raise DatabaseError(f"{database.url.render_as_string(hide_password=True)}: {reason(error)}") from error
+        raise DatabaseError(f"{database.name}: {reason(error)}") from error
 
 
 def there(url: str) -> Database:
@@ -42,9 +42,8 @@ def there(url: str) -> Database:
         raise
     if found != newest:
         database.close()
-        where = database.url.render_as_string(hide_password=True)
         said = f"is of version {found}, this is {newest}" if found else "holds no center"
-        raise DatabaseError(f"the database at {where} {said}; posdiag center run with it first")
+        raise DatabaseError(f"the database at {database.name} {said}; posdiag center run with it first")
     return database
 
 
@@ -54,7 +53,7 @@ def version(database: Database) -> str | None:
         with database.read() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as error:
-        raise DatabaseError(f"{database.url.render_as_string(hide_password=True)}: {reason(error)}") from error
+        raise DatabaseError(f"{database.name}: {reason(error)}") from error
 
 
 def config(connection: Connection) -> Config:

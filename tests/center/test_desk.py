@@ -51,7 +51,10 @@ def desk(api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     monkeypatch.setenv("POSDIAG_CENTER_TOKEN", api.token("admin", account_id="acc-1"))
 
     def run(verb: str, *words: str) -> tuple[int, str, str]:
-        code = cli.main(["center", verb, "--url", f"http://127.0.0.1:{api.port}", *words])
+        try:
+            code = cli.main(["center", verb, "--url", f"http://127.0.0.1:{api.port}", *words])
+        except SystemExit as end:  # what the parser refuses
+            code = int(end.code or 0)
         told = capsys.readouterr()
         return code, told.out, told.err
 
@@ -137,6 +140,23 @@ def test_a_terminal_of_80_columns_shows_whole_words(api: Api) -> None:
     "words",
     [
         ("faults", "--limit", "0"),
+        ("faults", "--limit", "x"),
+        ("faults", "--severity", "huge"),
+        ("faults", "--terminal", "t999999"),
+        ("terminals", "--estate", "f"),
+        ("terminals", "--token-file", "/no/such/file"),
+        ("terminals", "--token-file", __file__),
+        ("incidents", "--scope", "galaxy"),
+        ("case", "--state", "nope"),
+        ("case", ".."),
+        ("case", "9999", "note", "x"),
+        ("case", "1005", "frob"),
+        ("case", "1005", "note"),
+        ("case", "1005", "pause", "holiday", "sun"),
+        ("case", "1005", "dismiss", "duplicate", "of what"),
+        ("send", "e/t000001", "check", "--reason", "just so", "--wait", "-1"),
+        ("send", "e/t000001", "check", "--reason", "just so", "--wait", "nan"),
+        ("send", "e/t000001", "check"),
         ("faults", "--unit", "No Such"),
         ("send", "t000001", "check", "--reason", "just so"),
         ("send", "e/t000001", "check", "device", "--reason", "just so"),
@@ -150,6 +170,43 @@ def test_what_cannot_be_asked_is_one_line_and_exit_2(desk: Desk, words: tuple[st
     assert (code, out) == (2, "")
     assert err.startswith("posdiag: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("watch", "--mqtt", "mqtt://127.0.0.1:99999"),
+        ("watch", "--mqtt", "mqtts://127.0.0.1"),
+        ("watch", "--mqtt", "mqtt://127.0.0.1:1"),
+        ("watch", "--estate", "a/#"),
+        ("watch", "--seconds", "-1"),
+        ("audit", "--mqtt", "mqtt://127.0.0.1:x"),
+        ("audit", "--terminal", "#"),
+        ("scan", "--file", "/no/such/file"),
+        ("scan", "--file", sys.executable),
+        ("scan", "--keys", sys.executable, "POSDIAG1-ABC"),
+        ("verify-evidence", "/no/such/file"),
+        ("schema", "--message", "Nope"),
+        ("token",),
+        ("token", "--role", "viewer", "--site", " "),
+        ("run", "--role", "king"),
+        ("run", "--config", sys.executable),
+        ("config",),
+        ("config", "show", "--http", "here"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_exit_2(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSDIAG_CENTER_DIR", str(tmp_path / "state"))
+    try:
+        code = cli.main(["center", *words])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    told = capsys.readouterr()
+    assert (code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert told.err.startswith("posdiag: ")
+    assert not (tmp_path / "state").exists()
 
 
 def test_nobody_there_or_no_token(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

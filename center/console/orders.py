@@ -1,0 +1,217 @@
+"""Commands to one terminal: asked for with a reason, and watched while they run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+from nicegui import ui
+
+from agent.wire import TIERS
+from center.console import figures, parts
+from center.console.parts import Field
+from center.console.session import Refused, Visit
+from center.domain.texts import fault_title
+
+COMMANDS: Final = tuple(TIERS)
+"""In the order of what they disturb, the harmless first."""
+ENDED: Final = frozenset({"succeeded", "failed", "rejected", "expired", "interrupted"})
+_OF_DEVICE: Final = frozenset({"check", "identify", "statistics", "live", "recover"})
+_LEVELS: Final = ("internal", "external", "interactive")
+_NO_KEY: Final = "no command key"
+_LOOKS: Final = {
+    "succeeded": "succeeded",
+    "running": "maintenance",
+    "accepted": "maintenance",
+    "sent": "maintenance",
+    "queued": "maintenance",
+    "waiting_approval": "warning",
+    "interrupted": "unknown",
+    "expired": "unknown",
+}
+
+Ran = Callable[[str], Awaitable[None]]
+
+
+def takes(detail: Mapping[str, Any]) -> list[str]:
+    """Commands that a terminal says it takes; all of them where it has not said."""
+    told = (detail["inventory"] or {}).get("commands")
+    return [cmd for cmd in COMMANDS if not isinstance(told, list) or cmd in told]
+
+
+def state_light(visit: Visit, state: str) -> None:
+    """How far a command is."""
+    parts.light(visit, _LOOKS.get(state, "failed"), visit.word(f"terminal.command_{state}", state))
+
+
+def name_of(visit: Visit, command: Mapping[str, Any]) -> str:
+    """What a command is called, with the device that it is for."""
+    words = visit.word(f"terminal.do_{command['cmd']}", command["cmd"])
+    device = command["args"].get("device")
+    return f"{words}: {device}" if isinstance(device, str) else words
+
+
+def ask(visit: Visit, detail: Mapping[str, Any], cmd: str, ran: Ran, device: str = "", zone: str = "UTC") -> None:
+    """Ask for what the command needs and for a reason, send it, and call `ran` with its id."""
+
+    async def send(told: dict[str, Any]) -> None:
+        body = {
+            "estate": detail["estate"],
+            "terminal": detail["terminal"],
+            "cmd": cmd,
+            "args": _args(cmd, told),
+            "reason": told["reason"],
+        }
+        try:
+            command = await visit.api.post("/commands", body)
+        except Refused as error:
+            if str(error).startswith(_NO_KEY):
+                raise Refused(error.status, visit.say("terminal.no_key")) from None
+            raise
+        await ran(command["id"])
+
+    reason = Field(
+        "reason",
+        visit.say("terminal.reason"),
+        needed=True,
+        hint=f"{visit.say(f'terminal.tier_{TIERS[cmd]}')} {visit.say('terminal.expires')}",
+    )
+    parts.ask(visit, visit.say(f"terminal.do_{cmd}"), [*_fields(visit, detail, cmd, device, zone), reason], send)
+
+
+def _fields(visit: Visit, detail: Mapping[str, Any], cmd: str, device: str, zone: str) -> list[Field]:
+    found: list[Field] = []
+    names = [str(each["name"]) for each in (detail["inventory"] or {}).get("devices") or ()]
+    if cmd in _OF_DEVICE and names:
+        every = {} if cmd == "recover" else {"": visit.say("terminal.every_device")}
+        options = every | {each: each for each in names}
+        given = device if device in options else next(iter(options))
+        found.append(Field("device", visit.say("terminal.device"), "choice", given, options))
+    if cmd == "check":
+        levels = {each: visit.say(f"terminal.level_{each}") for each in _LEVELS}
+        found.append(Field("level", visit.say("terminal.level"), "choice", "internal", levels))
+    elif cmd == "live":
+        found.append(Field("seconds", visit.say("terminal.seconds"), "number", 60))
+    elif cmd == "collect":
+        hint = visit.say("terminal.url_hint")
+        found.append(Field("url", visit.say("terminal.url"), value="https://", needed=True, hint=hint))
+    elif cmd == "maintenance":
+        on = {"on": visit.say("terminal.maintenance_on"), "off": visit.say("terminal.maintenance_off")}
+        until = parts.local(datetime.now(UTC) + timedelta(hours=1), zone)
+        found.append(Field("on", visit.say("terminal.maintenance"), "choice", "on", on))
+        found.append(Field("until", visit.say("terminal.until"), "time", f"{until:%Y-%m-%dT%H:%M}", zone=zone))
+    return found
+
+
+def _args(cmd: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    args = {name: told[name] for name in ("device", "level", "url") if told.get(name)}
+    if cmd == "live":
+        args["seconds"] = int(told["seconds"] or 60)
+    if cmd == "maintenance":
+        args["on"] = told["on"] == "on"
+        if args["on"] and told["until"]:
+            args["until"] = told["until"].replace("+00:00", "Z")
+    return args
+
+
+class Run:
+    """One command while it runs, in a part of the page that is empty before."""
+
+    def __init__(self, visit: Visit, zone: str = "UTC") -> None:
+        self._visit = visit
+        self._zone = zone
+        self.command = ""
+        self.box = ui.element("div").props('aria-live="polite"')
+
+    async def show(self, command_id: str) -> None:
+        """Watch this one from now on."""
+        self.command = command_id
+        await self.again()
+
+    async def again(self) -> None:
+        """Show how far it is now."""
+        if not self.command:
+            return
+        found = await self._visit.api.get(f"/commands/{self.command}")
+        self.box.clear()
+        with self.box, parts.section(name_of(self._visit, found), "run"):
+            self._told(found)
+
+    def _told(self, command: Mapping[str, Any]) -> None:
+        visit = self._visit
+        with ui.element("div").classes("bar"):
+            state_light(visit, command["state"])
+            if command["state"] not in ENDED and command["state"] != "waiting_approval":
+                ui.linear_progress(show_value=False, color=None).props(
+                    f'indeterminate aria-label="{visit.say("terminal.running")}"'
+                ).classes("run-bar")
+            elif command["state"] == "waiting_approval":
+                self._second(command)
+        by = command["issued_by"] + (f" + {command['approved_by']}" if command["approved_by"] else "")
+        expiry = command["exp"] if command["state"] not in ENDED else None
+        parts.facts(
+            [
+                (visit.say("terminal.reason"), command["reason"]),
+                (visit.say("terminal.asked_by"), by),
+                (visit.say("terminal.tier"), visit.say(f"terminal.tier_{command['tier']}")),
+                (visit.say("terminal.ends"), (lambda: parts.moment(visit, expiry, self._zone)) if expiry else None),
+                (visit.say("terminal.error"), command["error"]),
+            ]
+        )
+        self._steps(command)
+        output = command["output"]
+        if command["state"] == "succeeded" and isinstance(output, Mapping) and output:
+            parts.text("h3", visit.say("terminal.result"))
+            result(visit, output)
+
+    def _steps(self, command: Mapping[str, Any]) -> None:
+        with ui.element("ol").classes("steps-line"):
+            told: list[tuple[str, str | None]] = [("asked", command["created_at"])]
+            told += [(each["state"], each["at"]) for each in command["results"]]
+            for state, at in told:
+                with ui.element("li"):
+                    words = self._visit.word(f"terminal.command_{state}", state)
+                    parts.text("span", f"{words} · ")
+                    parts.text("span", parts.clock(at, self._zone) if at else "–").classes("quiet figures")
+
+    def _second(self, command: Mapping[str, Any]) -> None:
+        visit = self._visit
+        parts.text("span", visit.say("terminal.needs_second")).classes("quiet")
+
+        async def approve() -> None:
+            if await visit.act(visit.api.post(f"/commands/{command['id']}/approve")):
+                await self.again()
+
+        def decline() -> None:
+            async def send(told: dict[str, Any]) -> None:
+                await visit.api.post(f"/commands/{command['id']}/decline", {"reason": told["reason"]})
+                await self.again()
+
+            parts.ask(visit, visit.say("terminal.decline"), [_reason(visit)], send)
+
+        if visit.may("command.approve"):
+            parts.button(visit.say("terminal.approve"), approve, "check", main=True, mark="approve")
+        parts.button(visit.say("terminal.decline"), decline, "close", mark="decline")
+
+
+def _reason(visit: Visit) -> Field:
+    return Field("reason", visit.say("terminal.reason"), needed=True)
+
+
+def result(visit: Visit, output: Mapping[str, Any]) -> None:
+    """What a command brought, of a check with lights and words first."""
+    verdict = output.get("verdict")
+    rest = dict(output)
+    if isinstance(verdict, Mapping):
+        rest = {name: value for name, value in output.items() if name not in {"verdict", "sentence", "faults"}}
+        with ui.element("p"):
+            parts.light(visit, str(verdict.get("can_sell", "unknown")))
+            parts.text("span", f" {output.get('sentence') or ''}")
+        faults = cast("Sequence[Mapping[str, Any]]", output.get("faults") or ())
+        with ui.element("ul"):
+            for each in faults:
+                parts.text("li", fault_title(str(each.get("fault")), visit.language))
+            if not faults:
+                parts.text("li", visit.say("terminal.no_faults"))
+    figures.told(visit, rest, 4)

@@ -1,0 +1,43 @@
+"""Small tables that are read rather than worked in: plain HTML, so that they cost little and can be read aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from nicegui import ui
+
+from center.console import parts
+
+Cell = str | Callable[[], object]
+
+
+def plain_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """A cell is a text, or a function that builds what stands there. Wide ones scroll in their own frame."""
+    frame = ui.element("div").classes("wide-picture")
+    frame.props(f'tabindex="0" role="group" aria-label="{_quoted(title)}"')
+    with frame, ui.element("table").classes("plain-table"):
+        with ui.element("thead"), ui.element("tr"):
+            for header in headers:
+                parts.text("th", header).props('scope="col"')
+        with ui.element("tbody"):
+            for row in rows:
+                with ui.element("tr"):
+                    for cell in row:
+                        _cell(cell)
+
+
+def link(words: str, where: str) -> Callable[[], object]:
+    """A cell that leads somewhere."""
+    return lambda: parts.link(where, words)
+
+
+def _cell(cell: Cell) -> None:
+    if isinstance(cell, str):
+        parts.text("td", cell)
+        return
+    with ui.element("td"):
+        cell()
+
+
+def _quoted(words: str) -> str:
+    return words.replace("&", "&amp;").replace('"', "&quot;")

@@ -48,6 +48,7 @@ from center.db.work import (
     notifications,
     outages,
     outbox,
+    regroupings,
     suppressions,
     webhooks,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "problems",
     "quarantine",
     "receipts",
+    "regroupings",
     "remedies",
     "results",
     "sessions",

@@ -70,6 +70,25 @@ incident_members = Table(
     Index(None, "estate", "terminal", "left_ms"),
 )
 
+regroupings = Table(
+    "regroupings",  # what people did to the grouping by hand: one made a part of another, or terminals taken out
+    metadata,
+    key("id"),
+    must("kind"),  # merge or split
+    must("incident_id"),
+    text("into_id"),
+    values("members"),  # [estate, terminal, fault] of each that was taken out
+    must("reason"),
+    must("by"),
+    ms("at_ms"),
+    text("undone_by"),
+    ms_or_null("undone_ms"),
+    flag("waits"),  # for the engine, to do or undo it
+    Index(None, "incident_id"),
+    Index(None, "into_id"),
+    Index(None, "waits"),
+)
+
 suppressions = Table(
     "suppressions",
     metadata,

@@ -59,6 +59,8 @@ class Incident:
     unknown_n: int = 0
     impact: float = 0.0
     members: dict[Key, Signal] = field(default_factory=dict)
+    apart: set[Who] = field(default_factory=set)
+    """Terminals that people took out of it: they do not join it again."""
     counted_ms: int = 0
     rank: int = field(init=False)
     """Which groups may take over its signals: those of a higher one."""

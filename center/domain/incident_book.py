@@ -48,6 +48,8 @@ class Book:
         self._widely_ms: dict[str, int] = {}
         self._uncounted: dict[str, Incident] = {}
         self._suppressions: list[Suppression] = []
+        self.adopted: set[str] = set()
+        """Incidents that people made the parent of another, whatever their scope."""
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
@@ -66,7 +68,7 @@ class Book:
         if signal is None:
             incident.members.pop(key, None)
             self.changes.members[incident_id, key] = incident.last_ms
-            self._mark(incident)
+            self.mark(incident)
             return
         self._hold(incident, key, signal)
 
@@ -74,6 +76,8 @@ class Book:
         """All incidents and members were told."""
         for incident in self.incidents.values():
             self._count(incident, now_ms)
+            if incident.parent_id is not None:
+                self.adopted.add(incident.parent_id)
 
     def signal(self, key: Key) -> Signal | None:
         return self._signals.get(key[0], {}).get(key)
@@ -98,7 +102,7 @@ class Book:
         self._of_terminal.setdefault((estate, terminal), {})[key] = signal
         home = self._home(signal) if join else None
         if home is not None:
-            self._join(home, key, signal)
+            self.join(home, key, signal)
             return
         self._pending[key] = signal
         self._dirty.add(estate)
@@ -114,7 +118,7 @@ class Book:
             del self._of_terminal[key[:2]]
         self._pending.pop(key, None)
         for incident in list(signal.held):
-            self._leave(incident, key, signal, now_ms)
+            self.leave(incident, key, signal, now_ms)
         self.changes.links[key] = None
 
     def moved(self, who: Who) -> None:
@@ -127,14 +131,14 @@ class Book:
         """The terminal's state is another: whether it can sell, or is in maintenance."""
         for signal in self._of_terminal.get(who, {}).values():
             for incident in signal.held:
-                self._mark(incident)
+                self.mark(incident)
 
     def suppress(self, suppressions: list[Suppression]) -> None:
         """These are in force now."""
         if suppressions != self._suppressions:
             self._suppressions = suppressions
             for incident in self.incidents.values():
-                self._mark(incident)
+                self.mark(incident)
 
     # --- what follows -------------------------------------------------------------------------------------------------
 
@@ -148,9 +152,9 @@ class Book:
         for key, signal in list(self._pending.items()):
             home = self._home(signal)
             if home is not None:
-                self._join(home, key, signal)
+                self.join(home, key, signal)
             elif not self._waits(signal, now_ms):
-                self._open_lone(key, signal, now_ms)
+                self.open_lone(key, signal, now_ms)
         for identity, incident in list(self._resting.items()):
             if now_ms - (incident.resolved_ms or 0) > REOPEN_MS:
                 del self._resting[identity]
@@ -188,22 +192,28 @@ class Book:
 
     def _open_group(self, estate: str, group: Group, now_ms: int) -> None:
         identity = (estate, group.rule.scope, group.key, group.family)
-        incident = self._by_identity.get(identity) or self._open(identity, now_ms)
+        known = self._by_identity.get(identity)
+        signals = [signal for signal in group.signals if known is None or not self._is_apart(known, signal)]
+        if not signals:
+            return
+        incident = known or self._open(identity, now_ms)
         incident.why = why(group)
-        for signal in group.signals:
+        root = self.root(incident)
+        for signal in signals:
             key = signal.key
             for narrower in signal.held:
-                if narrower is not incident and narrower.parent_id is None:
+                if narrower not in {incident, root} and narrower.parent_id is None:
                     narrower.parent_id = incident.id
-                    self._mark(narrower)
-            self._join(incident, key, signal)
+                    self.mark(narrower)
+            self.join(incident, key, signal)
 
-    def _open_lone(self, key: Key, signal: Signal, now_ms: int) -> None:
+    def open_lone(self, key: Key, signal: Signal, now_ms: int) -> None:
+        """An incident of this signal alone."""
         estate, terminal, fault = key
         incident = self._open((estate, "terminal", terminal, fault), now_ms)
         incident.fault = fault
         incident.why = {"onset_ms": signal.onset_ms}
-        self._join(incident, key, signal)
+        self.join(incident, key, signal)
 
     def _open(self, identity: Identity, now_ms: int) -> Incident:
         """The same incident again if it rested only a while, else a new one."""
@@ -226,13 +236,14 @@ class Book:
         self._quiet.pop(incident.id, None)
         self._resting[incident.identity] = incident
         self.changes.resolved[incident.id] = incident
-        self._mark(incident)
-        for child in self.incidents.values() if incident.is_group else ():
+        self.mark(incident)
+        has_parts = incident.is_group or incident.id in self.adopted
+        for child in self.incidents.values() if has_parts else ():
             if child.parent_id == incident.id:
                 child.parent_id = None
-                self._mark(child)
+                self.mark(child)
         for key, signal in list(incident.members.items()):
-            self._leave(incident, key, signal, now_ms)
+            self.leave(incident, key, signal, now_ms)
             self._settle(key, signal, now_ms)
 
     def _settle(self, key: Key, signal: Signal, now_ms: int) -> None:
@@ -250,20 +261,26 @@ class Book:
         for rule in _RULES_WIDEST_FIRST:
             family = family_of(rule, signal)
             home = self._by_identity.get((signal.estate, rule.scope, key_of(rule, signal), family)) if family else None
-            if home is not None and key_of(rule, signal):
-                return self._root(home)
+            if home is not None and key_of(rule, signal) and not self._is_apart(home, signal):
+                return self.root(home)
         return self._by_identity.get((signal.estate, "terminal", signal.terminal, signal.fault))
 
-    def _root(self, incident: Incident) -> Incident:
+    def _is_apart(self, incident: Incident, signal: Signal) -> bool:
+        who = signal.estate, signal.terminal
+        return who in incident.apart or who in self.root(incident).apart
+
+    def root(self, incident: Incident) -> Incident:
+        """The one that it is, in the end, a part of; itself if of none."""
         while incident.parent_id is not None and incident.parent_id in self.incidents:
             incident = self.incidents[incident.parent_id]
         return incident
 
-    def _join(self, incident: Incident, key: Key, signal: Signal) -> None:
+    def join(self, incident: Incident, key: Key, signal: Signal) -> None:
+        """The incident holds the signal, which is no longer waiting."""
         self._hold(incident, key, signal)
         self.changes.members[incident.id, key] = None
         self.changes.links[key] = incident.id
-        self._mark(incident)
+        self.mark(incident)
 
     def _hold(self, incident: Incident, key: Key, signal: Signal) -> None:
         incident.members[key] = signal
@@ -272,19 +289,20 @@ class Book:
         self._pending.pop(key, None)
         signal.group = _widest(signal)
 
-    def _leave(self, incident: Incident, key: Key, signal: Signal, now_ms: int) -> None:
+    def leave(self, incident: Incident, key: Key, signal: Signal, now_ms: int) -> None:
+        """It lets go of the signal."""
         incident.members.pop(key, None)
         signal.held.remove(incident)
         signal.group = _widest(signal)
         self.changes.members[incident.id, key] = now_ms
-        self._mark(incident)
+        self.mark(incident)
 
     def _touch(self, signal: Signal) -> None:
         self._dirty.add(signal.estate)
         for incident in signal.held:
-            self._mark(incident)
+            self.mark(incident)
 
-    def _mark(self, incident: Incident) -> None:
+    def mark(self, incident: Incident) -> None:
         """It is to be counted, and then written."""
         self._uncounted[incident.id] = incident
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select, tuple_
 
 from center.access.scope import Scope
 from center.db.tables import commands, faults, incident_members, incidents, outages, sites, terminals
-from center.domain import knowledge, queue, remedies
+from center.domain import knowledge, queue, regroup, remedies
 from center.domain.cases_policy import Policy
 from center.domain.freshness import freshness
 from center.domain.grouping import OFFLINE
@@ -189,6 +189,7 @@ def _steps(connection: Connection, scope: Scope, found: Mapping[Any, Any]) -> li
         steps.append({"kind": "resolved", "at_ms": found["resolved_ms"]})
     for kind, moment in (("joined", "joined_ms"), ("left", "left_ms")):
         steps += _counted(connection, scope, found["id"], kind, moment)
+    steps += regroup.steps(connection, scope, found["id"])
     return sorted(steps, key=lambda each: each["at_ms"])
 
 

@@ -6,7 +6,7 @@ If that fails, or another process has gone on meanwhile, it forgets all and read
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Text, and_, bindparam, or_, select
@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Connection, Text, and_, bindparam, or_, selec
 from center.db import feed
 from center.db.engine import Database, bulk_insert, insert_ignore, upsert
 from center.db.tables import changes, faults, incident_members, incidents, outages, outbox
-from center.domain import posts, suppression
+from center.domain import incident_regroup, posts, suppression
 from center.domain.fleet import Fleet
 from center.domain.follow import Page, page
 from center.domain.grouping import OFFLINE
@@ -61,10 +61,11 @@ class Incidents:
             if told.changes and told.changes[0].id <= self._cursor:
                 raise SupersededError("the cursor went back")
             self._follow(connection, book, told, now_ms)
+            regrouped = incident_regroup.follow(connection, book, now_ms)
         if not told.more or now_ms - self._judged_ms >= PATIENCE_MS:
             book.judge(now_ms)
             self._judged_ms = now_ms
-        self._write(book.take(), told, now_ms)
+        self._write(book.take(), told, regrouped, now_ms)
         self._book = book
         return told.more
 
@@ -85,6 +86,7 @@ class Incidents:
                 book.load(_incident(values))
             for row in connection.execute(_open_members()):
                 book.load_member(row.incident_id, (row.estate, row.terminal, row.fault))
+            incident_regroup.load(connection, book)
             book.suppress(suppression.active(connection, now_ms))
         book.loaded(now_ms)
         self._hours_ms = now_ms
@@ -105,8 +107,8 @@ class Incidents:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def _write(self, done: Changes, told: Page, now_ms: int) -> None:
-        if not (told.changes or done.changed or done.members):
+    def _write(self, done: Changes, told: Page, regrouped: Sequence[tuple[str, bool]], now_ms: int) -> None:
+        if not (told.changes or done.changed or done.members or regrouped):
             return
         with self._database.begin() as connection:
             if _cursor(connection) != self._cursor:
@@ -114,6 +116,7 @@ class Incidents:
             bulk_insert(connection, incidents, [_row(each) for each in done.new.values()])
             _update(connection, done)
             _update_members(connection, done, now_ms)
+            incident_regroup.done(connection, regrouped)
             insert_ignore(connection, outbox, _notices(done, now_ms))
             if told.changes:
                 told.save(connection, now_ms)

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ log = logging.getLogger("posdiag.center.publisher")
 
 LOOK_S: Final = 0.1
 _RETRY_S: Final = (0.5, 15.0)
+_STEADY_S: Final = 10.0  # a connection that ends sooner was none: pauses grow, and nothing is told again
 _MOST: Final = 100
 _LATE: Final = "its time was over before the broker could be reached"
 
@@ -49,17 +51,17 @@ class Publisher:
         while True:
             while not self._leads():  # noqa: ASYNC110 - a row of the database says so, nothing of this loop
                 await asyncio.sleep(LOOK_S)  # another process does it: two with one name would throw each other out
-            link = Link(self._access, self._client_id)
+            link, began = Link(self._access, self._client_id), time.monotonic()
             try:
                 await link.open()
-                self.connected, pause_s, self._problem = True, _RETRY_S[0], ""
+                self.connected = True
                 await self._publish_always(link)
-            except LinkError as error:
-                self._tell(str(error))
+            except (LinkError, DBAPIError) as error:
+                if self.connected and time.monotonic() - began > _STEADY_S:
+                    pause_s, self._problem = _RETRY_S[0], ""
+                self._tell(f"the database: {reason(error)}" if isinstance(error, DBAPIError) else str(error))
                 if isinstance(error, Cut):
                     await self._keep_out()
-            except DBAPIError as error:
-                self._tell(f"the database: {reason(error)}")
             finally:
                 self.connected = False
                 await link.close()
@@ -73,9 +75,13 @@ class Publisher:
             await asyncio.sleep(AWAY_S)
 
     def _are_out(self) -> bool:
-        with self._database.read() as connection:
-            rows = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name.startswith("ingest-"))).scalars()
-            return any(data.get("state") == slots.THROWN_OUT for data in rows)
+        workers = select(heartbeat.c.data).where(heartbeat.c.name.startswith("ingest-"))
+        try:
+            with self._database.read() as connection:
+                rows = connection.execute(workers).scalars().all()
+        except DBAPIError:
+            return False  # what is wrong is told when it is asked what is due
+        return any(data.get("state") == slots.THROWN_OUT for data in rows)
 
     def _tell(self, problem: str) -> None:
         if problem != self._problem:

@@ -119,12 +119,13 @@ def get_shares(center: TheCenter, who: Reader, by: Shared = "region") -> JSONRes
 def get_map(
     center: TheCenter,
     who: Reader,
-    by: Shared = "region",
+    by: Shared | None = None,
     key: Annotated[Place | None, Query(description="Only terminals of this region, operator or the like")] = None,
 ) -> JSONResponse:
     """Sites with a place on the map, how many terminals each has and how many in trouble; the most troubled first.
 
-    `unplaced` are terminals at sites whose place is not known.
+    With `by` each site is there once for each `key` that its terminals are of. `unplaced` are terminals at sites whose
+    place is not known.
     """
     with center.database.read() as connection:
         found = overview.sites_on_map(connection, who.scope, by=by, key=key)

@@ -30,17 +30,18 @@ _NUMBERS: Final = (
 class Pace:
     """Calls `do` at a change of these kinds, at once if it comes alone, and when nothing came for `idle_s`."""
 
-    def __init__(self, visit: Visit, kinds: Collection[str], do: Work, idle_s: float) -> None:
+    def __init__(self, visit: Visit, kinds: Collection[str], do: Work, idle_s: float, pace_s: float = PACE_S) -> None:
         self._do = do
         self._idle_s = idle_s
+        self._pace_s = pace_s
         self._last = time.monotonic()
         self._waits = False
         visit.follow(kinds, self._changed)
-        visit.every(PACE_S, self._look)
+        visit.every(pace_s, self._look)
 
     async def _changed(self, _changes: list[Change]) -> None:
         self._waits = True
-        if time.monotonic() - self._last >= PACE_S:
+        if time.monotonic() - self._last >= self._pace_s:
             await self._run()
 
     async def _look(self) -> None:

@@ -27,6 +27,11 @@ MASS_N: Final = 50
 TIMELINE_DAYS: Final = 7
 _MOST: Final = 5000
 _OFFLINE: Final = terminals.c.status == "offline"
+_UNSURE: Final = and_(
+    or_(terminals.c.can_sell.is_(None), terminals.c.can_sell == "unknown"),
+    or_(terminals.c.status.is_(None), terminals.c.status != "offline"),
+)
+"""Nobody knows whether it sells, though it is not out of contact: no share may count it among the good."""
 
 
 def now(connection: Connection, scope: Scope, now_ms: int) -> dict[str, Any]:
@@ -90,20 +95,30 @@ def freshness_now(connection: Connection, scope: Scope, now_ms: int) -> dict[str
 
 
 def shares(connection: Connection, scope: Scope, by: str, limit: int = 1000) -> list[dict[str, Any]]:
-    """Of each estate, region, operator or cell: `key`, `terminals`, `offline`, `cannot_sell`, `share` of either."""
+    """Of each estate, region, operator or cell: `key`, `terminals`, `offline`, `cannot_sell`, `share` of either.
+
+    And `unknown`: of how many nobody knows whether they sell, though they are not offline.
+    """
     column = _shared(by)
     troubled = or_(_OFFLINE, terminals.c.can_sell == "no")
     n = func.count()
     rows = (
-        select(column, n.label("n"), _sum(_OFFLINE), _sum(terminals.c.can_sell == "no"), _sum(troubled))
+        select(column, n.label("n"), _sum(_OFFLINE), _sum(terminals.c.can_sell == "no"), _sum(troubled), _sum(_UNSURE))
         .where(scope.where(terminals))
         .group_by(column)
         .order_by(_sum(troubled).desc(), n.desc())
         .limit(limit)
     )
     return [
-        {"key": key, "terminals": total, "offline": offline, "cannot_sell": unable, "share": round(bad / total, 4)}
-        for key, total, offline, unable, bad in connection.execute(rows)
+        {
+            "key": key,
+            "terminals": total,
+            "offline": offline,
+            "cannot_sell": unable,
+            "share": round(bad / total, 4),
+            "unknown": unsure,
+        }
+        for key, total, offline, unable, bad, unsure in connection.execute(rows)
     ]
 
 
@@ -219,22 +234,24 @@ def site(connection: Connection, scope: Scope, estate: str, name: str, now_ms: i
 
 
 def sites_on_map(
-    connection: Connection, scope: Scope, limit: int = 5000, *, by: str = "region", key: str | None = None
+    connection: Connection, scope: Scope, limit: int = 5000, *, by: str | None = None, key: str | None = None
 ) -> list[dict[str, Any]]:
-    """Sites with a place on the map, the most troubled first: names, `lat`, `lon`, `terminals`, `troubled`, `key`.
+    """Sites with a place on the map, the most troubled first: names, `lat`, `lon`, `terminals`, `troubled`, `unknown`.
 
-    `key` is the region, operator or the like, as `by` says; terminals of two operators at one site make two rows.
+    With `by` also `key`, the region, operator or the like: terminals of two operators at one site make two rows then.
     """
-    column = _shared(by)
+    column = None if by is None else _shared(by)
     at = and_(terminals.c.estate == sites.c.estate, terminals.c.site == sites.c.site)
     troubled = _sum(or_(_OFFLINE, terminals.c.can_sell == "no"))
     columns = [sites.c[name] for name in ("estate", "site", "name", "lat", "lon")]
-    wanted = [] if key is None else [column == key]
+    groups = columns if column is None else [*columns, column.label("key")]
+    wanted = [] if column is None or key is None else [column == key]
+    counts = func.count().label("terminals"), troubled.label("troubled"), _sum(_UNSURE).label("unknown")
     rows = (
-        select(*columns, column.label("key"), func.count().label("terminals"), troubled.label("troubled"))
+        select(*groups, *counts)
         .select_from(sites.join(terminals, at))
         .where(sites.c.lat.is_not(None), sites.c.lon.is_not(None), scope.where(terminals), *wanted)
-        .group_by(*columns, column)
+        .group_by(*columns, *([] if column is None else [column]))
         .order_by(troubled.desc(), sites.c.estate, sites.c.site)
         .limit(limit)
     )

@@ -300,7 +300,7 @@ def test_shares_and_the_map_are_of_the_scope(api: Api) -> None:
     put(api.database, tables.sites, estate="e", site="s000000", name="Bakery", lat=30.2, lon=120.1, updated_ms=NOW)
     asks, other = api.asks("viewer"), api.asks("viewer", FOREIGN)
     (estate,) = asks.get("overview/shares", by="estate")["items"]
-    assert estate == {"key": "e", "terminals": 8, "offline": 1, "cannot_sell": 2, "share": 0.25}
+    assert estate == {"key": "e", "terminals": 8, "offline": 1, "cannot_sell": 2, "share": 0.25, "unknown": 0}
     assert {each["key"] for each in asks.get("overview/shares")["items"]} == {"north", "south", "west", "east"}
     (site,) = asks.get("overview/map")["items"]
     assert (site["name"], site["lat"], site["terminals"], site["troubled"]) == ("Bakery", 30.2, 3, 1)

@@ -123,8 +123,8 @@ def test_shares(fleet: Database) -> None:
         with pytest.raises(Refusal):
             overview.shares(connection, EVERYTHING, "password")
     assert rows == [
-        {"key": "cmcc", "terminals": 3, "offline": 1, "cannot_sell": 1, "share": 0.6667},
-        {"key": "cucc", "terminals": 3, "offline": 0, "cannot_sell": 0, "share": 0.0},
+        {"key": "cmcc", "terminals": 3, "offline": 1, "cannot_sell": 1, "share": 0.6667, "unknown": 0},
+        {"key": "cucc", "terminals": 3, "offline": 0, "cannot_sell": 0, "share": 0.0, "unknown": 1},
     ]
 
 

@@ -23,6 +23,7 @@ router = APIRouter(prefix="/api/v1")
 
 _MEMBERS: Final = Order(tuple(incident_members.c[name] for name in ("estate", "terminal", "fault")))
 _LISTS: Final = ("evidence", "parts", "similar", "commands", "steps")
+_OF_CASE: Final = ("gate", "visit", "place", "terminal_now")
 _ONES: Final = ("parent", "terminal", "outage", "guide")
 
 
@@ -72,11 +73,8 @@ def get_case_sheet(name: Name, center: TheCenter, who: Reader, language: Languag
         row = case_row(connection, who.scope, name)
         case, spoken = dict(row._mapping), language or who.language  # noqa: SLF001 - by design so named
         found = case_sheet.sheet(connection, who.scope, case, spoken, center.policy, center.now_ms())
-    lists = {each: [items.named(one) for one in found[each]] for each in ("clocks", "promises")}
-    ones = {
-        each: None if found[each] is None else items.named(found[each])
-        for each in ("gate", "visit", "site", "terminal")
-    }
+    lists = {each: [items.named(one) for one in found[each]] for each in ("clocks", "promises", "commands")}
+    ones = {each: None if found[each] is None else items.named(found[each]) for each in _OF_CASE}
     return JSONResponse(
         items.case(row) | items.named(found) | lists | ones | {"merchant_page": _page_of(center, who, case)}
     )

@@ -87,14 +87,21 @@ def list_members(name: Name, query: Annotated[filters.Placed, Query()], center: 
 def list_cases(query: Annotated[filters.Cases, Query()], center: TheCenter, who: Reader) -> JSONResponse:
     """Cases, newest first. `since` and `until` are of when they were opened."""
     table = t.cases
-    names = {name: table.c[name] for name in ("state", "severity", "owner", "team", "site", "number")}
+    names = {name: table.c[name] for name in ("severity", "owner", "team", "site", "number")}
     conditions = [
         *filters.of_terminal(table, query),
         *filters.of_fault(table.c.fault, query),
         *filters.between(table.c.created_ms, query),
         *filters.same(query, names | {"incident": table.c.incident_id}),
+        *_in_state(table, query.state),
     ]
     return _listed(center, who, table, query, conditions, items.case)
+
+
+def _in_state(table: Table, state: str | None) -> Conditions:
+    if state is None:
+        return []
+    return [table.c.state != "closed" if state == "open" else table.c.state == state]
 
 
 @router.get("/cases/{name}", response_model=models.CaseDetail)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from center.access.scope import Scope
-from center.db.tables import case_steps, case_tags, incidents
+from center.db.tables import case_steps, case_tags, commands, incidents
 from center.domain import closing, dispatch, knowledge, sla
 from center.domain.cases import ROOT_CAUSES
 from center.domain.cases_book import WORKING, Book, Case, number_text
@@ -21,6 +21,7 @@ from center.domain.incident_texts import fault_name, title
 from center.domain.remedies import REMEDIES
 from center.domain.texts import guidance
 
+_SHOWN_COMMANDS: Final = 10
 _PLAIN: Final = (
     "model",
     "firmware",
@@ -44,7 +45,8 @@ def sheet(
     `clocks`: `kind`, `minutes`, `start_ms`, `due_ms`, `stopped_ms`, `used`, `state` · `gate`: `stage` (working,
     watching, asking, closed), `needs` (what is missing), `passes`, `trouble`, `check`, `heard`, `repaired_ms`,
     `ask_until_ms` · `promises`: `eta_ms`, `was_ms`, `by`, `at_ms`, `reason`, oldest first · `visit` null or the work
-    order · `plan` what to send a technician with · `site`, `terminal` · `choices` of the forms.
+    order · `plan` what to send a technician with · `place` the site, `terminal_now` · `commands` ·
+    `choices` of the forms.
     """
     book = Book(connection, policy, now_ms)
     site, terminal = book.site(case), book.terminal(case["estate"], case["terminal"])
@@ -58,8 +60,9 @@ def sheet(
         "promises": _promises(connection, case["id"]),
         "visit": None if order is None else {name: order.get(name) for name in _ORDER},
         "plan": asdict(dispatch.plan(connection, scope, case)),
-        "site": None if site is None else {name: site[name] for name in _SITE},
-        "terminal": _terminal(terminal, now_ms),
+        "place": None if site is None else {name: site[name] for name in _SITE},
+        "terminal_now": _terminal(terminal, now_ms),
+        "commands": commands_of(connection, case["estate"], case["terminal"], case["id"], case["created_ms"]),
         "tags": _tags(connection, case["id"]),
         "merchant": {name: told.get(name) for name in ("steps", "never", "stop_using", "sell_on", "stop_now")},
         "runbook": asdict(knowledge.runbook(case["fault"] or "", language)),
@@ -143,6 +146,21 @@ def _terminal(row: dict[str, Any], now_ms: int) -> dict[str, Any] | None:
     fresh = freshness(row["status"], row["last_contact_ms"], now_ms)
     shown = {name: row[name] for name in ("status", "can_sell", "cause", "act", "last_contact_ms", "model", "firmware")}
     return shown | {"freshness": fresh, "devices": sorted(filter(None, devices))}
+
+
+def commands_of(
+    connection: Connection, estate: str, terminal: str | None, case_id: str | None, since_ms: int
+) -> list[dict[str, Any]]:
+    """What was asked of a terminal, or for a case, since it began; newest first."""
+    meant = [commands.c.terminal == terminal, commands.c.case_id == case_id]
+    told = [each for each, given in zip(meant, (terminal, case_id), strict=True) if given is not None]
+    if not told:
+        return []
+    names = ("id", "estate", "terminal", "cmd", "args", "reason", "issued_by", "state", "output", "error")
+    query = select(*(commands.c[name] for name in (*names, "created_ms", "updated_ms")))
+    query = query.where(commands.c.estate == estate, commands.c.created_ms >= since_ms, or_(*told))
+    rows = connection.execute(query.order_by(commands.c.created_ms.desc()).limit(_SHOWN_COMMANDS))
+    return [dict(row) for row in rows.mappings()]
 
 
 def _tags(connection: Connection, case_id: str) -> list[str]:

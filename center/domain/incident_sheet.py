@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, func, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, select, tuple_
 
 from center.access.scope import Scope
-from center.db.tables import commands, faults, incident_members, incidents, outages, sites, terminals
+from center.db.tables import faults, incident_members, incidents, outages, sites, terminals
 from center.domain import knowledge, queue, regroup, remedies
+from center.domain.case_sheet import commands_of
 from center.domain.cases_policy import Policy
 from center.domain.freshness import freshness
 from center.domain.grouping import OFFLINE
@@ -24,7 +25,6 @@ from center.domain.texts import guidance
 SHOWN_EVIDENCE: Final = 12
 SHOWN_PARTS: Final = 50
 _SHOWN_STEPS: Final = 60
-_SHOWN_COMMANDS: Final = 10
 _MINUTE_MS: Final = 60_000
 _FAULT: Final = (
     *("state", "severity", "cause", "symptoms", "first_ms", "last_ms", "count", "device", "evidence", "basis", "act"),
@@ -163,19 +163,9 @@ def _evidence(connection: Connection, scope: Scope, incident_id: str, language: 
 
 
 def _commands(connection: Connection, found: Mapping[Any, Any], case: Any) -> list[dict[str, Any]]:
-    """What was asked of the terminal, or for the case, since the incident began; newest first."""
-    meant = []
-    if found["scope"] == "terminal":
-        meant.append(and_(commands.c.estate == found["estate"], commands.c.terminal == found["scope_key"]))
-    if case is not None:
-        meant.append(commands.c.case_id == case["id"])
-    if not meant:
-        return []
-    names = ("id", "estate", "terminal", "cmd", "args", "reason", "issued_by", "state", "output", "error")
-    query = select(*(commands.c[name] for name in (*names, "created_ms", "updated_ms")))
-    since = commands.c.created_ms >= found["opened_ms"], commands.c.estate == found["estate"], or_(*meant)
-    rows = connection.execute(query.where(*since).order_by(commands.c.created_ms.desc()).limit(_SHOWN_COMMANDS))
-    return [dict(row) for row in rows.mappings()]
+    terminal = found["scope_key"] if found["scope"] == "terminal" else None
+    case_id = None if case is None else case["id"]
+    return commands_of(connection, found["estate"], terminal, case_id, found["opened_ms"])
 
 
 def _steps(connection: Connection, scope: Scope, found: Mapping[Any, Any]) -> list[dict[str, Any]]:

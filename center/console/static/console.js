@@ -127,5 +127,29 @@ window.posdiag = (() => {
     }
   }, 5000);
 
-  return { age, cells, open, key, fit };
+  // Copies the text beside a button; without a secure address the text is only marked.
+  function copy(event) {
+    const from = event.target.closest(".copied")?.querySelector("pre, code");
+    if (!from) return;
+    const link = from.hasAttribute("data-link") ? new URL(from.textContent, window.location.href).href : from.textContent;
+    const range = document.createRange();
+    range.selectNodeContents(from);
+    window.getSelection().removeAllRanges();
+    window.getSelection().addRange(range);
+    navigator.clipboard?.writeText(link);
+  }
+
+  // Sends a chosen file to the API as it is, and tells the page how that ended: "" for well.
+  async function attach(event, emit) {
+    const input = event.target, file = input.files?.[0];
+    if (!file) return;
+    if (file.size > 5 * 1024 * 1024) return emit(input.dataset.tooLarge);
+    const answer = await fetch(`${input.dataset.path}?file=${encodeURIComponent(file.name)}`, {
+      method: "POST", body: file, headers: { "content-type": file.type || "text/plain", "x-csrf-token": input.dataset.csrf },
+    }).catch((error) => ({ ok: false, json: async () => ({ error: String(error) }) }));
+    input.value = "";
+    emit(answer.ok ? "" : (await answer.json().catch(() => ({}))).error ?? String(answer.status));
+  }
+
+  return { age, cells, open, key, fit, copy, attach };
 })();

@@ -1,0 +1,347 @@
+"""What people do with a case or an incident, as buttons and forms. The API decides whether it may be done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from nicegui import ui
+
+from center.console import parts
+from center.console.parts import Field
+from center.console.queue import promise
+from center.console.session import Refused, Visit, lead_to
+
+WORKING: Final = ("new", "acknowledged", "assigned", "dispatched", "reopened")
+_WAITS: Final = ("merchant", "part", "operator")
+_SHOWN: Final = 5
+_ALL: Final = ""
+
+Case = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing to do: its name in the texts (`case.do_{name}`), its icon, what happens."""
+
+    name: str
+    icon: str
+    do: Callable[[], Any]
+
+
+def bar(visit: Visit, acts: Sequence[Act]) -> None:
+    """The first few as buttons, the first of all the main one; the rest in a menu."""
+    with ui.element("div").classes("bar acts").props('role="group"'):
+        for number, act in enumerate(acts[:_SHOWN]):
+            parts.button(visit.say(f"case.do_{act.name}"), act.do, act.icon, main=number == 0, mark=f"do-{act.name}")
+        rest = acts[_SHOWN:]
+        if rest:
+            more = ui.button(visit.say("case.more"), icon="more_horiz", color=None).props("no-caps outline")
+            with more.mark("more"), ui.menu().props("auto-close"):
+                for act in rest:
+                    ui.menu_item(visit.say(f"case.do_{act.name}"), act.do).mark(f"do-{act.name}")
+
+
+def of_case(visit: Visit, case: Case, zone: str) -> list[Act]:
+    """What can be done with a case in its state, the most usual first."""
+    if case["state"] == "closed":
+        return [Act("note", "edit_note", lambda: note(visit, case))]
+    working = case["state"] in WORKING
+    mine = case["owner"] == visit.me["name"]
+    found: list[tuple[bool, str, str, Callable[[], Any]]] = [
+        (case["state"] in {"new", "reopened"}, "acknowledge", "check", lambda: acknowledge(visit, case)),
+        (working, "eta", "schedule", lambda: promise(visit, case["id"], zone)),
+        (True, "message", "chat", lambda: message(visit, case)),
+        (working and case["state"] != "dispatched", "dispatch", "engineering", lambda: send(visit, case, zone)),
+        (case["state"] == "dispatched", "cancel_visit", "event_busy", lambda: cancel(visit, case)),
+        (working and case["kind"] == "fault", "repaired", "build", lambda: repaired(visit, case)),
+        (case["kind"] in {"question", "complaint"} and working, "answer", "reply", lambda: answer(visit, case)),
+        (working and not mine and visit.may("case.assign"), "own", "person_add", lambda: own(visit, case)),
+        (working and visit.may("case.assign"), "assign", "group_add", lambda: assign(visit, case)),
+        (working and not case["paused_since"], "pause", "pause", lambda: pause(visit, case)),
+        (bool(case["paused_since"]), "resume", "play_arrow", lambda: resume(visit, case)),
+        (True, "hand_over", "swap_horiz", lambda: hand_over(visit, case)),
+        (True, "note", "edit_note", lambda: note(visit, case)),
+        (True, "call", "call", lambda: call(visit, case)),
+        (True, "cause", "troubleshoot", lambda: cause(visit, case)),
+        (True, "tag", "sell", lambda: tag(visit, case)),
+        (visit.may("case.close"), "dismiss", "block", lambda: dismiss(visit, case)),
+    ]
+    if not visit.may("case.write"):
+        return []
+    return [Act(name, icon, do) for there, name, icon, do in found if there]
+
+
+def of_incident(visit: Visit, told: Mapping[str, Any]) -> list[Act]:
+    """What can be done with an incident that nobody has opened a case of."""
+    if told["state"] == "resolved" or not visit.may("incident.write"):
+        return []
+    about = {"estate": told["estate"], "terminal": told["scope_key"], "channel": "agent", "title": told["title"]}
+    if told["fault"] and told["unit"] != "terminal":
+        about["fault"] = told["fault"]
+    found: list[tuple[bool, str, str, Callable[[], Any]]] = [
+        (told["state"] == "open", "acknowledge", "check", lambda: _take(visit, told, None)),
+        (visit.may("case.write") and told["scope"] == "terminal", "open", "note_add", lambda: open_case(visit, about)),
+        (told["owner"] != visit.me["name"], "own", "person_add", lambda: _take(visit, told, visit.me["name"])),
+        (True, "assign", "group_add", lambda: _give(visit, told)),
+        (told["state"] == "acknowledged", "release", "person_remove", lambda: _release(visit, told)),
+    ]
+    return [Act(name, icon, do) for there, name, icon, do in found if there]
+
+
+async def _take(visit: Visit, told: Mapping[str, Any], owner: str | None) -> None:
+    at, name = f"/incidents/{told['id']}", "own" if owner else "acknowledge"
+    doing = visit.api.post(f"{at}/assign", {"owner": owner}) if owner else visit.api.post(f"{at}/acknowledge")
+    await visit.act(doing, visit.say(f"case.done_{name}"), _back(visit, told))
+
+
+def _give(visit: Visit, told: Mapping[str, Any]) -> None:
+    async def do(given: dict[str, Any]) -> None:
+        await visit.api.post(f"/incidents/{told['id']}/assign", given)
+        visit.told(visit.say("case.done_assign", name=given["owner"]), _back(visit, told))
+
+    fields = [
+        Field("owner", visit.say("case.ask_owner"), value=told["owner"] or visit.me["name"], needed=True),
+        Field("external", visit.say("case.ask_external"), "check", value=False),
+    ]
+    parts.ask(visit, visit.say("case.do_assign").rstrip("…"), fields, do)
+
+
+async def _release(visit: Visit, told: Mapping[str, Any]) -> None:
+    doing = visit.api.post(f"/incidents/{told['id']}/release")
+    await visit.act(doing, visit.say("case.done_release"), _back(visit, told))
+
+
+def _back(visit: Visit, told: Mapping[str, Any]) -> Callable[[], Awaitable[Any]]:
+    """To whose it was before, or nobody's."""
+    at = f"/incidents/{told['id']}"
+    if told["owner"]:
+        return lambda: visit.api.post(f"{at}/assign", {"owner": told["owner"], "external": True})
+    return lambda: visit.api.post(f"{at}/release")
+
+
+async def open_case(visit: Visit, about: Mapping[str, Any]) -> None:
+    """Open a case, and go there."""
+    made = await visit.act(visit.api.post("/cases", dict(about)))
+    if made:
+        lead_to(f"/console/case/{made['id']}")
+
+
+# --- at once ----------------------------------------------------------------------------------------------------------
+
+
+async def acknowledge(visit: Visit, case: Case) -> None:
+    await _at_once(visit, case, "acknowledge", visit.say("case.done_acknowledge"), {}, undo=True)
+
+
+async def own(visit: Visit, case: Case) -> None:
+    await _at_once(visit, case, "assign", visit.say("case.done_own"), {"owner": visit.me["name"]}, undo=True)
+
+
+async def resume(visit: Visit, case: Case) -> None:
+    await _at_once(visit, case, "resume", visit.say("case.done_resume"), {})
+
+
+async def _at_once(visit: Visit, case: Case, verb: str, done: str, body: Any, *, undo: bool = False) -> None:
+    doing = visit.api.post(f"/cases/{case['id']}/{verb}", body)
+    back = (lambda: visit.api.post(f"/cases/{case['id']}/undo")) if undo else None
+    await visit.act(doing, done, back)
+
+
+# --- with a form ------------------------------------------------------------------------------------------------------
+
+
+def _form(
+    visit: Visit,
+    case: Case,
+    name: str,
+    fields: Sequence[Field],
+    body: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    verb: str = "",
+    undo: bool = False,
+) -> None:
+    """A form that ends in `POST /cases/{id}/{verb}`; refused if somebody changed the case since it was opened."""
+
+    async def do(told: dict[str, Any]) -> None:
+        await visit.api.post(f"/cases/{case['id']}/{verb or name}", body(told))
+        named = told.get("owner") or told.get("team") or ""
+        back = (lambda: visit.api.post(f"/cases/{case['id']}/undo")) if undo else None
+        visit.told(visit.say(f"case.done_{name}", name=named), back)
+
+    parts.ask(visit, visit.say(f"case.do_{name}").rstrip("…"), fields, do)
+
+
+def _area(visit: Visit, label: str, hint: str = "", *, needed: bool = True) -> Field:
+    return Field(
+        "text", visit.say(f"case.{label}"), "area", needed=needed, hint=visit.say(f"case.{hint}") if hint else ""
+    )
+
+
+def assign(visit: Visit, case: Case) -> None:
+    fields = [
+        Field("owner", visit.say("case.ask_owner"), value=case["owner"] or visit.me["name"]),
+        Field("team", visit.say("case.ask_team"), value=case["team"] or ""),
+        Field("external", visit.say("case.ask_external"), "check", value=False),
+    ]
+    _form(visit, case, "assign", fields, _given, undo=True)
+
+
+def hand_over(visit: Visit, case: Case) -> None:
+    fields = [
+        Field("team", visit.say("case.ask_team"), needed=True),
+        Field("owner", visit.say("case.ask_owner")),
+        Field("reason", visit.say("case.ask_reason"), "area", needed=True),
+    ]
+    _form(visit, case, "hand_over", fields, _given)
+
+
+def note(visit: Visit, case: Case) -> None:
+    _form(visit, case, "note", [_area(visit, "ask_text", "note_hint")], _given)
+
+
+def message(visit: Visit, case: Case) -> None:
+    _form(visit, case, "message", [_area(visit, "ask_text", "message_hint")], _given)
+
+
+def answer(visit: Visit, case: Case) -> None:
+    _form(visit, case, "answer", [_area(visit, "ask_text", "message_hint")], _given)
+
+
+def cancel(visit: Visit, case: Case) -> None:
+    _form(visit, case, "cancel_visit", [_area(visit, "ask_reason")], _given)
+
+
+def call(visit: Visit, case: Case) -> None:
+    fields = [
+        Field("with_whom", visit.say("case.ask_with"), needed=True),
+        Field("incoming", visit.say("case.ask_incoming"), "check", value=True),
+        _area(visit, "ask_text"),
+    ]
+    _form(visit, case, "call", fields, dict)
+
+
+def pause(visit: Visit, case: Case) -> None:
+    waits = {each: visit.say(f"case.waits_{each}") for each in _WAITS}
+    fields = [
+        Field("reason", visit.say("case.ask_waits"), "choice", "merchant", waits, needed=True),
+        _area(visit, "ask_what_for"),
+    ]
+    _form(visit, case, "pause", fields, _given)
+
+
+def cause(visit: Visit, case: Case) -> None:
+    words = {each: visit.word(f"cause.{each}", each) for each in case["choices"]["root_causes"]}
+    fields = [
+        Field("root_cause", visit.say("case.ask_cause"), "choice", case["root_cause"], words, needed=True),
+        _area(visit, "ask_text", needed=False),
+    ]
+    _form(visit, case, "cause", fields, _given)
+
+
+def repaired(visit: Visit, case: Case) -> None:
+    words = {each: visit.word(f"remedy.{each}", each) for each in case["choices"]["remedies"]}
+    fields = [
+        Field("remedy", visit.say("case.ask_remedy"), "choice", None, words, needed=True),
+        _area(visit, "ask_text", needed=False),
+        *(Field(f"part_{name}", visit.say(f"case.ask_part_{name}")) for name in ("name", "old", "new")),
+    ]
+
+    def body(told: dict[str, Any]) -> dict[str, Any]:
+        part = {name: told[f"part_{name}"] for name in ("name", "old", "new") if told[f"part_{name}"]}
+        return {"remedy": told["remedy"], "text": told["text"]} | ({"part": part} if part else {})
+
+    _form(visit, case, "repaired", fields, body)
+
+
+def tag(visit: Visit, case: Case) -> None:
+    before = case["tags"]
+
+    def body(told: dict[str, Any]) -> dict[str, Any]:
+        now = {each.strip().lower() for each in told["tags"].replace("，", ",").split(",") if each.strip()}
+        return {"add": sorted(now - set(before)), "remove": sorted(set(before) - now)}
+
+    _form(visit, case, "tag", [Field("tags", visit.say("case.ask_tags"), value=", ".join(before))], body)
+
+
+def dismiss(visit: Visit, case: Case) -> None:
+    words = {each: visit.say(f"case.outcome_{each}") for each in ("false_alarm", "duplicate")}
+    fields = [
+        Field("outcome", visit.say("case.ask_outcome"), "choice", "false_alarm", words, needed=True),
+        Field("into", visit.say("case.ask_into")),
+        Field("reason", visit.say("case.ask_reason"), "area", needed=True),
+    ]
+
+    async def do(told: dict[str, Any]) -> None:
+        into = None
+        if told["outcome"] == "duplicate" and told["into"]:
+            number = told["into"].upper().removeprefix("C").lstrip("- ")
+            into = (await visit.api.get(f"/cases/{number}"))["id"]
+        body = {"outcome": told["outcome"], "reason": told["reason"], "into": into}
+        await visit.api.post(f"/cases/{case['id']}/dismiss", body)
+        visit.told(visit.say("case.done_dismiss"))
+
+    parts.ask(visit, visit.say("case.do_dismiss").rstrip("…"), fields, do)
+
+
+def send(visit: Visit, case: Case, zone: str) -> None:
+    """Announce a visit, with what is known before somebody travels."""
+    plan = case["plan"]
+    begin = parts.local(datetime.now(UTC) + timedelta(hours=2), zone)
+    skills = {each: visit.say(f"case.skill_{each}") for each in ("none", "basic", "device", "network", "security")}
+    fields = [
+        Field("technician", visit.say("case.technician"), needed=True),
+        Field("from", visit.say("case.visit_from"), "time", f"{begin:%Y-%m-%dT%H:00}", needed=True, zone=zone),
+        Field(
+            "until",
+            visit.say("case.visit_until"),
+            "time",
+            f"{begin + timedelta(hours=4):%Y-%m-%dT%H:00}",
+            needed=True,
+            zone=zone,
+        ),
+        Field("part", visit.say("case.likely_part"), value=plan["part"]),
+        Field(
+            "skill", visit.say("case.skill"), "choice", plan["skill"] if plan["skill"] in skills else "basic", skills
+        ),
+        Field("access", visit.say("case.access"), "area"),
+    ]
+    _form(visit, case, "dispatch", fields, _given)
+
+
+def check(visit: Visit, terminals: Sequence[tuple[str, str]], devices: Sequence[str], case: str | None) -> None:
+    """Have a terminal check itself now; what comes of it is shown where commands are shown."""
+    words = {_ALL: visit.say("case.all_devices")} | {each: each for each in devices}
+    where = {f"{estate}/{terminal}": terminal for estate, terminal in terminals}
+    fields = [Field("device", visit.say("case.ask_device"), "choice", _ALL, words)] if devices else []
+    if len(where) > 1:
+        fields.insert(0, Field("at", visit.say("incident.run_on"), "choice", next(iter(where)), where, needed=True))
+    fields.append(Field("reason", visit.say("case.ask_reason"), value=visit.say("case.check_reason"), needed=True))
+
+    async def do(told: dict[str, Any]) -> None:
+        estate, terminal = (told.get("at") or next(iter(where))).split("/")
+        args = {"level": "internal"} | ({"device": told["device"]} if told.get("device") else {})
+        wish = {
+            "estate": estate,
+            "terminal": terminal,
+            "cmd": "check",
+            "args": args,
+            "reason": told["reason"],
+            "case": case,
+        }
+        try:
+            await visit.api.post("/commands", wish)
+        except Refused as error:
+            if error.status == 503:
+                raise Refused(503, visit.say("case.key_hint")) from error
+            raise
+        visit.told(visit.say("case.done_check"))
+
+    parts.ask(visit, visit.say("case.do_check"), fields, do)
+
+
+def _given(told: dict[str, Any]) -> dict[str, Any]:
+    """Only what was filled in."""
+    return {name: value for name, value in told.items() if value not in (None, "")}

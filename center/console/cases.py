@@ -1,0 +1,197 @@
+"""The list of cases, by state, owner, team and severity, worked through with the keyboard like the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from nicegui import ui
+
+from center.console import case_acts, parts
+from center.console.app import screen
+from center.console.parts import Column, Field, Table
+from center.console.queue import promise
+from center.console.session import Visit, lead_to
+from center.db.feed import Change
+from center.domain.texts import fault_title
+
+_FIRST: Final = 200
+_MOST: Final = 2000
+_MOST_ASKED: Final = 20
+_STATES: Final = ("new", "acknowledged", "assigned", "dispatched", "reopened", "watching", "asking", "closed")
+_SEVERITIES: Final = ("critical", "major", "minor", "warning")
+_OPEN: Final = "open"
+
+
+@screen("/cases", "case")
+async def build(
+    visit: Visit, state: str = _OPEN, owner: str = "", team: str = "", severity: str = "", site: str = ""
+) -> None:
+    wanted = {"state": state, "owner": owner, "team": team, "severity": severity, "site": site}
+    asked = {name: each or None for name, each in wanted.items()}
+    asked["state"] = None if state == "all" else asked["state"]
+    if owner == "me":
+        asked["owner"] = visit.me["name"]
+    page = await visit.api.get("/cases", limit=_FIRST, **asked)
+    parts.heading(visit.say("case.menu"), visit.say("case.list_about"))
+    _filters(visit, wanted)
+    rows = [_row(visit, each) for each in page["items"]]
+    if not rows:
+        parts.empty(visit, "case.filtered" if _is_narrow(wanted) else "case.empty")
+    table = _table(visit, rows)
+    table.grid.set_visibility(bool(rows))
+
+    async def more() -> None:
+        cursor = page["next"]
+        while cursor is not None and len(table) < _MOST:
+            following = await visit.api.get("/cases", limit=1000, cursor=cursor, **asked)
+            table.change([_row(visit, each) for each in following["items"]])
+            cursor = following["next"]
+
+    async def changed(changes: Sequence[Change]) -> None:
+        """New cases come with the first page; those that are shown are read anew."""
+        newest = await visit.api.get("/cases", limit=50, **asked)
+        found = {each["id"]: each for each in newest["items"]}
+        lost = [each.key for each in changes if each.key in table and each.key not in found][:_MOST_ASKED]
+        for case_id in dict.fromkeys(lost):
+            found[case_id] = await visit.api.get(f"/cases/{case_id}")
+        stay = [each for each in found.values() if _fits(each, asked)]
+        gone = [case_id for case_id in found if not _fits(found[case_id], asked)]
+        table.change([_row(visit, each) for each in stay], gone)
+        if len(table):
+            table.grid.set_visibility(True)
+
+    if page["next"] is not None:
+        visit.once(more)
+    visit.follow({"case"}, changed)
+
+
+def _is_narrow(wanted: Mapping[str, str]) -> bool:
+    return wanted["state"] not in {"", "all", _OPEN} or any(
+        wanted[name] for name in ("owner", "team", "severity", "site")
+    )
+
+
+def _fits(case: Mapping[str, Any], asked: Mapping[str, str | None]) -> bool:
+    """Whether a case that was read by itself still belongs into the list."""
+    state = asked["state"]
+    if state is not None and not (case["state"] != "closed" if state == _OPEN else case["state"] == state):
+        return False
+    return all(asked[name] in (None, case[name]) for name in ("owner", "team", "severity", "site"))
+
+
+def _filters(visit: Visit, wanted: dict[str, str]) -> None:
+    def go(**change: str | None) -> None:
+        now = wanted | {name: (each or "").strip() for name, each in change.items()}
+        query = urlencode({name: value for name, value in now.items() if value and (name, value) != ("state", _OPEN)})
+        lead_to(f"/console/cases{'?' + query if query else ''}")
+
+    states = {_OPEN: visit.say("case.state_open"), "all": visit.say("case.state_all")}
+    states |= {each: visit.say(f"case.{each}") for each in _STATES}
+    owners = {"": visit.say("queue.owner_all"), "me": visit.say("queue.owner_me")}
+    if wanted["owner"] not in owners:
+        owners[wanted["owner"]] = wanted["owner"]
+    severities = {"": visit.say("queue.severity_all")} | {each: visit.say(f"parts.{each}") for each in _SEVERITIES}
+    choices = (
+        ("state", visit.say("case.filter_state"), states),
+        ("owner", visit.say("queue.owner"), owners),
+        ("severity", visit.say("queue.severity"), severities),
+    )
+    with ui.element("div").classes("bar"):
+        for name, label, options in choices:
+            value = wanted[name] if wanted[name] in options else next(iter(options))
+            chosen = ui.select(
+                options, value=value, label=label, on_change=lambda event, name=name: go(**{name: event.value})
+            )
+            chosen.props("outlined dense").classes("pick").mark(f"filter-{name}")
+        for name in ("team", "site"):
+            typed = ui.input(visit.say(f"case.filter_{name}"), value=wanted[name]).props("outlined dense clearable")
+            typed.classes("pick").mark(f"filter-{name}")
+            typed.on("keydown.enter", lambda name=name, typed=typed: go(**{name: typed.value}))
+            typed.on("clear", lambda name=name: go(**{name: ""}))
+        if visit.may("case.write"):
+            parts.button(visit.say("case.open_new"), lambda: _open(visit), "note_add", main=True, mark="open-new")
+        parts.text("span", visit.say("queue.keys")).classes("quiet keys-line")
+
+
+def _open(visit: Visit) -> None:
+    """A case that somebody reports by telephone or in person."""
+    kinds = {each: visit.say(f"case.kind_{each}") for each in ("fault", "complaint", "question", "inspection")}
+    fields = [
+        Field("kind", visit.say("case.kind"), "choice", "fault", kinds, needed=True),
+        Field("estate", visit.say("case.ask_estate"), value=_estate(visit), needed=True),
+        Field("terminal", visit.say("case.ask_terminal")),
+        Field("site", visit.say("case.ask_site")),
+        Field("title", visit.say("case.col_title")),
+        Field("said", visit.say("case.ask_said"), "area"),
+    ]
+
+    async def do(told: dict[str, Any]) -> None:
+        body = {name: value for name, value in told.items() if value} | {"channel": "agent"}
+        made = await visit.api.post("/cases", body)
+        lead_to(f"/console/case/{made['id']}")
+
+    parts.ask(visit, visit.say("case.open_new"), fields, do)
+
+
+def _estate(visit: Visit) -> str:
+    estates = (visit.me["scope"] or {}).get("estates") or []
+    return estates[0] if len(estates) == 1 else ""
+
+
+def _row(visit: Visit, case: Mapping[str, Any]) -> dict[str, Any]:
+    due = min(filter(None, (case[f"{name}_due_at"] for name in ("first_response", "update", "solve"))), default=None)
+    named = case["kind"] == "fault" and case["fault"] and case["terminal"]
+    return {
+        "id": case["id"],
+        "where": f"/console/case/{case['id']}",
+        "number": f"C-{case['number']}",
+        "severity": case["severity"],
+        "severity_words": visit.word(f"parts.{case['severity']}", case["severity"]),
+        "state": visit.word(f"case.{case['state']}", case["state"]),
+        "title": fault_title(case["fault"], visit.language) if named else case["title"],
+        "place": case["terminal"] or case["site"] or case["estate"],
+        "owner": case["owner"] or "",
+        "team": case["team"] or "",
+        "due_at": None if case["paused_since"] else due,
+        "due_share": None,
+        "eta": case["eta"],
+        "created": case["created_at"],
+    }
+
+
+def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
+    def title(name: str) -> str:
+        return visit.say(f"case.col_{name}")
+
+    table = Table(
+        visit,
+        [
+            Column("number", title("number"), width=95),
+            Column("title", title("title"), flex=3, width=170),
+            Column("state", title("state"), width=135, least_px=480),
+            Column("severity", title("severity"), "light", 118, least_px=900),
+            Column("place", title("place"), flex=1, width=120, least_px=768),
+            Column("owner", title("owner"), width=120, least_px=700),
+            Column("team", title("team"), width=110, least_px=1300),
+            Column("due_at", title("due"), "due", 130, least_px=620),
+            Column("eta", title("eta"), "age", 120, least_px=1150),
+            Column("created", title("created"), "age", 115, least_px=1000),
+        ],
+        rows,
+        title=visit.say("case.menu"),
+        height="calc(100vh - 13.5rem)" if len(rows) > 8 else "",
+    )
+    table.grid.props("data-triage")
+
+    async def acknowledge(row_id: str) -> None:
+        await case_acts.acknowledge(visit, {"id": row_id})
+
+    async def own(row_id: str) -> None:
+        await case_acts.own(visit, {"id": row_id})
+
+    table.on_key("a", acknowledge)
+    table.on_key("o", own)
+    table.on_key("e", lambda row_id: promise(visit, row_id))
+    return table

@@ -47,7 +47,7 @@ STEP_S: Final = 1.0
 LEAST_S: Final = 0.1
 """After each step at least: what comes faster is dealt with together."""
 REST: Final = 4
-"""And so many times as long as the step took, up to STEP_S: in a storm the engines leave most of a core to others."""
+"""And so many times the processor time of the step, up to STEP_S: in a storm the engines leave most of a core."""
 _LEAVE_S: Final = 3
 
 
@@ -172,7 +172,7 @@ def always(work: Callable[[], bool], stopping: threading.Event, news: threading.
     problem = ""
     while not stopping.is_set():
         news.clear()
-        began = time.monotonic()
+        used_s = time.thread_time()
         try:
             more = work()
             problem = ""
@@ -185,7 +185,7 @@ def always(work: Callable[[], bool], stopping: threading.Event, news: threading.
             more = False
             log.exception("a part of the center failed")
         if not more:
-            rest_s = min(max(LEAST_S, REST * (time.monotonic() - began)), STEP_S)
+            rest_s = min(max(LEAST_S, REST * (time.thread_time() - used_s)), STEP_S)
             stopping.wait(rest_s)
             news.wait(STEP_S - rest_s)
 

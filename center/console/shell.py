@@ -11,7 +11,7 @@ from center.console import parts
 from center.console.session import Refused, Visit, lead_to
 from center.console.words import LANGUAGES
 
-SCREENS: Final = ("now", "queue", "wallboard", "map", "terminal", "terminals", "incident", "case", "cases")
+SCREENS: Final = ("now", "queue", "wallboard", "map", "terminal", "terminals", "incident", "case", "cases", "site", "sites")
 """Modules of this package that hold screens."""
 
 _MENU: Final[tuple[tuple[str, str, str, str], ...]] = (
@@ -19,6 +19,7 @@ _MENU: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("queue", "/console/queue", "format_list_bulleted", "read"),
     ("case", "/console/cases", "assignment", "read"),
     ("terminal", "/console/terminals", "point_of_sale", "read"),
+    ("site", "/console/sites", "storefront", "read"),
     ("map", "/console/map", "map", "read"),
     ("campaigns", "/console/campaigns", "campaign", "read"),
     ("readiness", "/console/readiness", "event_available", "read"),

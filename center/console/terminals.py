@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -12,13 +13,13 @@ from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
+from center.console.listing import loader
 from center.console.parts import Column, Table
 from center.console.session import Visit, lead_to
 from center.db.feed import Change
 from center.domain import freshness as ages
 
 _FIRST: Final = 200
-_MORE: Final = 1000
 _MOST_ASKED: Final = 200
 _REFRESH_S: Final = 3.0
 _CHOICES: Final[Mapping[str, Sequence[str]]] = {
@@ -57,7 +58,7 @@ async def build(
         parts.empty(visit, "terminal.none_filtered" if asked else "terminal.none")
         return
     table = _table(visit, rows)
-    _loader(visit, table, asked, page["next"])
+    loader(visit, table, "/terminals", asked, page["next"], partial(_row, visit), "terminal")
     _keep_fresh(visit, table)
 
 
@@ -121,8 +122,8 @@ def _table(visit: Visit, rows: Sequence[Mapping[str, Any]]) -> Table:
             Column("model", title("model"), flex=2, width=150, least_px=900),
             Column("firmware", title("firmware"), width=100, least_px=1000),
             Column("operator", title("operator"), width=115, least_px=1100),
-            Column("region", title("region"), width=115, least_px=1200),
-            Column("estate", title("estate"), width=110, least_px=1300),
+            Column("region", title("region"), width=115, least_px=1400),
+            Column("estate", title("estate"), width=110, least_px=1600),
         ],
         rows,
         title=title("title"),
@@ -150,29 +151,6 @@ def _row(visit: Visit, told: Mapping[str, Any]) -> dict[str, Any]:
         "contact_words": visit.say(f"terminal.contact_{fresh}"),
         "heard": heard,
     }
-
-
-def _loader(visit: Visit, table: Table, asked: Mapping[str, str], cursor: str | None) -> None:
-    """What is shown is told, and there is a button for the rest."""
-    state = {"cursor": cursor}
-    with ui.element("div").classes("bar") as bar:
-        told = parts.text("span", "").classes("quiet").props('role="status"')
-
-    def tell() -> None:
-        n = f"{len(table):,}"
-        told.text = visit.say("terminal.shown" if state["cursor"] else "terminal.all_shown", n=n)
-        more.set_visibility(state["cursor"] is not None)
-
-    async def load() -> None:
-        found = await visit.act(visit.api.get("/terminals", limit=_MORE, cursor=state["cursor"], **asked))
-        if found is not None:
-            table.change([_row(visit, each) for each in found["items"]])
-            state["cursor"] = found["next"]
-            tell()
-
-    with bar:
-        more = parts.button(visit.say("shell.more"), load, "expand_more", mark="more")
-    tell()
 
 
 def _keep_fresh(visit: Visit, table: Table) -> None:

@@ -1,0 +1,66 @@
+"""The list of all sites, loaded a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from nicegui import ui
+
+from center.console import parts
+from center.console.app import screen
+from center.console.listing import loader
+from center.console.parts import Column, Table
+from center.console.session import Visit, lead_to
+
+_FIRST: Final = 200
+
+
+@screen("/sites", "site")
+async def build(visit: Visit, region: str = "", operator: str = "", estate: str = "") -> None:
+    asked = {name: value for name, value in {"region": region, "operator": operator, "estate": estate}.items() if value}
+    page = await visit.api.get("/sites", limit=_FIRST, **asked)
+    parts.heading(visit.say("site.title"), visit.say("site.about"))
+    _filters(visit, asked)
+    rows = [_row(each) for each in page["items"]]
+    if not rows:
+        parts.empty(visit, "site.none_filtered" if asked else "site.none")
+        return
+    table = Table(
+        visit,
+        [
+            Column("name", visit.say("site.name"), flex=2, width=140),
+            Column("site", visit.say("site.number"), width=130, least_px=480),
+            Column("address", visit.say("site.address"), flex=3, width=180, least_px=768),
+            Column("region", visit.say("site.region"), width=120, least_px=620),
+            Column("trade", visit.say("site.trade"), width=120, least_px=1000),
+            Column("timezone", visit.say("site.zone"), width=150, least_px=1200),
+            Column("estate", visit.say("site.estate"), width=110, least_px=1100),
+        ],
+        rows,
+        title=visit.say("site.title"),
+        height="calc(100vh - 18rem)",
+    )
+    loader(visit, table, "/sites", asked, page["next"], _row, "site")
+
+
+def _row(told: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: told[name] or "" for name in ("site", "address", "region", "trade", "timezone", "estate")}
+    where = f"/console/site/{quote(told['estate'], safe='')}/{quote(told['site'], safe='')}"
+    return plain | {"id": f"{told['estate']}/{told['site']}", "name": told["name"] or told["site"], "where": where}
+
+
+def _filters(visit: Visit, asked: Mapping[str, str]) -> None:
+    def go(name: str, value: str | None) -> None:
+        wanted = {each: text for each, text in {**asked, name: (value or "").strip()}.items() if text}
+        lead_to("/console/sites" + (f"?{urlencode(wanted)}" if wanted else ""))
+
+    with ui.element("div").classes("bar filters"):
+        for name in ("region", "operator"):
+            field = ui.input(visit.say(f"site.{name}"), value=asked.get(name, ""))
+            field.props("outlined dense clearable").classes("pick").mark(f"filter-{name}")
+            field.on("keydown.enter", lambda name=name, field=field: go(name, field.value))
+            field.on("clear", lambda name=name: go(name, ""))
+        if asked:
+            parts.link("/console/sites", visit.say("terminal.clear"))

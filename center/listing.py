@@ -33,9 +33,11 @@ def lines(
     table = {name: [name, *(_plain(told(item)) for item in items)] for name, told in columns.items()}
     widths = {name: max(map(cell_len, cells)) for name, cells in table.items()}
     gone: list[str] = []
-    while width is not None and _total(widths) > width and len(gone) < len(drop):
-        gone.append(drop[len(gone)])
-        del widths[gone[-1]]
+    for name in sorted(drop, key=lambda name: any(table[name][1:])):  # those without a word in them before the others
+        if width is None or _total(widths) <= width:
+            break
+        gone.append(name)
+        del widths[name]
     if width is not None and cut in widths and _total(widths) > width:
         widths[cut] = max(_LEAST, widths[cut] - (_total(widths) - width))
         table[cut] = [

@@ -170,6 +170,8 @@ class Worker:
 
     async def _gather(self, messages: list[mqtt5.PublishPacket]) -> None:
         gathered, at_ms = self._gathered, self._clock_ms()
+        if not gathered.messages:
+            gathered.since = time.monotonic()
         gathered.batch.take(self._reader, messages, at_ms)
         gathered.messages += messages
         async with self._changed:

@@ -45,3 +45,8 @@ def test_a_pipe_gets_everything_in_one_line_each() -> None:
     assert len(made) == 2
     assert made[1].split()[-3:] == ["end", "[2J", "ann"]
     assert "\x1b" not in made[1]
+
+
+def test_a_column_without_a_word_in_it_goes_first() -> None:
+    made = lines(COLUMNS, [ITEMS[0] | {"who": ""}], width=58, drop=("state", "who"), cut="what")
+    assert made[-1] == "too narrow for: who"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mqtt5
 import pytest
 from sqlalchemy import select
 
@@ -20,6 +21,7 @@ from center.ingest.presence import Presence
 from center.ingest.worker import Worker
 from center.ingest.writer import now_ms
 from center.settings import Settings
+from tests.center import said
 from tests.mqtt.broker import Rumqttd
 
 
@@ -124,3 +126,12 @@ def test_what_a_broker_says_of_a_session_that_was_taken_over_is_understood() -> 
 
     asyncio.run(story())
     assert issubclass(TakenOver, Cut)
+
+
+def test_the_age_of_a_batch_counts_from_its_first_message(database: Database) -> None:
+    worker = Worker(Settings(), database)
+    worker._gathered.since -= 600.0  # nothing came for so long
+    asyncio.run(worker._gather([mqtt5.PublishPacket("pos/1/e/t/event", said.event(1))]))
+    worker.close()
+    assert worker._told()["waiting"] == 1
+    assert worker._told()["oldest_ms"] < 60_000

@@ -109,7 +109,7 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
     table.grid.props("data-triage")
     table.on_key("a", lambda row_id: _acknowledge(visit, table, row_id))
     table.on_key("o", lambda row_id: _own(visit, table, row_id))
-    table.on_key("e", lambda row_id: promise(visit, table.row(row_id)["case"]))
+    table.on_key("e", lambda row_id: _promise(visit, table.row(row_id)))
     return table
 
 
@@ -118,14 +118,15 @@ def _row(visit: Visit, told: dict[str, Any], noise: dict[str, list[int]]) -> dic
     clock = case.get("clock") or {}
     names = [each["name"] or each["site"] for each in told["sites"]]
     more = told["sites_n"] - len(names)
+    sells = told["can_sell"] or "cleared"  # nobody is left in it; it waits for whether that lasts
     return {
         "id": told["id"],
         "where": f"/console/incident/{told['id']}",
         "severity": told["severity"],
         "severity_words": visit.word(f"parts.{told['severity']}", told["severity"]),
         "title": told["title"],
-        "can_sell": told["can_sell"] or "unknown",
-        "can_sell_words": visit.word(f"parts.{told['can_sell'] or 'unknown'}", ""),
+        "can_sell": sells,
+        "can_sell_words": visit.word(f"parts.{sells}", sells),
         "place": ", ".join(names) + (f" +{more}" if more > 0 else "") if names else told["scope_key"],
         "terminals": told["terminals_n"],
         "act": visit.word(f"queue.act_{told['act']}", told["act"]),
@@ -136,6 +137,9 @@ def _row(visit: Visit, told: dict[str, Any], noise: dict[str, list[int]]) -> dic
         "due_share": clock.get("used"),
         "eta": case.get("eta"),
         "case": case.get("id"),
+        "estate": told["estate"],
+        "terminal": told["scope_key"] if told["scope"] == "terminal" else None,
+        "fault": told["fault"],
     }
 
 
@@ -159,6 +163,17 @@ async def _own(visit: Visit, table: Table, row_id: str) -> None:
     back = "undo" if case else "release"
     doing = visit.api.post(f"{where}/assign", {"owner": visit.me["name"]})
     await visit.act(doing, visit.say("queue.owned"), lambda: visit.api.post(f"{where}/{back}"))
+
+
+async def _promise(visit: Visit, row: dict[str, Any]) -> None:
+    """For an incident without a case, one is opened: to promise is to take it on."""
+    case = row["case"]
+    if case is None and row["terminal"]:
+        body = {"estate": row["estate"], "terminal": row["terminal"], "fault": row["fault"], "channel": "agent"}
+        case = (await visit.act(visit.api.post("/cases", body)) or {}).get("id")
+        if case is None:
+            return
+    promise(visit, case)
 
 
 def promise(visit: Visit, case: str | None, zone: str = "UTC", done: str = "") -> None:

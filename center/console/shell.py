@@ -47,8 +47,9 @@ async def show(visit: Visit, name: str, theme: str, build: Build) -> None:
     async def again() -> None:
         visit.forget()
         frame.clear()
-        ui.page_title(f"{visit.say(f'{name}.title')} · posdiag")
-        ui.run_javascript(f"document.documentElement.lang = {_tag(visit.language)!r}")
+        with visit.client:  # the button that was pressed is gone
+            ui.page_title(f"{visit.say(f'{name}.title')} · posdiag")
+            ui.run_javascript(f"document.documentElement.lang = {_tag(visit.language)!r}")
         with frame:
             if not bare:
                 _top(visit, name, theme if theme in _THEMES else "auto", dark, again)

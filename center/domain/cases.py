@@ -18,8 +18,9 @@ from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, case_tags, cases, sites, terminals
 from center.domain import closing, remedies, sla
 from center.domain.cases_book import OPEN, WORKING, Act, Book, Case, CaseError, NoCase, book_of, number_of
+from center.domain.cases_incidents import open_by_hand
 from center.domain.cases_intake import report_key
-from center.domain.cases_opening import NewCase, open_case
+from center.domain.cases_opening import NewCase
 from center.domain.cases_policy import MINUTE_MS, Policy
 from center.domain.people import check_owner
 from center.domain.texts import PAUSES
@@ -57,7 +58,7 @@ class Cases:
         """The case of this trouble and whether it is new."""
         with book_of(self._database, self._policy, self._now_ms()) as book:
             _require_place(book.connection, act.scope, new)
-            case, is_new = open_case(book, new, act.by, act.key)
+            case, is_new = open_by_hand(book, new, act.by, act.key)
             act.done(book.connection, case["id"], {"new": is_new})
             return case, is_new
 

@@ -74,6 +74,7 @@ class Book:
         self.policy = policy
         self.now_ms = now_ms
         self._touched: dict[str, Case] = {}
+        self._linked: list[tuple[str, str]] = []
 
     # --- reading
 
@@ -177,8 +178,14 @@ class Book:
     def tell(self) -> None:
         """Append what changed to the feed; the last thing before the commit."""
         rows = [("case", case["estate"], case["terminal"], case["id"]) for case in self._touched.values()]
-        feed.append(self.connection, rows, self.now_ms)
+        linked = [("incident", estate, None, name) for estate, name in self._linked]
+        feed.append(self.connection, rows + linked, self.now_ms)
         self._touched.clear()
+        self._linked.clear()
+
+    def has_case(self, estate: str, incident_id: str) -> None:
+        """An incident has its case now, which whoever looks at it must hear."""
+        self._linked.append((estate, incident_id))
 
 
 _DEFAULTS: Final = {column.name: "" for column in cases.c if not column.nullable} | {"reopened": 0, "visits": 0}

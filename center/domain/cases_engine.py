@@ -186,7 +186,7 @@ def _wait_is_over(book: Book, wait: Any) -> None:
     new = _new(key[0], key[1], key[2], row, incident_id=None if own is None else own["id"], since_ms=wait["since_ms"])
     case, _ = open_case(book, new, ENGINE, f"stands:{'/'.join(key)}:{wait['since_ms']}")
     if own is not None:
-        link(book, own["id"], case["id"])
+        link(book, own["estate"], own["id"], case["id"])
 
 
 def _new(

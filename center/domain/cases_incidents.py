@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Table, and_, delete, select, tuple_
@@ -92,12 +93,26 @@ def group_case(book: Book, incident: Any) -> None:
         detected_ms=incident["opened_ms"],
     )
     case, _ = open_case(book, new, ENGINE, f"incident:{incident['id']}")
-    link(book, incident["id"], case["id"])
+    link(book, incident["estate"], incident["id"], case["id"])
 
 
-def link(book: Book, incident_id: str, case_id: str) -> None:
+def open_by_hand(book: Book, new: NewCase, by: str, key: str | None) -> tuple[Case, bool]:
+    """As `open_case`, and it becomes the case of the open incident that is of this fault, if there is one."""
+    own = None
+    if new.terminal is not None and new.fault is not None:
+        own, _ = incidents_of(book, (new.estate, new.terminal, new.fault))
+    if own is not None:
+        new = replace(new, incident_id=own["id"])
+    case, is_new = open_case(book, new, by, key)
+    if own is not None:
+        link(book, new.estate, own["id"], case["id"])
+    return case, is_new
+
+
+def link(book: Book, estate: str, incident_id: str, case_id: str) -> None:
     changed = incidents.update().where(incidents.c.id == incident_id, incidents.c.case_id.is_(None))
-    book.connection.execute(changed.values(case_id=case_id))
+    if book.connection.execute(changed.values(case_id=case_id)).rowcount:
+        book.has_case(estate, incident_id)
 
 
 def with_their_groups(book: Book, waits: Sequence[Any]) -> set[Key]:

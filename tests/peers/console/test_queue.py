@@ -1,0 +1,93 @@
+"""The fault queue in a real browser: rows come, are worked through by keys, and end."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.peers.console.stage import Desk
+from tests.wait import wait_until
+
+pytestmark = pytest.mark.peers
+
+TITLE = {"en": "The paper roll is empty", "zh": "纸卷已用完"}
+
+
+def _row(page: Page, incident: str) -> str:
+    return f'.ag-row[row-id="{incident}"]'
+
+
+def test_a_fault_comes_into_an_open_page_and_goes(desk: Desk) -> None:
+    _, terminal = desk.terminals[0]
+    page = desk.page("/console/queue")
+    desk.fault(terminal, "printer/paper_out")
+    incident = desk.incident(terminal, "printer/paper_out")["id"]
+    row = page.locator(_row(page, incident))
+    expect(row).to_be_visible()
+    expect(row).to_contain_text("The paper roll is empty")
+    expect(row).to_contain_text("merchant")
+    desk.fault(terminal, "printer/paper_out", "cleared")
+    expect(row).to_contain_text("over")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_keys_acknowledge_own_and_promise(desk: Desk, language: str) -> None:
+    _, terminal = desk.terminals[1]
+    desk.fault(terminal, "printer/cover_open")
+    incident = desk.incident(terminal, "printer/cover_open")["id"]
+    page = desk.page("/console/queue", language)
+    page.locator(f"{_row(page, incident)} .ag-cell").first.click(button="right")
+    page.keyboard.press("Escape")
+    page.locator(f"{_row(page, incident)} .ag-cell").nth(1).focus()
+    page.keyboard.press("a")
+    undo = {"en": "Undo", "zh": "撤销"}[language]
+    expect(page.get_by_role("button", name=undo)).to_be_visible()
+    wait_until(lambda: desk.incident(terminal, "printer/cover_open")["acknowledged_by"] == "admin")
+    page.get_by_role("button", name=undo).click()
+    wait_until(lambda: desk.incident(terminal, "printer/cover_open")["acknowledged_by"] is None)
+    page.locator(f"{_row(page, incident)} .ag-cell").nth(1).focus()
+    page.keyboard.press("e")
+    title = {"en": "Promise a time", "zh": "设定预计恢复时间"}[language]
+    page.get_by_role("dialog").get_by_role("button", name=title).click()
+    wait_until(lambda: desk.incident(terminal, "printer/cover_open")["case"]["eta"])
+    desk.fault(terminal, "printer/cover_open", "cleared")
+
+
+def test_j_and_k_move_and_enter_opens(desk: Desk) -> None:
+    names = [name for _, name in desk.terminals[2:4]]
+    for name in names:
+        desk.fault(name, "printer/paper_out")
+    ids = [desk.incident(name, "printer/paper_out")["id"] for name in names]
+    page = desk.page("/console/queue")
+    expect(page.locator(_row(page, ids[0]))).to_be_visible()
+    expect(page.locator(_row(page, ids[1]))).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    chosen = page.locator(".ag-row-selected").get_attribute("row-id")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/console/incident/{chosen}")
+    for name in names:
+        desk.fault(name, "printer/paper_out", "cleared")
+
+
+def test_an_empty_filter_teaches(desk: Desk) -> None:
+    page = desk.page("/console/queue?owner=nobody-of-this-name")
+    expect(page.get_by_text("Nothing with this filter")).to_be_visible()
+
+
+def test_the_language_changes_while_the_page_is_open(desk: Desk) -> None:
+    page = desk.page("/console/queue")
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("故障队列")
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Fault queue")
+
+
+def test_nobody_comes_in_without_a_session(desk: Desk) -> None:
+    answer = desk.api.build_request("GET", f"{desk.address}/console/queue?owner=me")
+    answer.headers.pop("cookie", None)
+    told = desk.api.send(answer)
+    assert told.status_code == 303
+    assert told.headers["location"] == "/login?next=%2Fconsole%2Fqueue%3Fowner%3Dme"

@@ -186,8 +186,8 @@ def always(work: Callable[[], bool], stopping: threading.Event, news: threading.
             log.exception("a part of the center failed")
         if not more:
             rest_s = min(max(LEAST_S, REST * (time.thread_time() - used_s)), STEP_S)
-            stopping.wait(rest_s)
-            news.wait(STEP_S - rest_s)
+            if not stopping.wait(rest_s):
+                news.wait(STEP_S - rest_s)
 
 
 def listen(where: str) -> socket.socket:

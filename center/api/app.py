@@ -20,6 +20,7 @@ from center.access.recorder import Recorder
 from center.api import (
     account_pages,
     actions,
+    broadcast_pages,
     campaign_actions,
     case_actions,
     case_pages,
@@ -108,6 +109,7 @@ def create_app(settings: Settings, database: Database, **more: Any) -> FastAPI:
         reads,
         works,
         actions,
+        broadcast_pages,
         campaign_actions,
         case_actions,
         case_pages,

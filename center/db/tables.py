@@ -37,6 +37,8 @@ from center.db.fleet import (
 )
 from center.db.people import accounts, audit, sessions, tokens
 from center.db.work import (
+    broadcast_sites,
+    broadcasts,
     campaign_targets,
     campaigns,
     channels,
@@ -57,6 +59,8 @@ __all__ = [
     "accounts",
     "attachments",
     "audit",
+    "broadcast_sites",
+    "broadcasts",
     "campaign_targets",
     "campaigns",
     "case_messages",

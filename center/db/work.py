@@ -202,6 +202,32 @@ desired_configs = Table(
     Index(None, "campaign_id"),
 )
 
+broadcasts = Table(
+    "broadcasts",  # one message to the merchants of many sites
+    metadata,
+    key("id"),
+    must("kind"),  # maintenance or message
+    values("audience"),
+    values("texts"),  # by language
+    text("incident_id"),
+    text("suppression_id"),
+    whole("terminals_n", default=0),
+    must("by"),
+    ms("created_ms"),
+    Index(None, "incident_id"),
+    Index(None, "suppression_id"),
+)
+
+broadcast_sites = Table(
+    "broadcast_sites",
+    metadata,
+    key("broadcast_id"),
+    key("estate"),
+    key("site"),
+    text("post_key"),  # of its row in the outbox, null where there is nobody to tell
+    text("why", default=""),  # nobody can be told
+)
+
 outbox = Table(
     "outbox",  # side effects, committed with the decision that causes them and carried out after it
     metadata,

@@ -89,7 +89,13 @@ class Delivery:
         channel = self._row(channels, target)
         if channel is None or channel.disabled:
             self._end(rows, "the channel is gone", now_ms, given_up=True)
-            return
+        elif channel_urls.TO in channel.url:  # merchants: none is told of another
+            for row in rows:
+                self._tell(channel, [row], now_ms)
+        else:
+            self._tell(channel, rows, now_ms)
+
+    def _tell(self, channel: Any, rows: list[Any], now_ms: int) -> None:
         subject, body = rules.digest([row.payload for row in rows])
         contacts = [each for row in rows for each in row.payload.get("to") or ()]
         addresses = channel_urls.addresses(channel.url, contacts)

@@ -87,7 +87,8 @@ class _Talk(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def _serving(server: Any) -> Iterator[Any]:
+def serving(server: Any) -> Iterator[Any]:
+    """The server, while it serves in a thread of its own."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -100,7 +101,7 @@ def _serving(server: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with _serving(Receiver()) as server:
+    with serving(Receiver()) as server:
         yield server
 
 
@@ -185,7 +186,7 @@ def test_what_was_claimed_by_a_process_that_was_killed_is_sent_again(database: D
 
 
 def test_mail_goes_out_as_one_for_what_comes_together(database: Database) -> None:
-    with _serving(Mailbox()) as box:
+    with serving(Mailbox()) as box:
         port = box.server_address[1]
         _channel(database, f"mailto://127.0.0.1:{port}?from=a@example.org&to=desk@example.org", filter={"group_s": 60})
         for key in "abc":
@@ -204,7 +205,7 @@ def test_mail_goes_out_as_one_for_what_comes_together(database: Database) -> Non
 
 
 def test_contacts_that_a_message_names_are_told_by_the_channel_for_them(database: Database) -> None:
-    with _serving(Mailbox()) as box:
+    with serving(Mailbox()) as box:
         _channel(database, f"mailto://127.0.0.1:{box.server_address[1]}?from=a@example.org&to={{to}}")
         _post(database, "a")
         _post(database, "b", event="case.message", to=[{"mail": "shop@example.org"}, {"phone": "1555"}])

@@ -1,0 +1,141 @@
+"""Messages to the merchants of many sites: of an incident, a maintenance window or an audience; whom they reached."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+
+from center.access.roles import Who
+from center.api import items
+from center.api.context import ApiError, Center
+from center.api.filters import Place
+from center.api.lookups import Name
+from center.api.models import At, Page, example
+from center.api.proof import Reader, TheCenter, allowed
+from center.api.registry import Limit
+from center.db.tables import broadcasts
+from center.domain import broadcast
+from center.domain.refusal import Refusal
+
+router = APIRouter(prefix="/api/v1", tags=["merchants"])
+
+Lead = Annotated[Who, Depends(allowed("suppress"))]
+Text = Annotated[str, Field(min_length=1, max_length=broadcast.LONGEST, pattern=r"^[^\x00]*\S[^\x00]*$")]
+State = Literal["waiting", "sent", "failed", "unreachable"]
+
+
+class Texts(BaseModel):
+    """What merchants read, each in the language of their site."""
+
+    model_config = ConfigDict(extra="forbid")
+    en: Text
+    zh: Text
+
+
+class NewBroadcast(BaseModel):
+    """Of one of the three. A maintenance window brings its own text with its times; the others need `texts`."""
+
+    model_config = ConfigDict(extra="forbid")
+    incident: Place | None = None
+    suppression: Place | None = None
+    audience: dict[str, Any] | None = Field(None, description="As that of a campaign")
+    texts: Texts | None = None
+
+
+class BroadcastItem(BaseModel):
+    """`sites`: how many of those inside of the caller's scope are in which state."""
+
+    model_config = example(
+        id="cast-01m8q0zk6v",
+        kind="message",
+        incident="inc-01m8q0zk6v",
+        suppression=None,
+        audience=None,
+        texts={"en": "The network is down. We are on it.", "zh": "网络故障，正在处理。"},
+        terminals_n=3,
+        by="ann",
+        created_at="2026-11-21T09:30:00.000Z",
+        sites={"waiting": 0, "sent": 2, "failed": 0, "unreachable": 1},
+    )
+    id: str
+    kind: Literal["maintenance", "message"]
+    incident: str | None
+    suppression: str | None
+    audience: Any
+    texts: dict[str, str] | None
+    terminals_n: int
+    by: str
+    created_at: At
+    sites: dict[State, int]
+
+
+class BroadcastSite(BaseModel):
+    estate: str
+    site: str
+    name: str | None
+    state: State
+    why: str
+
+
+@router.post("/broadcasts", response_model=BroadcastItem, status_code=201)
+def begin_broadcast(body: NewBroadcast, center: TheCenter, who: Lead) -> JSONResponse:
+    """Tell the merchants, each site's contacts by the channels that tell contacts."""
+    given = [name for name in ("incident", "suppression", "audience") if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise ApiError(422, "give one of incident, suppression or audience")
+    if (body.texts is None) != (body.suppression is not None):
+        raise ApiError(422, "texts: a maintenance window brings its own, the others need them")
+    texts = body.texts.model_dump() if body.texts else {}
+    database, now_ms = center.database, center.now_ms()
+    if body.suppression is not None:
+        new = broadcast.of_maintenance(database, who, body.suppression, now_ms)
+    elif body.incident is not None:
+        new = broadcast.of_incident(database, who, body.incident, texts, now_ms)
+    else:
+        new = broadcast.of_audience(database, who, body.audience or {}, texts, now_ms)
+    return JSONResponse(_shown(center, who, new), 201)
+
+
+@router.get("/broadcasts", response_model=Page[BroadcastItem])
+def list_broadcasts(center: TheCenter, who: Reader, limit: Limit = 20) -> JSONResponse:
+    """The latest that reached into the caller's scope, newest first."""
+    with center.database.read() as connection:
+        names = (
+            connection.execute(select(broadcasts.c.id).order_by(broadcasts.c.id.desc()).limit(limit)).scalars().all()
+        )
+    found = []
+    for name in names:
+        try:
+            found.append(_shown(center, who, name))
+        except Refusal:  # it told nobody that is theirs
+            continue
+    return JSONResponse({"items": found, "next": None})
+
+
+@router.get("/broadcasts/{name}", response_model=BroadcastItem)
+def get_broadcast(name: Name, center: TheCenter, who: Reader) -> JSONResponse:
+    """One message, and how far it is."""
+    return JSONResponse(_shown(center, who, name))
+
+
+@router.get("/broadcasts/{name}/sites", response_model=Page[BroadcastSite])
+def list_broadcast_sites(
+    name: Name, center: TheCenter, who: Reader, state: Annotated[State | None, Query()] = None
+) -> JSONResponse:
+    """Each site, and why somebody could not be reached; by estate and name."""
+    with center.database.read() as connection:
+        found = broadcast.progress(connection, who.scope, name)
+    kept = [each for each in found if state in {None, each["state"]}]
+    return JSONResponse({"items": kept, "next": None})
+
+
+def _shown(center: Center, who: Who, name: str) -> items.Item:
+    with center.database.read() as connection:
+        states = Counter(each["state"] for each in broadcast.progress(connection, who.scope, name))
+        row = connection.execute(select(broadcasts).where(broadcasts.c.id == name)).one()
+    return items.plain(broadcasts, row) | {"sites": {state: states[state] for state in broadcast.STATES}}

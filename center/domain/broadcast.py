@@ -1,0 +1,215 @@
+"""One message to the merchants of many sites: of an incident, of a maintenance window, or of an audience.
+
+Each site's contacts are told in its own language, by the channels that tell contacts. Whoever has no contact that a
+channel could use is listed, so that somebody can call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, and_, exists, func, select
+
+from center.access import audit
+from center.access.audit import Entry
+from center.access.roles import Who
+from center.access.scope import Scope
+from center.db import feed
+from center.db.engine import Database, bulk_insert
+from center.db.tables import (
+    broadcast_sites,
+    broadcasts,
+    channels,
+    incident_members,
+    incidents,
+    outbox,
+    sites,
+    suppressions,
+    terminals,
+)
+from center.domain import campaigns_audience, posts
+from center.domain.refusal import Refusal
+from center.domain.texts import LANGUAGES, language_of, local_time
+from center.ids import new_id
+from center.ingest import cards
+
+EVENT: Final = "merchant.notice"
+"""What channels and webhooks are asked for by."""
+MOST_SITES: Final = 50_000
+LONGEST: Final = 2000
+STATES: Final = ("waiting", "sent", "failed", "unreachable")
+_SLICE: Final = 400
+_SCOPES: Final = {
+    "terminal": terminals.c.terminal,
+    "site": terminals.c.site,
+    "operator": terminals.c.operator,
+    "cell": terminals.c.cell,
+    "host": terminals.c.host,
+    "power": terminals.c.power_district,
+    "estate": terminals.c.estate,
+}
+_MAINTENANCE: Final = {
+    "en": "Maintenance from {since} to {until}: card payment may fail at times. Your terminal is not broken. {reason}",
+    "zh": "系统维护：{since} 至 {until}，期间刷卡可能失败，机器没有故障。{reason}",
+}
+_SUBJECT: Final = {
+    "maintenance": {"en": "Planned maintenance", "zh": "系统维护通知"},
+    "message": {"en": "Message from support", "zh": "客服通知"},
+}
+
+Texts = Mapping[str, str]
+
+
+def of_incident(database: Database, who: Who, incident_id: str, texts: Texts, now_ms: int) -> str:
+    """Tell the merchants of all terminals that are in an incident now. Returns the broadcast's id. Raises Refusal."""
+    with database.begin() as connection:
+        inside = incidents.c.id == incident_id, who.scope.where(incidents)
+        if connection.execute(select(incidents.c.id).where(*inside)).first() is None:
+            raise Refusal("not_found", "there is no such incident")
+        member = incident_members
+        same = member.c.estate == terminals.c.estate, member.c.terminal == terminals.c.terminal
+        in_it = exists().where(member.c.incident_id == incident_id, member.c.left_ms.is_(None), *same)
+        reached = select(terminals.c.estate, terminals.c.terminal).where(in_it, who.scope.where(terminals))
+        return _begun(connection, who, "message", reached, texts, now_ms, incident_id=incident_id)
+
+
+def of_audience(database: Database, who: Who, audience: Mapping[str, Any], texts: Texts, now_ms: int) -> str:
+    """Tell the merchants of an audience, as campaigns name one. Returns the broadcast's id. Raises Refusal."""
+    checked = campaigns_audience.check(audience)
+    with database.begin() as connection:
+        reached = campaigns_audience.members(who.scope, checked)
+        return _begun(connection, who, "message", reached, texts, now_ms, audience=checked)
+
+
+def of_maintenance(database: Database, who: Who, suppression_id: str, now_ms: int) -> str:
+    """Tell the merchants of a maintenance window when it is, by their own clocks. Returns the id. Raises Refusal."""
+    with database.begin() as connection:
+        inside = suppressions.c.id == suppression_id, who.scope.where(suppressions)
+        window = connection.execute(select(suppressions).where(*inside)).first()
+        if window is None or window.kind != "maintenance":
+            raise Refusal("not_found", "there is no such maintenance window")
+        if window.until_ms <= now_ms:
+            raise Refusal("conflict", "the maintenance is over")
+        if window.scope not in {"all", *_SCOPES}:
+            raise Refusal("invalid", f"a window of a {window.scope} names no terminals")
+        conditions = [who.scope.where(terminals)]
+        if window.estate:
+            conditions.append(terminals.c.estate == window.estate)
+        if window.scope != "all":
+            conditions.append(_SCOPES[window.scope] == window.scope_key)
+        reached = select(terminals.c.estate, terminals.c.terminal).where(*conditions)
+        return _begun(connection, who, "maintenance", reached, {}, now_ms, window=window)
+
+
+def _begun(
+    connection: Connection,
+    who: Who,
+    kind: str,
+    reached: Select[Any],
+    texts: Texts,
+    now_ms: int,
+    *,
+    incident_id: str | None = None,
+    audience: Mapping[str, Any] | None = None,
+    window: Any = None,
+) -> str:
+    texts = {language: cards.redact(text.strip()) for language, text in texts.items()}
+    if window is None and (not all(texts.get(language) for language in LANGUAGES)):
+        raise Refusal("invalid", f"say it in {' and in '.join(LANGUAGES)}")
+    if any(len(text) > LONGEST for text in texts.values()):
+        raise Refusal("invalid", f"a message has at most {LONGEST} letters")
+    n = connection.execute(select(func.count()).select_from(reached.subquery())).scalar_one()
+    places = connection.execute(_places(reached).limit(MOST_SITES + 1)).all()
+    if len(places) > MOST_SITES:
+        raise Refusal("invalid", f"more than {MOST_SITES} sites; tell them by estate or region")
+    if not places:
+        raise Refusal("invalid", "no terminal of these stands at a site, so nobody can be told")
+    new = new_id("cast", now_ms)
+    told = [_told(new, kind, place, texts, window, now_ms) for place in places]
+    about = {"incident_id": incident_id, "suppression_id": None if window is None else window.id}
+    row = {"id": new, "kind": kind, "audience": audience, "texts": dict(texts) or None, "terminals_n": n, **about}
+    connection.execute(broadcasts.insert().values(**row, by=who.name, created_ms=now_ms))
+    bulk_insert(connection, broadcast_sites, [site for site, _ in told])
+    bulk_insert(connection, outbox, [post for _, post in told if post is not None])
+    detail = {"kind": kind, "sites": len(places), **{name: value for name, value in about.items() if value}}
+    audit.append(connection, [Entry(now_ms, who.name, "broadcast", new, detail)])
+    feed.append(connection, [("broadcast", None, None, new)], now_ms)
+    return new
+
+
+def _places(reached: Select[Any]) -> Select[Any]:
+    at = reached.with_only_columns(terminals.c.estate, terminals.c.site).where(terminals.c.site.is_not(None))
+    where = at.distinct().subquery()
+    same = and_(sites.c.estate == where.c.estate, sites.c.site == where.c.site)
+    columns = (sites.c[name] for name in ("name", "language", "timezone", "contacts"))
+    found = select(where.c.estate, where.c.site, *columns).select_from(where.outerjoin(sites, same))
+    return found.order_by(where.c.estate, where.c.site)
+
+
+def _told(
+    name: str, kind: str, place: Any, texts: Texts, window: Any, now_ms: int
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The row of a site, and what is posted to its contacts, None where there is nobody."""
+    row = {"broadcast_id": name, "estate": place.estate, "site": place.site, "post_key": None, "why": ""}
+    contacts = [each for each in place.contacts or () if each.get("phone") or each.get("mail")]
+    if not contacts:
+        known = "no contact with a telephone number or a mail address" if place.contacts else "no contact is known"
+        return row | {"why": known}, None
+    spoken = language_of(place.language)
+    body = texts.get(spoken) or _window_text(window, spoken, place.timezone)
+    key = f"{name}:{place.estate}/{place.site}"
+    facts = {"estate": place.estate, "site": place.site, "severity": "warning", "broadcast": name, "to": contacts}
+    post = posts.notify(key, EVENT, now_ms, subject=_SUBJECT[kind][spoken], body=body, facts=facts)
+    return row | {"post_key": key}, post
+
+
+def _window_text(window: Any, language: str, timezone: str) -> str:
+    since, until = (local_time(at_ms, timezone) for at_ms in (window.from_ms, window.until_ms))
+    return _MAINTENANCE[language].format(since=since, until=until, reason=cards.redact(window.reason)).strip()
+
+
+# --- how far it is ----------------------------------------------------------------------------------------------------
+
+
+def progress(connection: Connection, scope: Scope, broadcast_id: str) -> list[dict[str, Any]]:
+    """Each site inside of the scope by estate and name: `state` waiting, sent, failed or unreachable, and `why`.
+
+    Raises Refusal for a broadcast that is none, or that told nobody inside of the scope.
+    """
+    mine = and_(sites.c.estate == broadcast_sites.c.estate, sites.c.site == broadcast_sites.c.site)
+    here = terminals.c.estate == broadcast_sites.c.estate, terminals.c.site == broadcast_sites.c.site
+    inside = exists().where(*here, scope.where(terminals))
+    query = select(broadcast_sites, sites.c.name).select_from(broadcast_sites.outerjoin(sites, mine))
+    query = query.where(broadcast_sites.c.broadcast_id == broadcast_id, inside)
+    rows = connection.execute(query.order_by(broadcast_sites.c.estate, broadcast_sites.c.site)).all()
+    if not rows:
+        raise Refusal("not_found", "there is no such broadcast")
+    some = list(connection.execute(select(channels.c.id)).scalars())
+    posted = {row.post_key: [f"{row.post_key}>{each}" for each in some] for row in rows if row.post_key is not None}
+    states = _states(connection, [*posted, *(key for keys in posted.values() for key in keys)])
+    return [{"estate": row.estate, "site": row.site, "name": row.name, **_state(row, posted, states)} for row in rows]
+
+
+def _state(row: Any, posted: Mapping[str, list[str]], states: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    if row.post_key is None:
+        return {"state": "unreachable", "why": row.why}
+    if states.get(row.post_key, (posts.WAITING, ""))[0] == posts.WAITING:
+        return {"state": "waiting", "why": ""}
+    shares = [states[key] for key in posted[row.post_key] if key in states]
+    if not shares:
+        return {"state": "unreachable", "why": f"no channel tells contacts of {EVENT}"}
+    if any(state == posts.DONE for state, _ in shares):
+        return {"state": "sent", "why": ""}
+    failed = next((error for state, error in shares if state == posts.FAILED), None)
+    return {"state": "waiting", "why": shares[0][1]} if failed is None else {"state": "failed", "why": failed}
+
+
+def _states(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    some = list(keys)
+    for start in range(0, len(some), _SLICE):
+        named = outbox.c.key.in_(some[start : start + _SLICE])
+        rows = connection.execute(select(outbox.c.key, outbox.c.state, outbox.c.error).where(named))
+        found |= {row.key: (row.state, row.error) for row in rows}
+    return found

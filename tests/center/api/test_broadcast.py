@@ -1,0 +1,144 @@
+"""Messages to many merchants: each is told in the language of the site, and of nobody else; who was not is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from center.access import audit
+from center.access.scope import Scope
+from center.db import tables
+from center.notify.delivery import Delivery
+from tests.center.asking import Api
+from tests.center.fleet_rows import NOW, member, put
+from tests.center.test_notify import Mailbox, serving
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
+
+SAY = {"en": "The network is down. Card 4111 1111 1111 1111.", "zh": "网络故障。"}
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def box(api: Api) -> Iterator[Mailbox]:
+    """A mail server, and two sites: one in zh with a contact, one without."""
+    zhang = [{"name": "Zhang", "mail": "zhang@example.org"}]
+    zh = {"language": "zh", "timezone": "Asia/Shanghai"}
+    put(api.database, tables.sites, estate="e", site="s000000", name="小店", contacts=zhang, **zh, updated_ms=NOW)
+    bob = [{"name": "Bob", "mail": "bob@example.org"}]
+    put(api.database, tables.sites, estate="e", site="s000001", name="Shop", contacts=bob, updated_ms=NOW)
+    put(api.database, tables.sites, estate="e", site="s000002", name="Mute", contacts=[{"name": "Eve"}], updated_ms=NOW)
+    with serving(Mailbox()) as mailbox:
+        url = f"mailto://127.0.0.1:{mailbox.server_address[1]}?from=a@example.org&to={{to}}"
+        put(
+            api.database,
+            tables.channels,
+            id="chan-1",
+            name="merchants",
+            url=url,
+            events=["*"],
+            filter={},
+            created_ms=NOW,
+        )
+        yield mailbox
+
+
+def _begin(api: Api, **body: Any) -> dict[str, Any]:
+    answer = api.asks("lead")("POST", "broadcasts", json=body)
+    assert answer.status_code == 201, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def _mails(box: Mailbox) -> dict[str, str]:
+    return {to[0]: mail.get_body(("plain", "html")).get_content() for to, mail in box.mails}
+
+
+def test_the_merchants_of_an_incident_are_told_each_in_their_language(api: Api, box: Mailbox) -> None:
+    for number in (1, 3, 4, 6):
+        put(api.database, tables.incident_members, **(member(number) | {"incident_id": "inc-00000005"}))
+    told = _begin(api, incident="inc-00000005", texts=SAY)
+    assert (told["terminals_n"], told["incident"]) == (5, "inc-00000005")
+    assert told["sites"] == {"waiting": 2, "sent": 0, "failed": 0, "unreachable": 1}
+    Delivery(api.database).step(NOW)
+    mails = _mails(box)
+    assert set(mails) == {"zhang@example.org", "bob@example.org"}
+    assert "网络故障" in mails["zhang@example.org"]
+    assert "network is down" in mails["bob@example.org"]
+    assert "4111" not in mails["bob@example.org"]
+    assert "网络故障" not in mails["bob@example.org"]
+    path = f"broadcasts/{told['id']}"
+    assert api.asks("viewer").get(path)["sites"] == {"waiting": 0, "sent": 2, "failed": 0, "unreachable": 1}
+    (mute,) = api.asks("viewer").get(f"{path}/sites", state="unreachable")["items"]
+    assert (mute["name"], mute["why"]) == ("Mute", "no contact with a telephone number or a mail address")
+    there = api.asks("viewer", Scope(sites=("s000001",)))
+    assert [each["site"] for each in there.get(f"{path}/sites")["items"]] == ["s000001"]
+    assert there.ids("broadcasts") == [told["id"]]
+    foreign = api.asks("viewer", Scope(estates=("f",)))
+    assert (foreign.ids("broadcasts"), foreign("GET", path).status_code) == ([], 404)
+    with api.database.read() as connection:
+        assert [row.target for row in audit.every(connection) if row.what == "broadcast"] == [told["id"]]
+
+
+def test_a_maintenance_is_announced_by_the_clock_of_each_site(api: Api, box: Mailbox) -> None:
+    window = {"kind": "maintenance", "estate": "e", "scope": "operator", "scope_key": "46000"}
+    window |= {
+        "reason": "new host",
+        "from": "2026-09-21T18:00:00Z",
+        "until": "2026-09-21T20:00:00Z",
+    }
+    made = api.asks("lead")("POST", "suppressions", json=window)
+    assert made.status_code == 201, made.text
+    told = _begin(api, suppression=made.json()["id"])
+    assert (told["kind"], told["terminals_n"]) == ("maintenance", 3)  # terminals 0, 3 and 6
+    Delivery(api.database).step(NOW)
+    mails = _mails(box)
+    assert "2026-09-22 02:00 至 2026-09-22 04:00" in mails["zhang@example.org"]
+    assert "from 2026-09-21 18:00 to 2026-09-21 20:00" in mails["bob@example.org"]
+    assert "new host" in mails["bob@example.org"]
+
+
+def test_what_could_not_be_sent_is_said(api: Api, box: Mailbox) -> None:
+    told = _begin(api, audience={"sites": ["s000001"]}, texts=SAY)
+    box.shutdown()
+    box.server_close()
+    delivery = Delivery(api.database)
+    for turn in range(12):
+        delivery.step(NOW + turn * 2 * HOUR)
+    (shop,) = api.asks("viewer").get(f"broadcasts/{told['id']}/sites")["items"]
+    assert shop["state"] == "failed"
+    assert shop["why"]
+
+
+def test_without_a_channel_nobody_is_reached(api: Api) -> None:
+    bob = [{"name": "Bob", "phone": "13800000000"}]
+    put(api.database, tables.sites, estate="e", site="s000001", name="Shop", contacts=bob, updated_ms=NOW)
+    told = _begin(api, audience={"sites": ["s000001"]}, texts=SAY)
+    Delivery(api.database).step(NOW)
+    (shop,) = api.asks("viewer").get(f"broadcasts/{told['id']}/sites")["items"]
+    assert (shop["state"], shop["why"]) == ("unreachable", "no channel tells contacts of merchant.notice")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"texts": SAY}, 422),
+        ({"incident": "inc-00000005"}, 422),
+        ({"incident": "none", "texts": SAY}, 404),
+        ({"incident": "inc-00000005", "audience": {"sites": ["x"]}, "texts": SAY}, 422),
+        ({"audience": {"colours": ["x"]}, "texts": SAY}, 422),
+        ({"audience": {"sites": ["x"]}, "texts": SAY}, 422),
+        ({"audience": {"sites": ["s000001"]}, "texts": {"en": "only"}}, 422),
+        ({"suppression": "none"}, 404),
+    ],
+)
+def test_what_makes_no_sense_is_refused(api: Api, body: dict[str, Any], status: int) -> None:
+    assert api.asks("lead")("POST", "broadcasts", json=body).status_code == status
+
+
+def test_only_leads_tell_many(api: Api) -> None:
+    body = {"incident": "inc-00000005", "texts": SAY}
+    assert api.asks("agent")("POST", "broadcasts", json=body).status_code == 403
+    assert api.asks("lead", Scope(estates=("f",)))("POST", "broadcasts", json=body).status_code == 404

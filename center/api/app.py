@@ -39,6 +39,7 @@ from center.api import (
     sheet_pages,
     sites,
     stream,
+    task_pages,
     terminal_pages,
     works,
 )
@@ -120,6 +121,7 @@ def create_app(settings: Settings, database: Database, **more: Any) -> FastAPI:
         report_pages,
         settings_pages,
         sheet_pages,
+        task_pages,
         terminal_pages,
         readings_pages,
         evidence_pages,

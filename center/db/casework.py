@@ -143,6 +143,24 @@ case_waits = Table(
     Index(None, "due_ms"),
 )
 
+case_tasks = Table(
+    "case_tasks",  # what is still to be done for a case, and when: to look again, or to call the merchant back
+    metadata,
+    key("id"),
+    must("case_id"),
+    must("kind"),  # follow_up or call_back
+    must("text"),
+    text("owner"),
+    text("guide"),
+    ms("due_ms"),
+    must("by"),
+    ms("created_ms"),
+    text("done_by"),
+    ms_or_null("done_ms"),
+    Index(None, "case_id"),
+    Index(None, "done_ms", "due_ms"),
+)
+
 case_messages = Table(
     "case_messages",  # what a terminal was last told on `case`, and until when the broker keeps it
     metadata,

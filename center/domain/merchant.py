@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 from center.access.scope import Scope
 from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, cases, sites, surveys, terminals
-from center.domain import closing
+from center.domain import closing, tasks
 from center.domain.cases_book import OPEN, WORKING, Book, Case, CaseError, NoCase, book_of, number_text
 from center.domain.cases_policy import DAY_MS, HOUR_MS, Policy, ServicePoint
 from center.domain.freshness import freshness
@@ -125,6 +125,19 @@ class MerchantDesk:
             facts = {"direction": "in"}
             written = book.step(case, "message", MERCHANT, said, key=step, facts=facts)
             subject = f"{number_text(case['number'])}: the merchant wrote"
+            book.notify(written, "case.message_in", f"notify:{step}", subject, said)
+
+        return self._post(token, key, said, do, language)
+
+    def call_me(self, token: str, said: str = "", key: str | None = None, language: str | None = None) -> Page:
+        """Ask to be called back, soon enough for the case's deadline. Raises CaseError."""
+
+        def do(book: Book, case: Case, step: str) -> None:
+            if case["state"] == "closed":
+                raise _refusal("closed", case, language)
+            written = book.step(case, "message", MERCHANT, said, key=step, facts={"direction": "in", "call_me": True})
+            tasks.ask_call(book, written, said)
+            subject = f"{number_text(case['number'])}: the merchant asks for a call"
             book.notify(written, "case.message_in", f"notify:{step}", subject, said)
 
         return self._post(token, key, said, do, language)

@@ -19,7 +19,9 @@ COMMANDS: Final = tuple(TIERS)
 ENDED: Final = frozenset({"succeeded", "failed", "rejected", "expired", "interrupted"})
 _OF_DEVICE: Final = frozenset({"check", "identify", "statistics", "live", "recover"})
 _LEVELS: Final = ("internal", "external", "interactive")
-_NO_KEY: Final = "no command key"
+_CANNOT: Final = 503
+_DATABASE: Final = "database"
+"""In the other refusal of the same status."""
 _LOOKS: Final = {
     "succeeded": "succeeded",
     "running": "maintenance",
@@ -66,8 +68,8 @@ def ask(visit: Visit, detail: Mapping[str, Any], cmd: str, ran: Ran, device: str
         try:
             command = await visit.api.post("/commands", body)
         except Refused as error:
-            if str(error).startswith(_NO_KEY):
-                raise Refused(error.status, visit.say("terminal.no_key")) from None
+            if error.status == _CANNOT and _DATABASE not in str(error):
+                raise Refused(error.status, f"{visit.say('terminal.no_key')} ({error})") from None
             raise
         await ran(command["id"])
 

@@ -22,8 +22,8 @@ def plain_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Cell
         with ui.element("tbody"):
             for row in rows:
                 with ui.element("tr"):
-                    for cell in row:
-                        _cell(cell)
+                    for header, cell in zip(headers, row, strict=True):
+                        _cell(header, cell)
 
 
 def link(words: str, where: str) -> Callable[[], object]:
@@ -31,12 +31,14 @@ def link(words: str, where: str) -> Callable[[], object]:
     return lambda: parts.link(where, words)
 
 
-def _cell(cell: Cell) -> None:
-    if isinstance(cell, str):
-        parts.text("td", cell)
-        return
-    with ui.element("td"):
-        cell()
+def _cell(header: str, cell: Cell) -> None:
+    """Narrow screens show rows as blocks, where the header stands beside its cell."""
+    with ui.element("td") as made:
+        made.props["data-label"] = header
+        if isinstance(cell, str):
+            parts.text("span", cell)
+        else:
+            cell()
 
 
 def _quoted(words: str) -> str:

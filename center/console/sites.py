@@ -40,7 +40,7 @@ async def build(visit: Visit, region: str = "", operator: str = "", estate: str 
         ],
         rows,
         title=visit.say("site.title"),
-        height="calc(100vh - 18rem)",
+        height="max(24rem, calc(100vh - 18rem))",
     )
     loader(visit, table, "/sites", asked, page["next"], _row, "site")
 

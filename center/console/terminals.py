@@ -127,7 +127,7 @@ def _table(visit: Visit, rows: Sequence[Mapping[str, Any]]) -> Table:
         ],
         rows,
         title=title("title"),
-        height="calc(100vh - 25rem)",
+        height="max(24rem, calc(100vh - 25rem))",
     )
 
 

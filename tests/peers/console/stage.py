@@ -23,8 +23,12 @@ _HARMLESS = re.compile(r"favicon|net::ERR_ABORTED")
 class Desk:
     """What a test is given. `api` is logged in as the administrator; terminals are (estate, name)."""
 
-    def __init__(self, fleet: Fleet, browser: Browser, address: str, api: httpx.Client, csrf: str) -> None:
+    def __init__(
+        self, fleet: Fleet, browser: Browser, address: str, api: httpx.Client, csrf: str, key_file: Path
+    ) -> None:
         self.fleet = fleet
+        self.key_file = key_file
+        """Where the center looks for the key that signs commands; not there until a test makes it."""
         self.address = address
         self.api = api
         self.csrf = csrf
@@ -109,8 +113,10 @@ def desk(folder: Path, browser: Browser, terminals: int = 12) -> Iterator[Desk]:
     port = free_port()
     url = f"mqtt://127.0.0.1:{broker.port}"
     words = ("--mqtt", url, "--db", f"sqlite:///{folder}/center.db", "--http", f"127.0.0.1:{port}", "--alone")
+    config, key_file = folder / "center.toml", folder / "command.jwk"
+    config.write_text(f"command_key_file = {str(key_file)!r}\n")
     try:
-        with Process(folder / "center.log", "center", "run", *words) as center:
+        with Process(folder / "center.log", "center", "run", "--config", str(config), *words) as center:
             password = wait_until(lambda: re.search(r"one-time password (\S+),", center.said()), 30)[1]
             wait_until(lambda: "listening at" in center.said(), 30)
             address = f"http://127.0.0.1:{port}"
@@ -119,7 +125,7 @@ def desk(folder: Path, browser: Browser, terminals: int = 12) -> Iterator[Desk]:
             try:
                 with httpx.Client(base_url=address, timeout=20) as api:
                     csrf = _log_in(api, password)
-                    made = Desk(fleet, browser, address, api, csrf)
+                    made = Desk(fleet, browser, address, api, csrf, key_file)
                     wait_until(lambda: len(made.get("/terminals", limit=200)["items"]) == terminals, 30)
                     yield made
                     made.close_pages()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,6 +88,8 @@ class Policy:
     deadlines: Mapping[str, Deadline] = field(default_factory=lambda: dict(_DEADLINES))
     office_hours: Mapping[str, Any] = field(default_factory=lambda: dict(_OFFICE))
     office_timezone: str = "UTC"
+    survey_percent: int = 100
+    """Of so many cases the merchant is asked to rate the help: chosen by the case, so that no reload asks again."""
     channel: Mapping[str, str] = field(default_factory=dict)
     """The verified way to reach support, by language; none is made up where none is set."""
     service_points: tuple[ServicePoint, ...] = ()
@@ -101,6 +104,10 @@ class Policy:
     def reopen_ms(self, fault: str | None) -> int:
         """For how long after closing the same fault is the same case."""
         return self.reopen_routine_min * MINUTE_MS if fault in ROUTINE else self.reopen_days * DAY_MS
+
+    def surveys(self, case_id: str) -> bool:
+        """Whether the merchant of this case is asked to rate the help."""
+        return zlib.crc32(case_id.encode()) % 100 < self.survey_percent
 
     def channel_in(self, language: str) -> str:
         """The support channel to show, "" where none is configured."""
@@ -139,6 +146,7 @@ def parse(values: Mapping[str, Any]) -> Policy:
         "ask_h": lambda told: _number("ask_h", told),
         "reopen_days": lambda told: _number("reopen_days", told),
         "reopen_routine_min": lambda told: _number("reopen_routine_min", told),
+        "survey_percent": lambda told: _percent("survey_percent", told),
         "deadlines": _deadlines,
         "office_hours": _table("office_hours"),
         "office_timezone": str,
@@ -203,6 +211,13 @@ def _number(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name} is a whole number, 0 or more")
     return value
+
+
+def _percent(name: str, value: Any) -> int:
+    number = _number(name, value)
+    if number > 100:
+        raise ValueError(f"{name} is 100 at most")
+    return number
 
 
 def _distance(lat: float, lon: float, other_lat: float, other_lon: float) -> float:

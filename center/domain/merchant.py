@@ -148,7 +148,7 @@ class MerchantDesk:
         def do(book: Book, case: Case, step: str) -> None:
             if not 1 <= score <= 5:
                 raise _refusal("score", case, language)
-            if not _may_rate(book.connection, case, book.now_ms):
+            if not _may_rate(book.connection, self._policy, case, book.now_ms):
                 raise _refusal("rated", case, language)
             works = "yes" if case["outcome"] == "confirmed" else "unknown"
             row = {"case_id": case["id"], "works": works, "score": score, "text": cards.redact(said)}
@@ -230,7 +230,7 @@ def _page(connection: Connection, policy: Policy, case: Case, language: str | No
         service_point=policy.nearest(site.get("region"), site.get("lat"), site.get("lon")),
         messages=_messages(steps),
         may_answer=case["state"] in OPEN or case["outcome"] in {"unanswered", "confirmed"},
-        may_rate=_may_rate(connection, case, now_ms),
+        may_rate=_may_rate(connection, policy, case, now_ms),
     )
 
 
@@ -267,8 +267,8 @@ def _site(connection: Connection, case: Case) -> Mapping[str, Any]:
     return {} if row is None else dict(row)
 
 
-def _may_rate(connection: Connection, case: Case, now_ms: int) -> bool:
-    if case["state"] != "closed" or case["outcome"] in {"duplicate", "false_alarm"}:
+def _may_rate(connection: Connection, policy: Policy, case: Case, now_ms: int) -> bool:
+    if not policy.surveys(case["id"]) or case["state"] != "closed" or case["outcome"] in {"duplicate", "false_alarm"}:
         return False
     if now_ms - case["closed_ms"] > SURVEY_DAYS * 24 * HOUR_MS:
         return False

@@ -125,12 +125,13 @@ def get_map(
     """Sites with a place on the map, how many terminals each has and how many in trouble; the most troubled first.
 
     With `by` each site is there once for each `key` that its terminals are of. `unplaced` are terminals at sites whose
-    place is not known.
+    place is not known; with `cut` there are more sites than these.
     """
     with center.database.read() as connection:
-        found = overview.sites_on_map(connection, who.scope, by=by, key=key)
+        found = overview.sites_on_map(connection, who.scope, overview.MOST_SITES + 1, by=by, key=key)
         unplaced = overview.not_on_map(connection, who.scope)
-    return JSONResponse({"items": found, "next": None, "unplaced": unplaced})
+    shown = {"items": found[: overview.MOST_SITES], "next": None, "unplaced": unplaced}
+    return JSONResponse(shown | {"cut": len(found) > overview.MOST_SITES})
 
 
 @router.get("/terminals/{estate}/{terminal}/timeline")

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from typing import Any, Final
 
-from nicegui import ui
+import httpx
+from nicegui import background_tasks, ui
 from nicegui.element import Element
 
 from center.console import parts
-from center.console.session import Visit, Work
+from center.console.session import Refused, Visit, Work
 from center.db.feed import Change
 
 PACE_S: Final = 1.0
 """Between two refreshings while much happens; a change that comes alone is shown at once."""
+KEPT_S: Final = 0.9
 _NUMBERS: Final = (
     ("no", "cannot_sell", "bad", "can_sell=no"),
     ("degraded", "degraded", "warn", "can_sell=degraded"),
@@ -27,13 +30,31 @@ _NUMBERS: Final = (
 )
 
 
+Get = Callable[..., Awaitable[Any]]
+_kept: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
+
+
+async def shared(visit: Visit, path: str, **params: Any) -> Any:
+    """As `visit.api.get`, for what a page asks again and again: all pages of one scope have one answer for a while."""
+    now = time.monotonic()
+    for old in [key for key, (at, _task) in _kept.items() if now - at > KEPT_S]:
+        del _kept[old]
+    key = path, tuple(params.items()), visit.scope
+    if key not in _kept:
+        _kept[key] = now, background_tasks.create(visit.api.get(path, **params), name="console")
+    try:
+        return await asyncio.shield(_kept[key][1])
+    except (Refused, RuntimeError, httpx.HTTPError):  # whoever asked first may have gone, or lost their session
+        return await visit.api.get(path, **params)
+
+
 class Pace:
     """Calls `do` at a change of these kinds, at once if it comes alone, and when nothing came for `idle_s`."""
 
     def __init__(self, visit: Visit, kinds: Collection[str], do: Work, idle_s: float, pace_s: float = PACE_S) -> None:
         self._do = do
         self._idle_s = idle_s
-        self._pace_s = pace_s
+        self._pace_s = self._pause_s = pace_s
         self._last = time.monotonic()
         self._waits = False
         visit.follow(kinds, self._changed)
@@ -41,17 +62,21 @@ class Pace:
 
     async def _changed(self, _changes: list[Change]) -> None:
         self._waits = True
-        if time.monotonic() - self._last >= self._pace_s:
+        if time.monotonic() - self._last >= self._pause_s:
             await self._run()
 
     async def _look(self) -> None:
-        idle = time.monotonic() - self._last >= self._idle_s
-        if idle or self._waits:
+        rested = time.monotonic() - self._last
+        if rested >= self._idle_s or (self._waits and rested >= self._pause_s):
             await self._run()
 
     async def _run(self) -> None:
-        self._last, self._waits = time.monotonic(), False
-        await self._do()
+        began, self._waits = time.monotonic(), False
+        try:
+            await self._do()
+        finally:
+            self._last = time.monotonic()
+            self._pause_s = max(self._pace_s, 4 * (self._last - began))
 
 
 class Slot:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -14,7 +15,7 @@ from nicegui import ui
 
 from center.console import parts
 from center.console.app import AT, screen
-from center.console.glance import Pace, Slot
+from center.console.glance import Get, Pace, Slot, shared
 from center.console.session import Visit
 
 MANY: Final = 0.2
@@ -34,11 +35,10 @@ Rows = Sequence[Mapping[str, Any]]
 async def build(visit: Visit, by: str = "region", key: str = "") -> None:
     by = by if by in _BY else _BY[0]
 
-    async def ask() -> tuple[Any, Any]:
-        get = visit.api.get
+    async def ask(get: Get) -> tuple[Any, Any]:
         return await asyncio.gather(get("/overview/shares", by=by), get("/overview/map", by=by, key=key or None))
 
-    shares, told = await ask()
+    shares = await visit.api.get("/overview/shares", by=by)
     parts.heading(visit.say("map.title"), visit.say("map.about"))
     _switch(visit, by, key)
     if not shares["items"]:
@@ -46,26 +46,40 @@ async def build(visit: Visit, by: str = "region", key: str = "") -> None:
         return
     with ui.element("div").classes("map-columns"):
         with parts.section(visit.say("map.picture")):
-            marks = _Marks(visit, told["items"], labels=by == "region" and not key)
+            picture = ui.element("div")
             unplaced = Slot(ui.element("div"))
         with parts.section(visit.say(f"map.list_{'sites' if key else by}")):
             beside = Slot(ui.element("div"))
 
-    def show(shares: Any, told: Any) -> None:
-        marks.show(told["items"])
-        unplaced.show(told["unplaced"], lambda: _unplaced(visit, told["unplaced"]))
-        if key:
-            listed = tuple((each["estate"], each["site"], *_counts(each)) for each in told["items"][:_LISTED])
-            beside.show(listed, lambda: _sites(visit, by, key, told["items"]))
-        else:
+    def show_shares(shares: Any) -> None:
+        if not key:
             listed = tuple(tuple(each.values()) for each in shares["items"])
             beside.show(listed, lambda: _shares(visit, by, shares["items"]))
 
-    async def refresh() -> None:
-        show(*await ask())
+    def show_sites(told: Any) -> None:
+        missing = told["unplaced"], told["cut"]
+        unplaced.show(missing, lambda: _missing(visit, *missing))
+        if key:
+            listed = tuple((each["estate"], each["site"], *_counts(each)) for each in told["items"][:_LISTED])
+            beside.show(listed, lambda: _sites(visit, by, key, told["items"]))
 
-    show(shares, told)
-    Pace(visit, {"incident"}, refresh, _IDLE_S, _PACE_S)
+    async def draw() -> None:
+        """Behind the page's back: thousands of sites come after the list can be read."""
+        told = await visit.api.get("/overview/map", by=by, key=key or None)
+        with picture:
+            marks = _Marks(visit, told["items"], labels=by == "region" and not key)
+        show_sites(told)
+
+        async def refresh() -> None:
+            shares, told = await ask(partial(shared, visit))
+            show_shares(shares)
+            show_sites(told)
+            marks.show(told["items"])
+
+        Pace(visit, {"incident"}, refresh, _IDLE_S, _PACE_S)
+
+    show_shares(shares)
+    visit.once(draw)
 
 
 class _Marks:
@@ -214,7 +228,8 @@ def _light(visit: Visit, share: float, row: Mapping[str, Any]) -> None:
     parts.light(visit, state, visit.say("parts.unknown") if state == "unknown" else percent)
 
 
-def _unplaced(visit: Visit, n: int) -> None:
-    if n:
-        with ui.element("p").classes("quiet"):
-            parts.text("span", visit.say("map.unplaced", n=n))
+def _missing(visit: Visit, unplaced: int, cut: bool) -> None:
+    if unplaced:
+        parts.text("p", visit.say("map.unplaced", n=unplaced)).classes("quiet")
+    if cut:
+        parts.text("p", visit.say("map.cut")).classes("quiet")

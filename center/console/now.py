@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
-from center.console.glance import Line, Lines, Numbers, Pace, Slot, figures, incident_line
+from center.console.glance import Get, Line, Lines, Numbers, Pace, Slot, figures, incident_line, shared
 from center.console.session import Visit
 
 _TOP: Final = 10
@@ -35,8 +36,8 @@ class Told:
     watch: Mapping[str, Any]
 
 
-async def _ask(visit: Visit) -> Told:
-    get, language = visit.api.get, visit.language
+async def _ask(visit: Visit, get: Get) -> Told:
+    language = visit.language
     overview, worst, due, running, center = await asyncio.gather(
         get("/overview"),
         get("/queue", limit=_TOP, language=language),
@@ -50,13 +51,13 @@ async def _ask(visit: Visit) -> Told:
 
 @screen("/", "now")
 async def build(visit: Visit) -> None:
-    told = await _ask(visit)
+    told = await _ask(visit, visit.api.get)
     parts.heading(visit.say("now.title"), visit.say("now.about"))
     page = _Page(visit)
     page.show(told)
 
     async def refresh() -> None:
-        page.show(await _ask(visit))
+        page.show(await _ask(visit, partial(shared, visit)))
 
     Pace(visit, {"incident", "case", "campaign"}, refresh, _IDLE_S)
 

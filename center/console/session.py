@@ -123,6 +123,11 @@ class Visit:
         client.on_delete(visit.close)
         return visit
 
+    @property
+    def scope(self) -> Scope:
+        """Which part of the fleet they may see; asked for anew each minute."""
+        return self._scope
+
     def say(self, key: str, **values: Any) -> str:
         """A text of the console in the visitor's language."""
         return say(self.language, key, **values)

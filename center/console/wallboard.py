@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from nicegui import ui
 
 from center.console import parts
 from center.console.app import AT, screen
-from center.console.glance import Lines, Numbers, Pace, Slot, incident_line
+from center.console.glance import Get, Lines, Numbers, Pace, Slot, incident_line, shared
 from center.console.session import Visit
 
 _LINES: Final = 8
@@ -24,18 +25,17 @@ _LOOKED_S: Final = 30
 
 @screen("/wallboard", "wallboard")
 async def build(visit: Visit) -> None:
-    told = await _ask(visit)
+    told = await _ask(visit, visit.api.get)
     wall = _Wall(visit)
     wall.show(*told)
 
     async def refresh() -> None:
-        wall.show(*await _ask(visit))
+        wall.show(*await _ask(visit, partial(shared, visit)))
 
     Pace(visit, {"incident", "case"}, refresh, _IDLE_S)
 
 
-async def _ask(visit: Visit) -> tuple[Any, Any, Any]:
-    get = visit.api.get
+async def _ask(visit: Visit, get: Get) -> tuple[Any, Any, Any]:
     return await asyncio.gather(get("/overview"), get("/queue", limit=_LINES, language=visit.language), get("/center"))
 
 

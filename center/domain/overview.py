@@ -25,6 +25,7 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MASS_N: Final = 50
 TIMELINE_DAYS: Final = 7
+MOST_SITES: Final = 20_000
 _MOST: Final = 5000
 _OFFLINE: Final = terminals.c.status == "offline"
 _UNSURE: Final = and_(
@@ -234,25 +235,27 @@ def site(connection: Connection, scope: Scope, estate: str, name: str, now_ms: i
 
 
 def sites_on_map(
-    connection: Connection, scope: Scope, limit: int = 5000, *, by: str | None = None, key: str | None = None
+    connection: Connection, scope: Scope, limit: int = MOST_SITES, *, by: str | None = None, key: str | None = None
 ) -> list[dict[str, Any]]:
     """Sites with a place on the map, the most troubled first: names, `lat`, `lon`, `terminals`, `troubled`, `unknown`.
 
     With `by` also `key`, the region, operator or the like: terminals of two operators at one site make two rows then.
     """
-    column = None if by is None else _shared(by)
-    at = and_(terminals.c.estate == sites.c.estate, terminals.c.site == sites.c.site)
+    at: list[ColumnElement[Any]] = [terminals.c.estate, terminals.c.site]
+    wanted = [scope.where(terminals)]
+    if by is not None:
+        at.append(_shared(by).label("key"))
+        wanted += [] if key is None else [_shared(by) == key]
     troubled = _sum(or_(_OFFLINE, terminals.c.can_sell == "no"))
-    columns = [sites.c[name] for name in ("estate", "site", "name", "lat", "lon")]
-    groups = columns if column is None else [*columns, column.label("key")]
-    wanted = [] if column is None or key is None else [column == key]
     counts = func.count().label("terminals"), troubled.label("troubled"), _sum(_UNSURE).label("unknown")
+    # Counted first, and then joined: else SQLite takes an index that begins with the estate, for each of the sites.
+    found = select(*at, *counts).where(*wanted).group_by(*at).subquery()
+    same = and_(found.c.estate == sites.c.estate, found.c.site == sites.c.site)
     rows = (
-        select(*groups, *counts)
-        .select_from(sites.join(terminals, at))
-        .where(sites.c.lat.is_not(None), sites.c.lon.is_not(None), scope.where(terminals), *wanted)
-        .group_by(*columns, *([] if column is None else [column]))
-        .order_by(troubled.desc(), sites.c.estate, sites.c.site)
+        select(sites.c.name, sites.c.lat, sites.c.lon, found)
+        .select_from(found.join(sites, same))
+        .where(sites.c.lat.is_not(None), sites.c.lon.is_not(None))
+        .order_by(found.c.troubled.desc(), found.c.estate, found.c.site)
         .limit(limit)
     )
     return [dict(row) for row in connection.execute(rows).mappings()]

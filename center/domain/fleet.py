@@ -19,6 +19,7 @@ Who = tuple[str, str]
 _COLUMNS: Final = (
     *("estate", "terminal", "site", "operator", "cell", "power_district", "host", "model", "firmware", "status"),
     "can_sell",
+    "cause",
 )
 _SCHEDULES: Final = 60_000
 
@@ -30,6 +31,8 @@ class Terminal:
     place: Place
     status: str
     can_sell: str
+    cause: str = ""
+    """The fault that its verdict names."""
 
 
 class Fleet:
@@ -101,13 +104,17 @@ class Fleet:
             place = Place(*(intern(value or "") for value in shared))
             known = self.terminals.get(who)
             if known is None:
-                self.terminals[who] = Terminal(place, intern(row.status or ""), intern(row.can_sell or ""))
+                self.terminals[who] = Terminal(place, *_said(row))
                 self.population(who[0]).add(place)
                 continue
-            known.status, known.can_sell = intern(row.status or ""), intern(row.can_sell or "")
+            known.status, known.can_sell, known.cause = _said(row)
             if known.place != place:
                 self.population(who[0]).add(known.place, -1)
                 self.population(who[0]).add(place)
                 known.place = place
                 moved.append(who)
         return moved
+
+
+def _said(row: Any) -> tuple[str, str, str]:
+    return intern(row.status or ""), intern(row.can_sell or ""), intern(row.cause or "")

@@ -141,11 +141,18 @@ def _side_of(fault: str, verdict: str) -> str:
 
 
 def _can_sell(signal: Signal, fleet: Fleet) -> str:
-    """What is known now: yes, degraded, no or unknown. Without power nothing is sold."""
+    """What is known now: yes, degraded, no or unknown. Without power nothing is sold.
+
+    A fault beside the one that the terminal's verdict names has no share in that: at most it limits sales.
+    """
     if signal.verdict == "no_power":
         return "no"
     known = fleet.terminals.get((signal.estate, signal.terminal))
-    return known.can_sell if known and known.can_sell and known.status != "offline" else "unknown"
+    if known is None or not known.can_sell or known.status == "offline":
+        return "unknown"
+    if known.can_sell in {"no", "degraded"} and known.cause not in {"", signal.fault}:
+        return "degraded" if signal.severity in {"critical", "major"} else "yes"
+    return known.can_sell
 
 
 def _suppressed(incident: Incident, fleet: Fleet, suppressions: Sequence[Suppression]) -> str | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select, tuple_
+from sqlalchemy import Connection, Engine, Select, and_, case, exists, func, or_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from agent.vocabulary import VOCABULARY, act_of
@@ -19,10 +20,12 @@ from center.domain import sla
 from center.domain.cases_book import number_of, number_text
 from center.domain.cases_policy import Policy, deadlines_of
 from center.domain.grouping import OFFLINE
+from center.domain.incident_book import LARGE
 from center.domain.incident_texts import fault_name, title
 
 SHOWN_SITES: Final = 3
 _SMALL: Final = 20  # terminals
+_REMEMBERED: Final = 500
 _OPEN: Final = incidents.c.state.in_(("open", "acknowledged"))
 _OWNER: Final = func.coalesce(cases.c.owner, incidents.c.owner)
 _ACT_OF_SIDE: Final = {"operator": "operator", "host": "support", "merchant": "merchant"}
@@ -185,6 +188,10 @@ class _Places:
     degraded_n: int = 0
 
 
+_LARGE_PLACES: Final[WeakKeyDictionary[Engine, dict[Any, _Places]]] = WeakKeyDictionary()
+"""By incident, scope and the numbers that they belong to."""
+
+
 def _places(connection: Connection, scope: Scope, rows: Sequence[Any]) -> dict[str, _Places]:
     """By incident. Small ones are ranked here, all at once; of a large one the database gives no more than is shown."""
     by_site = _by_site(scope)
@@ -198,12 +205,29 @@ def _places(connection: Connection, scope: Scope, rows: Sequence[Any]) -> dict[s
         func.count(by_site.c.site).over().label("sites_n"),
         func.sum(by_site.c.degraded_n).over().label("all_degraded_n"),
     )
-    for name in (row["id"] for row in rows if row["terminals_n"] > _SMALL):
-        most = select(by_site, *whole).where(by_site.c.incident_id == name).order_by(*order).limit(SHOWN_SITES)
-        first = connection.execute(most).all()
-        if first:
-            places[name] = _Places(_named(first), first[0].sites_n, int(first[0].all_degraded_n))
+    known = _LARGE_PLACES.setdefault(connection.engine, {})
+    for row in rows:
+        if row["terminals_n"] <= _SMALL:
+            continue
+        name, as_of = row["id"], (row["id"], scope, row["last_ms"], row["terminals_n"])
+        if as_of not in known:
+            most = select(by_site, *whole).where(by_site.c.incident_id == name).order_by(*order).limit(SHOWN_SITES)
+            first = connection.execute(most).all()
+            sums = (first[0].sites_n, int(first[0].all_degraded_n)) if first else (0, 0)
+            found_now = _Places(_named(first), *sums)
+            if row["terminals_n"] > LARGE:
+                _remember(known, as_of, found_now)
+            places[name] = found_now
+        else:
+            places[name] = known[as_of]
     return places
+
+
+def _remember(known: dict[Any, _Places], as_of: Any, places: _Places) -> None:
+    """Of one that is so large that the engine makes its numbers anew now and then: until it does."""
+    for old in list(known)[: max(0, len(known) + 1 - _REMEMBERED)]:
+        known.pop(old, None)
+    known[as_of] = places
 
 
 def _ranked(some: Sequence[Any]) -> _Places:

@@ -149,3 +149,16 @@ def test_it_holds_nothing_of_others(queue: Api) -> None:
     rows = queue.asks("agent", Scope(sites=("s000001",))).get("queue")["items"]
     assert [(row["id"], row["sites_n"]) for row in rows] == [(GROUP, 1), (TWO, 1)]
     assert queue.client.get("/api/v1/queue").status_code == 401
+
+
+def test_where_a_large_one_is_was_found_out_with_its_numbers(queue: Api) -> None:
+    """Such a one holds thousands; nobody counts them for each look at the queue."""
+    _set(queue, tables.incidents, GROUP, terminals_n=2000)
+    asks = queue.asks("viewer")
+    assert asks.get("queue")["items"][0]["sites_n"] == 2
+    late = member(7) | {"incident_id": GROUP, "fault": "modem/no_network"}
+    put(queue.database, tables.incident_members, **late)
+    assert asks.get("queue")["items"][0]["sites_n"] == 2
+    assert queue.asks("viewer", Scope(sites=("s000002",))).get("queue")["items"][0]["sites_n"] == 1
+    _set(queue, tables.incidents, GROUP, terminals_n=2001, last_ms=NOW + 5000)
+    assert asks.get("queue")["items"][0]["sites_n"] == 3

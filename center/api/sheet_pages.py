@@ -27,6 +27,12 @@ _OF_CASE: Final = ("gate", "visit", "place", "terminal_now")
 _ONES: Final = ("parent", "terminal", "outage", "guide")
 
 
+class Affected(Listing):
+    """Filters of an incident's members."""
+
+    language: Language = None
+
+
 @router.get("/incidents/{name}/sheet")
 def get_incident_sheet(name: Name, center: TheCenter, who: Reader, language: Language = None) -> JSONResponse:
     """One incident as the desk sees it, whatever its state: its row of the queue, with evidence, relations, knowledge.
@@ -43,11 +49,9 @@ def get_incident_sheet(name: Name, center: TheCenter, who: Reader, language: Lan
 
 
 @router.get("/incidents/{name}/affected")
-def list_affected(
-    name: Name, query: Annotated[Listing, Query()], center: TheCenter, who: Reader, language: Language = None
-) -> JSONResponse:
+def list_affected(name: Name, query: Annotated[Affected, Query()], center: TheCenter, who: Reader) -> JSONResponse:
     """Members of an incident with their terminals as they are now. `since` and `until` are of when they joined."""
-    spoken = language_of(language or who.language)
+    spoken = language_of(query.language or who.language)
 
     def item(row: Any) -> items.Item:
         shown = items.named(row._mapping)  # noqa: SLF001 - by design so named
@@ -82,6 +86,7 @@ def get_case_sheet(name: Name, center: TheCenter, who: Reader, language: Languag
 
 def _page_of(center: Center, who: Who, case: dict[str, Any]) -> str | None:
     """The address of the merchant's page, for those who may speak with the merchant: who knows it may answer there."""
-    if not case["merchant_token"] or not who.may("case.write"):
+    has_merchant = case["merchant_token"] and (case["terminal"] or case["site"])
+    if not has_merchant or not who.may("case.write"):
         return None
     return f"{center.settings.public_url.rstrip('/')}/m/{case['merchant_token']}"

@@ -17,6 +17,7 @@ from center.console.session import Refused, Visit, lead_to
 WORKING: Final = ("new", "acknowledged", "assigned", "dispatched", "reopened")
 _WAITS: Final = ("merchant", "part", "operator")
 _SHOWN: Final = 5
+_MERGED_INTO: Final = 100
 _ALL: Final = ""
 
 Case = Mapping[str, Any]
@@ -50,11 +51,17 @@ def of_case(visit: Visit, case: Case, zone: str) -> list[Act]:
         return [Act("note", "edit_note", lambda: note(visit, case))]
     working = case["state"] in WORKING
     mine = case["owner"] == visit.me["name"]
+    at_place = bool(case["terminal"] or case["site"])
     found: list[tuple[bool, str, str, Callable[[], Any]]] = [
         (case["state"] in {"new", "reopened"}, "acknowledge", "check", lambda: acknowledge(visit, case)),
         (working, "eta", "schedule", lambda: promise(visit, case["id"], zone)),
-        (True, "message", "chat", lambda: message(visit, case)),
-        (working and case["state"] != "dispatched", "dispatch", "engineering", lambda: send(visit, case, zone)),
+        (at_place, "message", "chat", lambda: message(visit, case)),
+        (
+            working and at_place and case["state"] != "dispatched",
+            "dispatch",
+            "engineering",
+            lambda: send(visit, case, zone),
+        ),
         (case["state"] == "dispatched", "cancel_visit", "event_busy", lambda: cancel(visit, case)),
         (working and case["kind"] == "fault", "repaired", "build", lambda: repaired(visit, case)),
         (case["kind"] in {"question", "complaint"} and working, "answer", "reply", lambda: answer(visit, case)),
@@ -120,6 +127,43 @@ def _back(visit: Visit, told: Mapping[str, Any]) -> Callable[[], Awaitable[Any]]
     if told["owner"]:
         return lambda: visit.api.post(f"{at}/assign", {"owner": told["owner"], "external": True})
     return lambda: visit.api.post(f"{at}/release")
+
+
+async def merge(visit: Visit, told: Mapping[str, Any]) -> None:
+    """Make it a part of one of the heaviest open incidents."""
+    at = f"/incidents/{told['id']}"
+    page = await visit.act(visit.api.get("/queue", limit=_MERGED_INTO, language=visit.language))
+    if page is None:
+        return
+    others = {
+        each["id"]: f"{each['title']} · {each['scope_key']}" for each in page["items"] if each["id"] != told["id"]
+    }
+    if not others:
+        visit.told(visit.say("incident.merge_none_title"))
+        return
+
+    async def do(given: dict[str, Any]) -> None:
+        made = await visit.api.post(f"{at}/merge", given)
+        visit.told(visit.say("incident.merged"), lambda: visit.api.post(f"{at}/regroupings/{made['id']}/undo"))
+
+    fields = [
+        Field("into", visit.say("incident.merge_into"), "choice", next(iter(others)), others, needed=True),
+        Field("reason", visit.say("case.ask_reason"), needed=True),
+    ]
+    parts.ask(visit, visit.say("case.do_merge").rstrip("…"), fields, do)
+
+
+def split(visit: Visit, incident: str, terminals: Sequence[str]) -> None:
+    """Take terminals (`estate.terminal`) out of an incident."""
+    at = f"/incidents/{incident}"
+
+    async def do(given: dict[str, Any]) -> None:
+        made = await visit.api.post(f"{at}/split", {"terminals": list(terminals), "reason": given["reason"]})
+        done = visit.say("incident.split_done", n=len(terminals))
+        visit.told(done, lambda: visit.api.post(f"{at}/regroupings/{made['id']}/undo"))
+
+    reason = Field("reason", visit.say("case.ask_reason"), needed=True)
+    parts.ask(visit, visit.say("incident.split").rstrip("…"), [reason], do)
 
 
 async def open_case(visit: Visit, about: Mapping[str, Any]) -> None:

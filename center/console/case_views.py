@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -28,6 +29,7 @@ _ICONS: Final = {
     "reopened": "replay", "recurred": "replay", "rated": "star", "clock": "alarm", "command": "terminal",
     "attachment": "attach_file", "tagged": "sell", "merged": "merge", "closed": "task_alt", "began": "bolt",
     "joined": "add", "left": "remove", "resolved": "check_circle", "undone": "undo", "inspected": "policy",
+    "adopted": "merge", "split": "call_split",
 }  # fmt: skip
 
 
@@ -149,19 +151,29 @@ def merchant(visit: Visit, told: Row, address: str | None, *, open_case: bool) -
         if told[name]:
             parts.text("p", told[name])
     if address:
-        parts.link(address, visit.say("case.merchant_page")).props('target="_blank" rel="noopener"').mark(
-            "merchant-page"
-        )
-        with ui.element("div").classes("copied"):
-            parts.text("code", address).props(f'data-link aria-label="{visit.say("case.merchant_link")}"')
-            copy_button(visit)
-        path = address[address.index("/m/") :]
-        with ui.element("details").classes("read"):
-            parts.text("summary", visit.say("case.merchant_qr"))
-            picture = ui.element("img").props(f'src="{path}/qr.svg" loading="lazy" width="180" height="180"')
-            picture.props(f'alt="{visit.say("case.merchant_qr")}"').classes("qr")
+        _way(visit, address)
     elif not open_case:
         parts.text("p", visit.say("case.merchant_no_page")).classes("quiet")
+
+
+def _way(visit: Visit, address: str) -> None:
+    """The address of the merchant's page, to open, to copy, and as a code."""
+    parts.link(address, visit.say("case.merchant_page")).props('target="_blank" rel="noopener"').mark("merchant-page")
+    with ui.element("div").classes("copied"):
+        parts.text("code", address).props(f'data-link aria-label="{visit.say("case.merchant_link")}"')
+        copy_button(visit)
+    path = address[address.index("/m/") :]
+    with ui.element("details").classes("read") as code:
+        parts.text("summary", visit.say("case.merchant_qr"))
+
+    def show() -> None:
+        if len(code.default_slot.children) > 1:
+            return
+        with code:
+            picture = ui.element("img").props(f'src="{path}/qr.svg" width="180" height="180"').classes("qr")
+            picture.props(f'alt="{visit.say("case.merchant_qr")}"')
+
+    code.on("toggle", show)
 
 
 def copy_button(visit: Visit) -> None:
@@ -197,8 +209,14 @@ def _step(visit: Visit, step: Row, zone: str) -> None:
             ui.icon(_ICONS.get(step["kind"], "circle")).props('aria-hidden="true"')
             parts.text("strong", _what(visit, step, zone))
         _by(visit, step.get("by") or "", step["at"], zone)
-        if step.get("text"):
-            parts.text("div", step["text"]).classes("said")
+        if step.get("text") and step["kind"] != "clock":
+            parts.text("div", _said(visit, step)).classes("said")
+
+
+def _said(visit: Visit, step: Row) -> str:
+    """What somebody wrote, as it is; sentences of the center's own in the visitor's language."""
+    sentence = re.sub(r"\d+", "n", step["text"].lower())
+    return visit.word(f"engine.{re.sub('[^a-z]+', '_', sentence).strip('_')}", step["text"])
 
 
 def _what(visit: Visit, step: Row, zone: str) -> str:

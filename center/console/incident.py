@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nicegui import ui
@@ -113,8 +113,9 @@ class _Page:
                 if told["state"] != "resolved":
                     parts.light(visit, told["can_sell"])
                 parts.light(visit, told["severity"])
-                state = {"resolved": "cleared", "acknowledged": "maintenance"}.get(told["state"], "minor")
-                parts.light(visit, state, visit.say(f"incident.{told['state']}"))
+                state = told["state"] if told["state"] == "resolved" or not told["acknowledged_by"] else "acknowledged"
+                look = {"resolved": "cleared", "acknowledged": "maintenance"}.get(state, "minor")
+                parts.light(visit, look, visit.say(f"incident.{state}"))
                 basis = {"measured": "done", "inferred": "inferred"}.get(told["basis"], "unknown")
                 parts.light(visit, basis, visit.say(f"incident.basis_{told['basis']}"))
                 if told["suppression"]:
@@ -156,7 +157,7 @@ class _Page:
         eta = (case or {}).get("eta")
         parts.facts(
             [
-                (visit.say("incident.where"), at_terminal if one else counts),
+                (visit.say("incident.where" if one else "incident.affected"), at_terminal if one else counts),
                 (visit.say("incident.site"), at_sites if told["sites"] else None),
                 (visit.say("incident.device"), device),
                 (visit.say("incident.operator"), network),
@@ -178,6 +179,8 @@ class _Page:
             case_id = None if case is None else case["id"]
             run = Act("check", "troubleshoot", lambda: case_acts.check(visit, where, devices, case_id))
             found.insert(min(2, len(found)), run)
+        if visit.may("incident.write") and told["state"] != "resolved" and told["parent"] is None:
+            found.append(Act("merge", "merge", lambda: case_acts.merge(visit, told)))
         return found
 
     def _draw_evidence(self, told: tuple[list[Any], Any, int]) -> None:
@@ -254,9 +257,16 @@ class _Affected:
 
     def __init__(self, visit: Visit, name: str) -> None:
         self._visit = visit
+        self._name = name
         self._path = f"/incidents/{name}/affected"
+        self._picked: list[str] = []
         self._most = _PAGE
         with parts.section(visit.say("incident.affected"), "affected"):
+            if visit.may("incident.write"):
+                with ui.element("div").classes("split-head"):
+                    parts.text("span", visit.say("incident.split_hint")).classes("quiet")
+                    self._split = parts.button(visit.say("incident.split"), self._take_out, "call_split", mark="split")
+                    self._split.disable()
             self._box = ui.element("div")
         self._table: Table | None = None
         self._more: ui.button | None = None
@@ -274,7 +284,7 @@ class _Affected:
                 break
         if self._table is None:
             with self._box:
-                self._table = _table(visit, rows)
+                self._table = _table(visit, rows, self._pick if visit.may("incident.write") else None)
         else:
             self._table.put(rows)
         if self._more is not None:
@@ -283,6 +293,13 @@ class _Affected:
         if cursor is not None:
             with self._box:
                 self._more = parts.button(visit.say("incident.load_more", n=_PAGE), self._load)
+
+    def _pick(self, ids: list[str]) -> None:
+        self._picked = list(dict.fromkeys(".".join(each.split(".")[:2]) for each in ids))
+        self._split.set_enabled(bool(self._picked))
+
+    def _take_out(self) -> None:
+        case_acts.split(self._visit, self._name, self._picked)
 
     async def _load(self) -> None:
         self._most += _PAGE
@@ -306,7 +323,7 @@ def _row(visit: Visit, each: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
+def _table(visit: Visit, rows: list[dict[str, Any]], pick: Callable[[list[str]], None] | None) -> Table:
     def title(name: str) -> str:
         return visit.say(f"incident.col_{name}")
 
@@ -324,4 +341,5 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
         rows,
         title=visit.say("incident.affected"),
         height="22rem" if len(rows) > 8 else "",
+        pick=pick,
     )

@@ -31,7 +31,10 @@ def sentence(visit: Visit, told: Row) -> str:
     outage = told["outage"]
     if outage is not None:
         said += _space(visit) + visit.say(f"incident.gone_{outage['verdict']}")
-    return said if over else said + _space(visit) + visit.word(f"incident.act_{told['act']}", "")
+    if over:
+        return said
+    whose = "act_merchants" if told["act"] == "merchant" and told["scope"] != "terminal" else f"act_{told['act']}"
+    return said + _space(visit) + visit.word(f"incident.{whose}", "")
 
 
 def _space(visit: Visit) -> str:
@@ -204,7 +207,11 @@ def relations(visit: Visit, parent: Row | None, found: Sequence[Row], zone: str)
         with ui.element("ul").classes("rows"):
             for each in found:
                 with ui.element("li"):
-                    parts.link(f"/console/incident/{each['id']}", each["title"])
-                    parts.text("span", visit.say("incident.part_terminals", n=each["terminals_n"])).classes("quiet")
+                    alone = each["scope"] == "terminal"
+                    called = f"{each['scope_key']}: {each['title']}" if alone else each["title"]
+                    parts.link(f"/console/incident/{each['id']}", called)
+                    if not alone:
+                        n = each["terminals_n"]
+                        parts.text("span", visit.say("incident.part_terminals", n=n)).classes("quiet")
                     parts.text("span", visit.say(f"incident.{each['state']}")).classes("quiet")
                     parts.moment(visit, each["opened_at"], zone)

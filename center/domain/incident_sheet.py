@@ -22,7 +22,7 @@ from center.domain.incident_texts import fault_name, title
 from center.domain.refusal import Refusal
 from center.domain.texts import guidance
 
-SHOWN_EVIDENCE: Final = 12
+SHOWN_EVIDENCE: Final = 6
 SHOWN_PARTS: Final = 50
 _SHOWN_STEPS: Final = 60
 _MINUTE_MS: Final = 60_000

@@ -68,7 +68,7 @@ def test_all_that_an_incident_affects_is_paged(api: Api) -> None:
     at = {"incident_id": PAPER, "estate": "e", "fault": "modem/weak_signal", "joined_ms": NOW + 1}
     put(api.database, tables.incident_members, **at, terminal="t000003")
     asks = api.asks("viewer")
-    first = asks.get(f"incidents/{PAPER}/affected", limit=1)
+    first = asks.get(f"incidents/{PAPER}/affected", limit=1, language="zh")
     assert [(each["terminal"], each["status"], each["can_sell"]) for each in first["items"]] == [
         ("t000003", "online", "yes")
     ]

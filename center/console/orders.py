@@ -175,7 +175,8 @@ class Run:
                 with ui.element("li"):
                     words = self._visit.word(f"terminal.command_{state}", state)
                     parts.text("span", f"{words} · ")
-                    parts.text("span", parts.clock(at, self._zone) if at else "–").classes("quiet figures")
+                    when = f"{parts.local(at, self._zone):%Y-%m-%d %H:%M:%S %Z}" if at else "–"
+                    parts.text("span", when).classes("quiet figures")
 
     def _second(self, command: Mapping[str, Any]) -> None:
         visit = self._visit
@@ -216,4 +217,21 @@ def result(visit: Visit, output: Mapping[str, Any]) -> None:
                 parts.text("li", fault_title(str(each.get("fault")), visit.language))
             if not faults:
                 parts.text("li", visit.say("terminal.no_faults"))
+        _devices(visit, rest.pop("devices", None))
+        if "took_ms" in rest:
+            parts.text("p", visit.say("terminal.took", n=rest.pop("took_ms"))).classes("quiet")
+        rest.pop("answered", None)
     figures.told(visit, rest, 4)
+
+
+def _devices(visit: Visit, told: object) -> None:
+    """What each device answered to a check."""
+    with ui.element("div").classes("cards"):
+        for name, device in told.items() if isinstance(told, Mapping) else ():
+            with ui.element("article").classes("card"):
+                parts.text("h4", str(name))
+                rest = dict(device) if isinstance(device, Mapping) else {"": device}
+                if text := rest.pop("text", ""):
+                    parts.text("p", str(text))
+                readings = rest.pop("readings", None)
+                figures.told(visit, {**rest, **(readings if isinstance(readings, Mapping) else {})}, 2)

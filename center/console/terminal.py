@@ -26,6 +26,8 @@ _MEASURE_S: Final = 60.0
 _NOW: Final = frozenset({"terminal", "fault", "outage"})
 _ORDERS: Final = frozenset({"command", "result"})
 _WORK: Final = frozenset({"incident", "case", "desired"})
+_RESTLESS: Final = frozenset({"last_at", "received_at", "boot"})
+_MINUTE: Final = len("2026-11-22T09:30")
 
 
 @screen("/terminal/{estate}/{name}", "terminal")
@@ -83,6 +85,7 @@ class _Terminal:
         self.history: list[dict[str, Any]] = []
         self.wishes: list[dict[str, Any]] = []
         self.rows: dict[str, list[dict[str, Any]]] = {}
+        self.shown: dict[str, object] = {}
 
     @property
     def zone(self) -> str:
@@ -153,19 +156,33 @@ class _Terminal:
         self._draw_work()
 
     def _draw_now(self) -> None:
-        self.head.clear()
-        with self.head:
-            _verdict(self.visit, self.detail, self.freshness, self.zone)
-            with ui.element("div").classes("identity"):
-                _identity(self.visit, self.detail, self.site, self.zone)
+        detail = self.detail
+        faults = [{name: each[name] for name in each.keys() - _RESTLESS} for each in detail["faults"]]
+        heard = (detail["last_contact_at"] or "")[:_MINUTE]
+        quiet = {name: detail[name] for name in detail.keys() - {"last_contact_at", "health", "faults"}}
+        if self._is_new("head", (quiet, faults, heard, self.freshness)):
+            self.head.clear()
+            with self.head:
+                _verdict(self.visit, detail, self.freshness, self.zone)
+                with ui.element("div").classes("identity"):
+                    _identity(self.visit, detail, self.site, self.zone)
         self._draw_components()
-        self.faults.clear()
-        with self.faults:
-            terminal_parts.faults(self.visit, self.detail["faults"], self.zone)
-        self.timeline.clear()
-        severities = {each["fault"]: each["severity"] for each in self.detail["faults"]}
-        with self.timeline:
-            timeline(self.visit, self.bands, severities, self.zone, datetime.now(UTC))
+        if self._is_new("faults", faults):
+            self.faults.clear()
+            with self.faults:
+                terminal_parts.faults(self.visit, detail["faults"], self.zone)
+        if self._is_new("timeline", self.bands):
+            self.timeline.clear()
+            severities = {each["fault"]: each["severity"] for each in detail["faults"]}
+            with self.timeline:
+                timeline(self.visit, self.bands, severities, self.zone, datetime.now(UTC))
+
+    def _is_new(self, name: str, looks: object) -> bool:
+        """Whether a part of the page looks different now. What is open or has the focus stays so while it does not."""
+        if self.shown.get(name) == looks:
+            return False
+        self.shown[name] = looks
+        return True
 
     def _draw_components(self) -> None:
         self.components.show(lights.components(self.detail, self.readings, self.freshness))

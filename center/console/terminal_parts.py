@@ -26,18 +26,24 @@ class Components:
         self._zone = zone
         self._check = check
         self._open: set[str] = set()
-        self._box = ui.element("div").classes("cards")
+        self._shown: dict[str, tuple[object, ...]] = {}
+        with ui.element("div").classes("cards"):
+            self._cards = {unit: ui.element("article").classes("card").mark(f"unit-{unit}") for unit in lights.UNITS}
 
     def show(self, found: Sequence[Component]) -> None:
-        """Draw them anew."""
-        self._box.clear()
-        with self._box:
-            for each in found:
+        """Draw those anew that look different now: whoever is in another with the keyboard is not disturbed."""
+        for each in found:
+            faults = tuple((row["fault"], row["severity"]) for row in each.faults)
+            readings: object = each.readings if each.unit in self._open else len(each.readings)
+            looks = (each.state, each.said, each.last, each.devices, faults, each.unknown, readings)
+            if self._shown.get(each.unit) != looks:
+                self._shown[each.unit] = looks
+                self._cards[each.unit].clear()
                 self._card(each)
 
     def _card(self, each: Component) -> None:
         visit = self._visit
-        with ui.element("article").classes("card").mark(f"unit-{each.unit}"):
+        with self._cards[each.unit]:
             with ui.element("div").classes("card-head"):
                 parts.text("h3", visit.say(f"terminal.unit_{each.unit}"))
                 parts.light(visit, each.state, visit.word(f"terminal.light_{each.said}", ""))
@@ -86,6 +92,7 @@ class Components:
                 fill()
             else:
                 self._open.discard(each.unit)
+                inside.clear()
 
         box.on_value_change(toggled)
         if is_open:

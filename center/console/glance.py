@@ -116,7 +116,7 @@ class Numbers:
 
             def build(name: str = name, n: int = n) -> None:
                 _sign, mark = parts.LIGHTS[name]
-                parts.text("span", f"{n}").classes("figure")
+                parts.text("span", f"{n:,}").classes("figure")
                 with ui.element("span").classes("label"):
                     parts.text("span", f"{mark} ").props('aria-hidden="true"')
                     parts.text("span", self._visit.say(f"parts.{name}"))
@@ -181,14 +181,14 @@ def incident_line(visit: Visit, told: Mapping[str, Any]) -> Line:
     """A row of the queue as one line."""
     names = [each["name"] or each["site"] for each in told["sites"]]
     more = told["sites_n"] - len(names)
-    place = ", ".join(names) + (f" +{more}" if more > 0 else "") if names else told["scope_key"]
-    n = told["terminals_n"]
-    sells = told["can_sell"] or "unknown"
+    detail = ", ".join(names) + (f" +{more}" if more > 0 else "") if names else told["scope_key"]
+    detail += f" · {visit.say('now.terminals', n=told['terminals_n'])}" if told["terminals_n"] > 1 else ""
+    sells = told["severity"] if told["scope"] == "center" else told["can_sell"] or "unknown"
     return Line(
         where=f"/console/incident/{told['id']}",
         state=sells,
         state_words=visit.word(f"parts.{sells}", sells),
         title=told["title"],
-        detail=f"{place} · {visit.say('now.terminals', n=n)}" if n != 1 else place,
+        detail=detail,
         at=told["first_at"],
     )

@@ -65,6 +65,7 @@ async def build(visit: Visit, by: str = "region", key: str = "") -> None:
 
     async def draw() -> None:
         """Behind the page's back: thousands of sites come after the list can be read."""
+        await visit.client.connected()
         told = await visit.api.get("/overview/map", by=by, key=key or None)
         with picture:
             marks = _Marks(visit, told["items"], labels=by == "region" and not key)
@@ -183,9 +184,9 @@ def _shares(visit: Visit, by: str, rows: Rows) -> None:
                     _affected(visit, row)
                     with ui.element("td").classes("figures"):
                         if key:
-                            parts.link(f"/console/terminals?{urlencode({by: key})}", str(row["terminals"]))
+                            parts.link(f"/console/terminals?{urlencode({by: key})}", f"{row['terminals']:,}")
                         else:
-                            parts.text("span", str(row["terminals"]))
+                            parts.text("span", f"{row['terminals']:,}")
 
 
 def _sites(visit: Visit, by: str, key: str, rows: Rows) -> None:
@@ -202,7 +203,7 @@ def _sites(visit: Visit, by: str, key: str, rows: Rows) -> None:
                     with ui.element("td"):
                         _light(visit, row["troubled"] / row["terminals"], row)
                     with ui.element("td").classes("figures"):
-                        parts.text("span", str(row["terminals"]))
+                        parts.text("span", f"{row['terminals']:,}")
     if len(rows) > _LISTED:
         parts.link(f"/console/sites?{urlencode({by: key})}", visit.say("map.all_sites", n=len(rows)))
 

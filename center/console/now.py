@@ -95,7 +95,7 @@ class _Page:
         self._first.show(empty, lambda: _first_steps(self._visit) if empty else None)
         self._show_banner(told)
         self._numbers.show(overview)
-        self._how_many.show((overview["terminals"], overview["freshness"]["offline"]), lambda: self._count(overview))
+        self._how_many.show(tuple(figures(overview).values()), lambda: self._count(overview))
         self._show_worst(told)
         self._due.show([_due_line(self._visit, each) for each in told.due if each["clock"]])
         some = bool(told.due)
@@ -106,9 +106,9 @@ class _Page:
         self._show_center(told.watch)
 
     def _count(self, overview: Mapping[str, Any]) -> None:
-        n = figures(overview)["offline"]
-        words = self._visit.say("now.of", n=overview["terminals"])
-        parts.text("span", f"{words} {self._visit.say('now.among', n=n)}" if n else words)
+        words = self._visit.say("now.of", n=f"{overview['terminals']:,}")
+        among = 0 < figures(overview)["offline"] <= overview["unknown"]
+        parts.text("span", f"{words} {self._visit.say('now.among')}" if among else words)
 
     def _show_banner(self, told: Told) -> None:
         visit, overview = self._visit, told.overview
@@ -147,7 +147,7 @@ class _Page:
 
         where = f"/console/incident/{worst['id']}" if worst else "/console/queue"
         self._open.show(where, lead, where=where)
-        n = sum(told.overview["incidents"].values())
+        n = sum(told.overview["incidents"].values()) + len(told.overview["center"])
 
         def all_of_them() -> None:
             if n:
@@ -190,7 +190,7 @@ def _freshness(visit: Visit, ages: Sequence[int], fresh: Sequence[tuple[str, int
     """How long ago each terminal was heard last, as bars with their words; and what that makes of them, as links."""
     with ui.element("p").classes("fresh"):
         for name, n in fresh:
-            parts.link(f"/console/terminals?freshness={name}", f"{visit.say(f'now.fresh_{name}')}: {n}")
+            parts.link(f"/console/terminals?freshness={name}", f"{visit.say(f'now.fresh_{name}')}: {n:,}")
     most = max([*ages, 1])
     with ui.element("ol").classes("bars"):
         for at, (name, n) in enumerate(zip(_AGES, ages, strict=True)):
@@ -198,8 +198,9 @@ def _freshness(visit: Visit, ages: Sequence[int], fresh: Sequence[tuple[str, int
             with ui.element("li").classes(f"look-{look}"):
                 parts.text("span", visit.say(f"now.age_{name}")).classes("label")
                 with ui.element("span").classes("track").props('aria-hidden="true"'):
-                    ui.element("span").classes("fill").style(f"width: {100 * n / most:.1f}%")
-                parts.text("span", str(n)).classes("figures")
+                    if n:
+                        ui.element("span").classes("fill").style(f"width: {100 * n / most:.1f}%")
+                parts.text("span", f"{n:,}").classes("figures")
 
 
 def _first_steps(visit: Visit) -> None:

@@ -1,0 +1,82 @@
+"""The map, in a real browser: marks with shape and number, the same as a list, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.peers.console.stage import Desk
+from tests.wait import wait_until
+
+pytestmark = pytest.mark.peers
+
+HERE, THERE = (31.23, 121.47), (39.9, 116.4)
+
+
+@pytest.fixture
+def placed(desk: Desk) -> dict[str, str]:
+    """The site of each terminal; the first is in one city, the others in another, and one has a name like HTML."""
+    sites = list(dict.fromkeys((place.estate, place.site) for place in desk.fleet.places))
+    rows = [
+        {
+            "estate": estate,
+            "site": site,
+            "name": "<b>Corner</b> shop" if number == 0 else f"Shop {number}",
+            "lat": (HERE if number == 0 else THERE)[0],
+            "lon": (HERE if number == 0 else THERE)[1] + number / 100,
+        }
+        for number, (estate, site) in enumerate(sites)
+    ]
+    desk.post("/sites/import", rows)
+    names = ("estate", "terminal", "site", "operator", "region")
+    places = [{name: getattr(place, name) for name in names if getattr(place, name)} for place in desk.fleet.places]
+    desk.post("/places/import", places)
+    return {place.terminal: place.site for place in desk.fleet.places}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_marks_and_list_tell_the_same(desk: Desk, placed: dict[str, str], language: str) -> None:
+    asked: list[str] = []
+    first = next(iter(placed))
+    at_site = [terminal for terminal, site in placed.items() if site == placed[first]]
+    page = desk.page("/console/map", language)
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    shop = page.locator('.map-place[aria-label^="<b>Corner</b> shop"]')
+    expect(shop).to_be_visible()
+    for terminal in at_site:
+        desk.fault(terminal, "system/payment_app_down")
+    wait_until(lambda: desk.get("/overview")["cannot_sell"] >= len(at_site))
+    expect(shop.locator(".level-2 .number")).to_have_text("100%", timeout=40_000)
+    expect(page.locator(".shares tbody tr").first.locator(".light")).to_contain_text("%")
+    assert all(url.startswith(desk.address) for url in asked)
+    for terminal in at_site:
+        desk.fault(terminal, "system/payment_app_down", "cleared")
+    wait_until(lambda: desk.get("/overview")["cannot_sell"] == 0)
+    expect(shop.locator(".level-2")).to_have_count(0, timeout=40_000)
+    shop.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/console/site/*/{placed[first]}")
+
+
+@pytest.mark.parametrize(("language", "title"), [("en", "Operator"), ("zh", "运营商")])
+def test_the_switch_and_the_list_lead_on(desk: Desk, placed: dict[str, str], language: str, title: str) -> None:
+    page = desk.page("/console/map", language)
+    page.locator(".switch").get_by_role("link", name=title).click()
+    page.wait_for_url("**/console/map?by=operator")
+    operators = {row["key"] for row in desk.get("/overview/shares", by="operator")["items"]} - {None}
+    shown = page.locator(".shares tbody a[href*='key=']")
+    expect(shown).to_have_count(len(operators))
+    name = shown.first.inner_text()
+    shown.first.click()
+    page.wait_for_url(f"**/console/map?by=operator&key={name}")
+    sites = {each["site"] for each in desk.get("/overview/map", by="operator", key=name)["items"]}
+    links = page.locator(".shares tbody a[href^='/console/site/']")
+    expect(links).to_have_count(len(sites))
+    assert {each.rpartition("/")[2] for each in links.evaluate_all("all => all.map(a => a.href)")} == sites
+    assert sites <= set(placed.values())
+
+
+def test_a_region_that_nobody_has_teaches(desk: Desk) -> None:
+    page = desk.page("/console/map?by=region&key=nowhere")
+    expect(page.locator(".map-columns").get_by_text("No site has a place on the map yet").first).to_be_visible()

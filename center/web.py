@@ -23,6 +23,7 @@ from center.access.oidc import Provider
 from center.api.app import create_app
 from center.api.context import Center, machine_ms
 from center.console import app as console
+from center.console.plain import add_pages
 from center.db.engine import Database, reason
 from center.db.feed_watch import FeedWatch
 from center.domain import cases_policy
@@ -79,9 +80,11 @@ class Web:
         """Serve until cancelled."""
         password = await asyncio.to_thread(first_administrator, self._database, machine_ms())
         if password is not None:
-            where = f"POST {self.address}/api/v1/session"
-            print(f"posdiag: first start: log in as {FIRST}, one-time password {password}, by {where}", flush=True)
+            print(
+                f"posdiag: first start: log in at {self.address}/ as {FIRST}, one-time password {password}", flush=True
+            )
         app = create_app(self._settings, self._database, policy=self._policy, provider=self._provider)
+        add_pages(app)
         console.mount(app)
         server = _Server(
             uvicorn.Config(

@@ -5,15 +5,18 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from center.console.plain import login, merchant, page, records
+from center.console.plain.login import router as login
+from center.console.plain.merchant import router as merchant
+from center.console.plain.page import router as page
+from center.console.plain.records import router as records
 
 HOME = "/console/"
 
 
 def add_pages(app: FastAPI) -> None:
     """Serve them; before anything is mounted at /console, of which the records are a part."""
-    for module in (page, merchant, login, records):
-        app.include_router(module.router, include_in_schema=False)
+    for router in (page, merchant, login, records):
+        app.include_router(router, include_in_schema=False)
 
     @app.get("/", include_in_schema=False)
     def home() -> RedirectResponse:

@@ -117,7 +117,7 @@ def desk(folder: Path, browser: Browser, terminals: int = 12) -> Iterator[Desk]:
     config.write_text(f"command_key_file = {str(key_file)!r}\n")
     try:
         with Process(folder / "center.log", "center", "run", "--config", str(config), *words) as center:
-            password = wait_until(lambda: re.search(r"one-time password (\S+),", center.said()), 30)[1]
+            password = wait_until(lambda: re.search(r"one-time password (\S+)", center.said()), 30)[1]
             wait_until(lambda: "listening at" in center.said(), 30)
             address = f"http://127.0.0.1:{port}"
             fleet = Fleet(Options(url=url, terminals=terminals, sites=4, rate=1, faults_per_hour=0))

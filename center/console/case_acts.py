@@ -54,6 +54,7 @@ def of_case(visit: Visit, case: Case, zone: str) -> list[Act]:
     at_place = bool(case["terminal"] or case["site"])
     found: list[tuple[bool, str, str, Callable[[], Any]]] = [
         (case["state"] in {"new", "reopened"}, "acknowledge", "check", lambda: acknowledge(visit, case)),
+        (case["kind"] in {"question", "complaint"} and working, "answer", "reply", lambda: answer(visit, case)),
         (working, "eta", "schedule", lambda: promise(visit, case["id"], zone)),
         (at_place, "message", "chat", lambda: message(visit, case)),
         (
@@ -64,7 +65,6 @@ def of_case(visit: Visit, case: Case, zone: str) -> list[Act]:
         ),
         (case["state"] == "dispatched", "cancel_visit", "event_busy", lambda: cancel(visit, case)),
         (working and case["kind"] == "fault", "repaired", "build", lambda: repaired(visit, case)),
-        (case["kind"] in {"question", "complaint"} and working, "answer", "reply", lambda: answer(visit, case)),
         (working and not mine and visit.may("case.assign"), "own", "person_add", lambda: own(visit, case)),
         (working and visit.may("case.assign"), "assign", "group_add", lambda: assign(visit, case)),
         (working and not case["paused_since"], "pause", "pause", lambda: pause(visit, case)),

@@ -1,0 +1,124 @@
+"""Cases in a real browser: the list, and all that is done with one until it may be closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.peers.console.stage import Desk
+from tests.wait import wait_until
+
+pytestmark = pytest.mark.peers
+
+STUCK = "keypad/key_stuck"
+
+
+def opened(desk: Desk, terminal: tuple[str, str], fault: str = STUCK, **more: Any) -> dict[str, Any]:
+    body = {"estate": terminal[0], "terminal": terminal[1], "fault": fault} | more
+    made: dict[str, Any] = desk.post("/cases", body)
+    return made
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_promise_is_kept_in_its_history(desk: Desk, language: str) -> None:
+    case = opened(desk, desk.terminals[6 if language == "en" else 7], "reader/sensor_error")
+    page = desk.page(f"/console/case/{case['number']}", language)
+    expect(page.locator("h1")).to_contain_text(f"C-{case['number']}")
+    promise = {"en": "Promise a time", "zh": "设定预计恢复时间"}[language]
+    for reason in ("", "the part is late"):
+        page.get_by_role("button", name=promise).click()
+        form = page.get_by_role("dialog")
+        if reason:
+            form.get_by_label({"en": "Promised for", "zh": "预计恢复"}[language]).fill("2031-05-06T07:08")
+            form.get_by_label({"en": "Reason", "zh": "原因"}[language]).fill(reason)
+        form.get_by_role("button", name=promise).click()
+        expect(form).to_have_count(0)
+    moved = {"en": "moved to 2031-05-06 07:08", "zh": "改为 2031-05-06 07:08"}[language]
+    expect(page.locator("#promises li")).to_have_count(2)
+    expect(page.locator("#promises li").first).to_contain_text(moved)
+    expect(page.locator("#timeline")).to_contain_text("the part is late")
+    desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
+    expect(page.locator("#gate")).to_contain_text({"en": "Closed: false alarm", "zh": "已结案：误报"}[language])
+
+
+def test_clocks_stand_still_with_a_reason_and_text_stays_text(desk: Desk) -> None:
+    case = opened(desk, desk.terminals[6])
+    page = desk.page(f"/console/case/{case['id']}")
+    page.get_by_role("button", name="More").click()
+    page.get_by_text("Stop the clocks…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("What exactly").fill("<img src=x onerror=alert(1)> is shut")
+    form.get_by_role("button", name="Stop the clocks").click()
+    expect(page.locator("#clocks")).to_contain_text("The clocks stand still: waiting for the merchant")
+    expect(page.locator("#timeline")).to_contain_text("<img src=x onerror=alert(1)> is shut")
+    assert page.locator("#timeline img").count() == 0
+    page.get_by_role("button", name="More").click()
+    page.get_by_text("Let the clocks run").click()
+    expect(page.locator("#clocks")).not_to_contain_text("stand still")
+    desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
+
+
+def test_what_was_done_opens_the_gate(desk: Desk) -> None:
+    case = opened(desk, desk.terminals[7])
+    page = desk.page(f"/console/case/{case['id']}", width=360)
+    expect(page.locator("#gate")).to_contain_text("run a check that passes, or say that it is repaired")
+    page.get_by_role("button", name="More").click()
+    page.get_by_text("It is repaired…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("What was done").click()
+    page.get_by_role("option", name="cleaned").click()
+    form.get_by_role("button", name="It is repaired").click()
+    expect(page.locator("#gate")).to_contain_text("Watching until")
+    expect(page.locator("#timeline")).to_contain_text("Done: cleaned")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
+
+
+def test_a_file_is_attached_without_the_card_number_in_it(desk: Desk) -> None:
+    case = opened(desk, desk.terminals[6])
+    page = desk.page(f"/console/case/{case['id']}")
+    file = {"name": "slip.txt", "mimeType": "text/plain", "buffer": b"card 4111111111111111, thank you"}
+    page.set_input_files("input[type=file]", files=[file])
+    link = page.get_by_role("link", name="slip.txt")
+    expect(link).to_be_visible()
+    body = desk.api.get(str(link.get_attribute("href"))).text
+    assert "thank you" in body
+    assert "4111111111111111" not in body
+    desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
+
+
+def test_the_list_follows_and_takes_keys(desk: Desk) -> None:
+    page = desk.page("/console/cases")
+    case = opened(desk, desk.terminals[7], "reader/shutter_error")
+    row = page.locator(f'.ag-row[row-id="{case["id"]}"]')
+    expect(row).to_contain_text(f"C-{case['number']}")
+    expect(row).to_contain_text("new")
+    row.locator(".ag-cell").nth(1).focus()
+    page.keyboard.press("a")
+    wait_until(lambda: desk.get(f"/cases/{case['id']}")["owner"] == "admin")
+    expect(row).to_contain_text("acknowledged")
+    page.get_by_role("button", name="Undo").click()
+    expect(row).to_contain_text("new")
+    desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
+    expect(row).to_have_count(0)
+    page = desk.page("/console/cases?state=closed", "zh")
+    expect(page.locator(f'.ag-row[row-id="{case["id"]}"]')).to_contain_text("已结案")
+
+
+def test_a_case_can_be_opened_by_hand(desk: Desk) -> None:
+    estate, terminal = desk.terminals[6]
+    page = desk.page("/console/cases?team=nobody")
+    expect(page.get_by_text("No case with this filter")).to_be_visible()
+    page.get_by_role("button", name="Open a case").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Kind").click()
+    page.get_by_role("option", name="Question").click()
+    form.get_by_label("Estate").fill(estate)
+    form.get_by_label("Terminal", exact=True).fill(terminal)
+    form.get_by_label("What it is about").fill("How do I print twice?")
+    form.get_by_role("button", name="Open a case").click()
+    page.wait_for_url("**/console/case/*")
+    expect(page.locator("h1")).to_contain_text("How do I print twice?")
+    expect(page.get_by_role("button", name="Answer…")).to_be_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
@@ -91,10 +92,7 @@ def get_report(
     `arrivals`: cases opened in each hour of the week, in UTC from Thursday 00:00. `tags`: cases by tag and fault.
     `top`: cases by group and fault. `satisfaction`: ratings by group, groups of fewer than three left out.
     """
-    until_ms = center.now_ms() if until is None else moment_ms(until)
-    period = Period(until_ms - _USUAL_MS if since is None else moment_ms(since), until_ms)
-    if not 0 < period.until_ms - period.from_ms <= _MOST_MS:
-        raise ApiError(422, "since: before until, by 400 days at most")
+    period = period_of(since, until, center.now_ms())
     if by is not None and name not in _GROUPED:
         raise ApiError(422, f"by: only {' and '.join(_GROUPED)} are by something")
     with center.database.read() as connection:
@@ -105,6 +103,15 @@ def get_report(
             result = _PLAIN[name](connection, who.scope, period)
     span = {"since": items.at(period.from_ms), "until": items.at(period.until_ms)}
     return JSONResponse({"report": name, **span, "by": by, "result": _json(result)})
+
+
+def period_of(since: datetime | None, until: datetime | None, now_ms: int) -> Period:
+    """The period that is asked for. Raises ApiError 422."""
+    until_ms = now_ms if until is None else moment_ms(until)
+    period = Period(until_ms - _USUAL_MS if since is None else moment_ms(since), until_ms)
+    if not 0 < period.until_ms - period.from_ms <= _MOST_MS:
+        raise ApiError(422, "since: before until, by 400 days at most")
+    return period
 
 
 def _json(value: Any) -> Any:

@@ -159,9 +159,14 @@ class Campaigns:
         audit.append(connection, [Entry(now_ms, who.name, "campaign.move", row["id"], detail)])
         feed.append(connection, [("campaign", None, None, row["id"])], now_ms)
 
+    def needs_second(self, kind: str, args: Mapping[str, Any], targets_n: int) -> bool:
+        """Whether a second person has to agree. Pure, for arguments that `check_args` gave."""
+        return _tier(kind, args) >= FOUR_EYES_TIER or targets_n > self._many
+
     def _add(self, connection: Connection, who: Who, row: dict[str, Any]) -> None:
-        risky = _tier(row["kind"], row["args"]) >= FOUR_EYES_TIER or row["targets_n"] > self._many
-        row.setdefault("state", "waiting_approval" if risky else "draft")
+        if "state" not in row:
+            risky = self.needs_second(row["kind"], row["args"], row["targets_n"])
+            row["state"] = "waiting_approval" if risky else "draft"
         if row["state"] == "waiting_approval":
             four_eyes.first(who)
         connection.execute(insert(campaigns).values(row))

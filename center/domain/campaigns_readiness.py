@@ -161,10 +161,10 @@ def export(rows: Iterable[Mapping[str, Any]]) -> str:
         why = row["error"] or row["state"]
         items = data.get("todo", [_item("check", f"it was not checked: {why}", "support")])
         for item in items or [_item("", "", "")]:
-            out.writerow([_cell(value) for value in (*head, item["what"], item["why"], item["act"])])
+            out.writerow([cell(value) for value in (*head, item["what"], item["why"], item["act"])])
     return file.getvalue()
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
     """A text that no spreadsheet takes for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -21,6 +21,12 @@ Group = Literal["fault", "model", "firmware", "operator", "team", "site"]
 REPEAT_MS: Final = 30 * DAY_MS
 MOST: Final = 200_000
 """Cases that a distribution is computed from at most; above, the newest."""
+SPANS: Final = {
+    "detect": (cases.c.onset_ms, cases.c.detected_ms),
+    "acknowledge": (cases.c.created_ms, cases.c.acked_ms),
+    "repair": (cases.c.detected_ms, cases.c.solved_ms),
+}
+"""From and until when each of `times` is measured."""
 _SOLVED: Final = ("confirmed", "unanswered", "resolved")
 
 
@@ -61,20 +67,21 @@ def times(connection: Connection, scope: Scope, period: Period) -> dict[str, Spr
     `acknowledge` from the opening until a person took it on; `repair` from when the center knew of it until it worked
     again and stayed so: whatever came back counts from the beginning.
     """
-    spans = {
-        "detect": (cases.c.onset_ms, cases.c.detected_ms),
-        "acknowledge": (cases.c.created_ms, cases.c.acked_ms),
-        "repair": (cases.c.detected_ms, cases.c.solved_ms),
-    }
-    where = (period.holds(cases.c.created_ms), cases.c.kind == "fault", _real(), scope.where(cases))
     found = {}
-    for name, (since, until) in spans.items():
-        known = [since.is_not(None), until.is_not(None)]
-        if name == "repair":
-            known.append(cases.c.outcome.in_(_SOLVED))
-        query = select(until - since).where(*where, *known).order_by(cases.c.id.desc()).limit(MOST)
+    for name in SPANS:
+        length, where = timed(name, scope, period)
+        query = select(length).where(where).order_by(cases.c.id.desc()).limit(MOST)
         found[name] = spread(connection.execute(query).scalars())
     return found
+
+
+def timed(name: str, scope: Scope, period: Period) -> tuple[ColumnElement[int], ColumnElement[bool]]:
+    """The length in milliseconds that one of `times` is about, and of which cases."""
+    since, until = SPANS[name]
+    known = [since.is_not(None), until.is_not(None)]
+    if name == "repair":
+        known.append(cases.c.outcome.in_(_SOLVED))
+    return until - since, and_(_opened(scope, period), *known)
 
 
 def spread(lengths_ms: Iterable[int]) -> Spread:
@@ -87,8 +94,12 @@ def spread(lengths_ms: Iterable[int]) -> Spread:
 
 def first_time_fix(connection: Connection, scope: Scope, period: Period) -> Share:
     """Of fault cases closed in the period after a visit, those with exactly one that were never reopened."""
-    once = and_(cases.c.visits == 1, cases.c.reopened == 0)
-    return _share(connection, once, _closed(scope, period), cases.c.visits > 0)
+    return _share(connection, *visited(scope, period))
+
+
+def visited(scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Whether a case was mended at the first visit, and of which cases that is asked."""
+    return and_(cases.c.visits == 1, cases.c.reopened == 0), and_(closed(scope, period), cases.c.visits > 0)
 
 
 def repeats(connection: Connection, scope: Scope, period: Period) -> Share:
@@ -96,12 +107,17 @@ def repeats(connection: Connection, scope: Scope, period: Period) -> Share:
 
     That is reopened, or a new case of the same fault of the same terminal within 30 days of the end.
     """
+    return _share(connection, *repeated(scope, period))
+
+
+def repeated(scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Whether a case's trouble came back, and of which cases that is asked."""
     later = cases.alias()
     again = exists().where(
         *(later.c.estate == cases.c.estate, later.c.terminal == cases.c.terminal, later.c.fault == cases.c.fault),
         *(later.c.created_ms > cases.c.closed_ms, later.c.created_ms <= cases.c.closed_ms + REPEAT_MS),
     )
-    return _share(connection, (cases.c.reopened > 0) | again, _closed(scope, period), cases.c.terminal.is_not(None))
+    return (cases.c.reopened > 0) | again, and_(closed(scope, period), cases.c.terminal.is_not(None))
 
 
 def false_alarms(connection: Connection, scope: Scope, period: Period) -> Share:
@@ -151,9 +167,8 @@ def promises(connection: Connection, scope: Scope, period: Period) -> Promises:
     """Promised against kept: a promise is kept when it works again no later than that."""
     steps = select(case_steps.c.case_id, case_steps.c.data, cases.c.solved_ms)
     steps = steps.join(cases, cases.c.id == case_steps.c.case_id).where(case_steps.c.kind == "eta")
-    solved = (period.holds(cases.c.solved_ms), cases.c.state == "closed", scope.where(cases))
     told: dict[str, list[bool]] = defaultdict(list)
-    rows = connection.execute(steps.where(*solved).order_by(case_steps.c.id.desc()).limit(MOST)).all()
+    rows = connection.execute(steps.where(promised(scope, period)).order_by(case_steps.c.id.desc()).limit(MOST)).all()
     for row in reversed(rows):
         told[row.case_id].append(row.solved_ms <= row.data["eta_ms"])
     kept = list(told.values())
@@ -162,6 +177,11 @@ def promises(connection: Connection, scope: Scope, period: Period) -> Promises:
         Share(sum(each[-1] for each in kept), len(kept)),
         sum(len(each) > 1 for each in kept),
     )
+
+
+def promised(scope: Scope, period: Period) -> ColumnElement[bool]:
+    """Cases whose promises, if there were any, are counted."""
+    return and_(period.holds(cases.c.solved_ms), cases.c.state == "closed", scope.where(cases))
 
 
 def deadlines(connection: Connection, scope: Scope, period: Period) -> dict[str, Share]:
@@ -179,12 +199,20 @@ def deadlines(connection: Connection, scope: Scope, period: Period) -> dict[str,
 
 def top(connection: Connection, scope: Scope, period: Period, by: Group, limit: int = 20) -> list[tuple[str, str, int]]:
     """(group, fault, cases) of fault cases opened in the period, duplicates and false alarms left out; most first."""
-    group = func.coalesce(cases.c[by], "")
-    named = cases.c.fault.is_not(None)
-    where = (period.holds(cases.c.created_ms), cases.c.kind == "fault", named, _real(), scope.where(cases))
-    query = select(group, cases.c.fault, func.count()).where(*where).group_by(group, cases.c.fault)
+    group = group_of(by)
+    query = select(group, cases.c.fault, func.count()).where(counted(scope, period)).group_by(group, cases.c.fault)
     rows = connection.execute(query.order_by(func.count().desc(), group, cases.c.fault).limit(limit))
     return [(str(name), str(fault), int(count)) for name, fault, count in rows]
+
+
+def counted(scope: Scope, period: Period) -> ColumnElement[bool]:
+    """Cases that `top` counts."""
+    return and_(_opened(scope, period), cases.c.fault.is_not(None))
+
+
+def group_of(by: Group) -> ColumnElement[str]:
+    """The group that a case belongs to, "" where nobody knows."""
+    return func.coalesce(cases.c[by], "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +227,7 @@ class Satisfaction:
 
 def satisfaction(connection: Connection, scope: Scope, period: Period, by: Group) -> list[Satisfaction]:
     """Ratings given in the period by group, the least satisfied first; groups of fewer than three stay anonymous."""
-    group = func.coalesce(cases.c[by], "")
+    group = group_of(by)
     rated = select(group.label("name"), func.count(), func.avg(cast(surveys.c.score, Float)))
     rated = rated.join(surveys, surveys.c.case_id == cases.c.id).where(
         period.holds(surveys.c.at_ms), scope.where(cases)
@@ -231,7 +259,12 @@ def arrivals(connection: Connection, scope: Scope, period: Period) -> list[int]:
     return counts
 
 
-def _closed(scope: Scope, period: Period) -> ColumnElement[bool]:
+def _opened(scope: Scope, period: Period) -> ColumnElement[bool]:
+    return and_(period.holds(cases.c.created_ms), cases.c.kind == "fault", _real(), scope.where(cases))
+
+
+def closed(scope: Scope, period: Period) -> ColumnElement[bool]:
+    """Fault cases that ended well in the period."""
     return and_(
         period.holds(cases.c.closed_ms), cases.c.kind == "fault", cases.c.outcome.in_(_SOLVED), scope.where(cases)
     )

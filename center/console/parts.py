@@ -172,7 +172,7 @@ def ask(
     with ui.dialog() as dialog, ui.card().classes("asking"):
         text("h2", title)
         for each in fields:
-            inputs[each.name] = _input(each)
+            inputs[each.name] = entry(each)
         wrong = text("p", "").classes("wrong").props('role="alert"')
 
         async def send() -> None:
@@ -195,7 +195,8 @@ def ask(
     dialog.open()
 
 
-def _input(each: Field) -> Any:
+def entry(each: Field) -> Any:
+    """Where one question is answered; its `value` is what was answered."""
     label = f"{each.label} *" if each.needed else each.label
     if each.kind == "choice":
         shown: Any = ui.select(dict(each.options), label=label, value=each.value)

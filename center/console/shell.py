@@ -11,7 +11,21 @@ from center.console import parts
 from center.console.session import Refused, Visit, lead_to
 from center.console.words import LANGUAGES
 
-SCREENS: Final = ("now", "queue", "wallboard", "map", "terminal", "terminals", "incident", "case", "cases", "site", "sites")
+SCREENS: Final = (
+    "now",
+    "queue",
+    "wallboard",
+    "map",
+    "terminal",
+    "terminals",
+    "incident",
+    "case",
+    "cases",
+    "site",
+    "sites",
+    "campaigns",
+    "campaign",
+)
 """Modules of this package that hold screens."""
 
 _MENU: Final[tuple[tuple[str, str, str, str], ...]] = (

@@ -67,7 +67,7 @@ async def show(visit: Visit, name: str, theme: str, build: Build) -> None:
         with frame:
             if not bare:
                 _top(visit, name, theme if theme in _THEMES else "auto", dark, again)
-            with ui.element("main").classes("content").props('id="content" tabindex="-1"'):
+            with ui.element("div").classes("content").props('id="content" tabindex="-1"'):
                 try:
                     await build()
                 except Refused as error:

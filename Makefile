@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test test-peers bench chaos fuzz deb sbom licences lock lint format clean
+.PHONY: install demo test test-peers pictures bench chaos fuzz deb sbom licences lock lint format clean
 
 install: $(STAMP)
 
@@ -21,7 +21,13 @@ test: install
 
 test-peers: install
 	sh tests/peers/install.sh
-	$(BIN)/python -m pytest -m peers tests/peers tests/center
+	$(BIN)/python -m pytest -m peers tests/peers
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m peers tests/center
+
+# The pictures of the README, as the browser shows the demo.
+pictures: install
+	sh tests/peers/install.sh
+	POSDIAG_PICTURES=1 $(BIN)/python -m pytest -m peers tests/peers/console/test_story.py
 
 bench: install
 	$(BIN)/python -m tests.bench

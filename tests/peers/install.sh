@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 PACKAGES="gammu gnokii-cli pcscd pcsc-tools libccid nut-server nut-client umockdev gir1.2-umockdev-1.0 python3-gi
-mosquitto mosquitto-clients debootstrap postgresql"
+mosquitto mosquitto-clients debootstrap postgresql chromium fonts-noto-cjk"
 # A Debian to install our own package in. libpam-systemd is what polkitd means by a logind.
 DEBIAN="bookworm --variant=minbase --include=python3,systemd,systemd-sysv,dbus,udev,libpam-systemd,polkitd"
 CLIENTS="python-escpos==3.1 python-gsmmodem-new==0.13"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ _WEEK_MS: Final = 7 * 86_400_000
 _POINTS: Final = 240
 _MOST: Final = 20
 _BAD: Final = frozenset({"critical", "major"})
+_ASKABLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+"""Other names are not those of an agent, and the API takes none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Chart:
     ends: tuple[str, ...]
 
 
-_CHARTS: Final = (
+CHARTS: Final = (
     Chart("signal", (".rsrp_dbm", ".rssi_dbm")),
     Chart("quality", (".rsrq_db", ".sinr_db")),
     Chart("voltage", ("voltage_mv",)),
@@ -88,12 +91,13 @@ class Charts:
     async def draw(self) -> None:
         """Ask for all and draw them anew."""
         visit = self._visit
-        known = [each["metric"] for each in (await visit.api.get(f"{self._path}/metrics"))["items"]]
-        wanted = {chart.name: [name for name in known if name.endswith(chart.ends)] for chart in _CHARTS}
+        told = (await visit.api.get(f"{self._path}/metrics"))["items"]
+        known = [each["metric"] for each in told if _ASKABLE.fullmatch(each["metric"])]
+        wanted = {chart.name: [name for name in known if name.endswith(chart.ends)] for chart in CHARTS}
         found = await self._series([name for names in wanted.values() for name in names])
         self._box.clear()
         with self._box:
-            drawn = [self._one(chart.name, [found[name] for name in wanted[chart.name]]) for chart in _CHARTS]
+            drawn = [self._one(chart.name, [found[name] for name in wanted[chart.name]]) for chart in CHARTS]
             if not any(drawn):
                 parts.empty(visit, "terminal.no_numbers")
 

@@ -1,0 +1,63 @@
+"""What the console says: every phrase that a screen asks for is there, in every language, with the same blanks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import pytest
+
+from agent.vocabulary import UNITS
+from agent.wire import TIERS
+from center.console import lights, terminal_time
+from center.console.words import LANGUAGES, phrases
+
+CONSOLE = Path(str(files("center.console")))
+SCREENS = sorted(path.stem for path in (CONSOLE / "words").glob("*.toml"))
+_ASKED = re.compile(r"""\bsay\(\s*(?:visit\.language,\s*|language,\s*)?["']([a-z_]+\.[a-z0-9_]+)["']""")
+
+
+def _asked() -> set[str]:
+    """Keys that stand in the sources as they are."""
+    return {key for path in CONSOLE.rglob("*.py") for key in _ASKED.findall(path.read_text("utf-8"))}
+
+
+def _made() -> Iterator[str]:
+    """Keys of terminals' pages that are put together there."""
+    yield from (f"terminal.unit_{unit}" for unit in UNITS)
+    yield from (f"terminal.do_{cmd}" for cmd in TIERS)
+    yield from (f"terminal.tier_{tier}" for tier in set(TIERS.values()))
+    yield from (f"terminal.span_{span}" for span in terminal_time.SPANS)
+    yield from (f"terminal.chart_{chart.name}" for chart in terminal_time.CHARTS)
+    for state in ("online", "late", "offline", "unknown"):
+        yield from (f"terminal.contact_{state}", f"terminal.why_{state}")
+    yield from (f"terminal.says_{verdict}" for verdict in ("yes", "degraded", "no", "unknown", "offline", "silent"))
+    yield from (f"terminal.said_{said}" for said in ("stale", "never", "absent", "unsupported", "silent", "partly"))
+    yield from (f"site.says_{each}" for each in ("fine", "no", "all", "unsure", "limits", "none"))
+    yield from (f"parts.{severity}" for severity in lights.SEVERITIES)
+
+
+def test_units_of_the_lights_are_those_of_the_vocabulary() -> None:
+    assert set(lights.UNITS) == set(UNITS)
+
+
+@pytest.mark.parametrize("key", sorted(_asked() | set(_made())))
+def test_a_phrase_that_is_asked_for_is_there(key: str) -> None:
+    screen, _, phrase = key.partition(".")
+    assert phrase in phrases(screen)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_phrase_is_there_in_every_language_with_the_same_blanks(screen: str) -> None:
+    for name, table in phrases(screen).items():
+        blanks = [_blanks(table, language) for language in LANGUAGES]
+        assert all(each == blanks[0] for each in blanks), f"{screen}.{name}"
+
+
+def _blanks(table: dict[str, Any], language: str) -> set[str]:
+    assert table[language].strip()
+    return {field for _, field, _, _ in Formatter().parse(table[language]) if field}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -22,13 +22,23 @@ _SEVERITIES: Final = ("critical", "major", "minor", "warning")
 
 
 @screen("/queue", "queue")
-async def build(visit: Visit, owner: str = "", severity: str = "", q: str = "") -> None:
-    asked = {"owner": owner or None, "severity": severity or None, "q": q or None}
+async def build(
+    visit: Visit,
+    owner: str = "",
+    severity: str = "",
+    q: str = "",
+    region: str = "",
+    operator: str = "",
+    suppressed: str = "",
+) -> None:
+    told = {"owner": owner, "severity": severity, "q": q}
+    told |= {"region": region, "operator": operator, "suppressed": suppressed}
+    asked = {name: value or None for name, value in told.items()}
     noise = await visit.api.get("/noise")
     page = await visit.api.get("/queue", limit=_FIRST, language=visit.language, **asked)
     rows = [_row(visit, each, noise) for each in page["items"]]
     parts.heading(visit.say("queue.title"), visit.say("queue.about"))
-    _filters(visit, owner, severity, q)
+    _filters(visit, told)
     if not rows:
         parts.empty(visit, "queue.empty_filtered" if any(asked.values()) else "queue.empty")
     table = _table(visit, rows)
@@ -60,9 +70,9 @@ async def build(visit: Visit, owner: str = "", severity: str = "", q: str = "") 
     visit.follow({"incident", "case"}, changed)
 
 
-def _filters(visit: Visit, owner: str, severity: str, q: str) -> None:
+def _filters(visit: Visit, told: Mapping[str, str]) -> None:
     def go(**change: str | None) -> None:
-        wanted = {"owner": owner, "severity": severity, "q": q} | {name: each or "" for name, each in change.items()}
+        wanted = {**told, **change}
         query = urlencode({name: value for name, value in wanted.items() if value})
         lead_to(f"/console/queue{'?' + query if query else ''}")
 
@@ -73,13 +83,18 @@ def _filters(visit: Visit, owner: str, severity: str, q: str) -> None:
     }
     severities = {"": visit.say("queue.severity_all")} | {each: visit.say(f"parts.{each}") for each in _SEVERITIES}
     with ui.element("div").classes("bar"):
-        for name, options, value in (("owner", owners, owner), ("severity", severities, severity)):
+        for name, options, value in (("owner", owners, told["owner"]), ("severity", severities, told["severity"])):
             ui.select(
                 options,
                 value=value if value in options else "",
                 label=visit.say(f"queue.{name}"),
                 on_change=lambda event, name=name: go(**{name: event.value}),
             ).props("outlined dense").classes("pick").mark(f"filter-{name}")
+        for name in ("region", "operator", "suppressed"):
+            if told[name]:
+                with parts.link(f"/console/queue?{urlencode({**told, name: ''})}").classes("only"):
+                    parts.text("span", visit.say(f"queue.only_{name}", of=told[name]))
+                    parts.text("span", f"({visit.say('queue.only_end')})").classes("quiet")
         parts.text("span", visit.say("queue.keys")).classes("quiet keys-line")
 
 

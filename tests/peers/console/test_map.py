@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -34,26 +36,35 @@ def placed(desk: Desk) -> dict[str, str]:
     return {place.terminal: place.site for place in desk.fleet.places}
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_marks_and_list_tell_the_same(desk: Desk, placed: dict[str, str], language: str) -> None:
-    asked: list[str] = []
-    first = next(iter(placed))
-    at_site = [terminal for terminal, site in placed.items() if site == placed[first]]
+@pytest.mark.parametrize(("language", "well"), [("en", "none affected"), ("zh", "无受影响")])
+def test_marks_say_in_words_what_they_are_and_nothing_comes_from_elsewhere(
+    desk: Desk, placed: dict[str, str], language: str, well: str
+) -> None:
     page = desk.page("/console/map", language)
+    asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.reload()
     shop = page.locator('.map-place[aria-label^="<b>Corner</b> shop"]')
-    expect(shop).to_be_visible()
+    expect(shop).to_have_attribute("aria-label", re.compile(well))
+    expect(page.locator(".shares tbody tr").first.locator(".light")).to_contain_text("%")
+    expect(page.locator(".map-legend")).to_contain_text(well)
+    assert asked
+    assert all(url.startswith((desk.address, desk.address.replace("http", "ws"))) for url in asked)
+    assert placed
+
+
+def test_a_mark_follows_and_leads_to_its_site(desk: Desk, placed: dict[str, str]) -> None:
+    first = next(iter(placed))
+    at_site = [terminal for terminal, site in placed.items() if site == placed[first]]
+    page = desk.page("/console/map")
+    shop = page.locator('.map-place[aria-label^="<b>Corner</b> shop"]')
+    expect(shop.locator(".level-0 .number")).to_have_text("0%")
     for terminal in at_site:
         desk.fault(terminal, "system/payment_app_down")
-    wait_until(lambda: desk.get("/overview")["cannot_sell"] >= len(at_site))
     expect(shop.locator(".level-2 .number")).to_have_text("100%", timeout=40_000)
-    expect(page.locator(".shares tbody tr").first.locator(".light")).to_contain_text("%")
-    assert all(url.startswith(desk.address) for url in asked)
     for terminal in at_site:
         desk.fault(terminal, "system/payment_app_down", "cleared")
-    wait_until(lambda: desk.get("/overview")["cannot_sell"] == 0)
-    expect(shop.locator(".level-2")).to_have_count(0, timeout=40_000)
+    wait_until(lambda: desk.get("/overview")["cannot_sell"] == 0, 15)
     shop.focus()
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/console/site/*/{placed[first]}")
@@ -80,3 +91,19 @@ def test_the_switch_and_the_list_lead_on(desk: Desk, placed: dict[str, str], lan
 def test_a_region_that_nobody_has_teaches(desk: Desk) -> None:
     page = desk.page("/console/map?by=region&key=nowhere")
     expect(page.locator(".map-columns").get_by_text("No site has a place on the map yet").first).to_be_visible()
+
+
+def test_a_region_leads_to_its_faults_in_the_queue(desk: Desk, placed: dict[str, str]) -> None:
+    region = desk.get("/overview/shares", by="region")["items"][0]["key"]
+    terminal = next(place.terminal for place in desk.fleet.places if place.region == region)
+    desk.fault(terminal, "printer/cutter_error")
+    incident = desk.incident(terminal, "printer/cutter_error")["id"]
+    page = desk.page(f"/console/map?by=region&key={region}")
+    page.get_by_role("link", name="its faults in the queue").click()
+    expect(page.locator(f'.ag-row[row-id="{incident}"]')).to_be_visible()
+    page.goto("/console/queue?region=nowhere")
+    expect(page.get_by_text("Nothing with this filter")).to_be_visible()
+    page.get_by_role("link", name="only region nowhere").click()
+    expect(page.locator(f'.ag-row[row-id="{incident}"]')).to_be_visible()
+    desk.fault(terminal, "printer/cutter_error", "cleared")
+    assert placed

@@ -33,13 +33,13 @@ def test_it_says_that_it_is_old_and_comes_back_by_itself(desk: Desk) -> None:
     expect(page.locator(".wall-age")).to_contain_text("data is")
     page.evaluate("window.mark = 'the page before'")
     page.evaluate("window.socket.disconnect()")  # nothing comes in any more
-    page.clock.run_for(25_000)
+    page.clock.fast_forward(25_000)
     expect(page.locator(".wall.old .wall-age")).to_contain_text("OUT OF DATE")
     page.route("**/healthz", lambda route: route.abort())
-    page.clock.run_for(60_000)
+    page.clock.fast_forward(60_000)
     assert page.evaluate("window.mark") == "the page before"  # it waits for the center, and not at an error page
     page.unroute("**/healthz")
     with page.expect_navigation():
-        page.clock.run_for(30_000)
+        page.clock.fast_forward(30_000)
     expect(page.locator(".wall:not(.old) .wall-age")).to_contain_text("data is")
     desk.errors.clear()  # the requests that this test refused

@@ -117,7 +117,7 @@ class _Page:
                 look = {"resolved": "cleared", "acknowledged": "maintenance"}.get(state, "minor")
                 parts.light(visit, look, visit.say(f"incident.{state}"))
                 basis = {"measured": "done", "inferred": "inferred"}.get(told["basis"], "unknown")
-                parts.light(visit, basis, visit.say(f"incident.basis_{told['basis']}"))
+                parts.light(visit, basis, visit.word(f"incident.basis_{told['basis']}", told["basis"]))
                 if told["suppression"]:
                     parts.light(visit, "maintenance", visit.say("incident.suppressed"))
                 parts.why(visit, reasons(visit, self._told, self._zone), visit.say("incident.why_title"))
@@ -146,9 +146,8 @@ class _Page:
             parts.text("span", f" · {visit.word('case.' + case['state'], case['state'])}")
 
         def counts() -> None:
-            words = [f"{told['terminals_n']} {visit.say('incident.terminals_now')}"]
-            words.append(f"{visit.say('incident.terminals_peak')} {told['peak_n']}")
-            words += [f"{told[n]} {visit.say(f'incident.{name}')}" for n, name in _COUNTS if told[n]]
+            shown = [each for each in _COUNTS if told[each[0]] or each[1] == "terminals_now"]
+            words = [visit.say(f"incident.{name}", n=told[column]) for column, name in shown]
             parts.link("#affected", " · ".join(words))
 
         one = told["scope"] == "terminal"
@@ -245,7 +244,12 @@ class _Page:
 
 
 _CLOCKS: Final = ("clocks", "paused_since", "pause_reason", "gate", "watch_until", "outcome")
-_COUNTS: Final = (("cannot_sell_n", "cannot_sell"), ("unknown_n", "unknown_n"))
+_COUNTS: Final = (
+    ("terminals_n", "terminals_now"),
+    ("peak_n", "terminals_peak"),
+    ("cannot_sell_n", "cannot_sell"),
+    ("unknown_n", "unknown_n"),
+)
 
 
 def _if(at: str | None, visit: Visit, zone: str) -> Any:
@@ -331,12 +335,12 @@ def _table(visit: Visit, rows: list[dict[str, Any]], pick: Callable[[list[str]],
         visit,
         [
             Column("terminal", title("terminal"), width=130, flex=1),
-            Column("fault", title("fault"), width=150, flex=2),
-            Column("can_sell", title("sales"), "light", 160),
-            Column("status", title("status"), "light", 120, least_px=900),
+            Column("fault", title("fault"), width=140, flex=2),
+            Column("can_sell", title("sales"), "light", 150),
+            Column("status", title("status"), "light", 120, least_px=1700),
             Column("site", title("site"), width=120, flex=1, least_px=768),
             Column("joined", title("joined"), "age", 105, least_px=620),
-            Column("left", title("left"), "age", 105, least_px=1300),
+            Column("left", title("left"), "age", 105, least_px=1800),
         ],
         rows,
         title=visit.say("incident.affected"),

@@ -24,7 +24,8 @@ from center.domain.texts import guidance
 
 SHOWN_EVIDENCE: Final = 6
 SHOWN_PARTS: Final = 50
-_SHOWN_STEPS: Final = 60
+_SHOWN_TIMES: Final = 12
+_MOST_TIMES: Final = 60
 _MINUTE_MS: Final = 60_000
 _FAULT: Final = (
     *("state", "severity", "cause", "symptoms", "first_ms", "last_ms", "count", "device", "evidence", "basis", "act"),
@@ -169,7 +170,7 @@ def _commands(connection: Connection, found: Mapping[Any, Any], case: Any) -> li
 
 
 def _steps(connection: Connection, scope: Scope, found: Mapping[Any, Any]) -> list[dict[str, Any]]:
-    """What happened, oldest first: `kind`, `at_ms`, `by`, `n` terminals. Comings and goings are counted by minute."""
+    """What happened, oldest first: `kind`, `at_ms`, `by`, `n` terminals. Comings and goings are counted together."""
     begun = (found["why"] or {}).get("from_ms") or (found["why"] or {}).get("onset_ms")
     steps = [{"kind": "began", "at_ms": begun}] if begun else []
     steps.append({"kind": "opened", "at_ms": found["opened_ms"]})
@@ -177,18 +178,19 @@ def _steps(connection: Connection, scope: Scope, found: Mapping[Any, Any]) -> li
         steps.append({"kind": "acknowledged", "at_ms": found["ack_ms"], "by": found["ack_by"]})
     if found["resolved_ms"]:
         steps.append({"kind": "resolved", "at_ms": found["resolved_ms"]})
-    for kind, moment in (("joined", "joined_ms"), ("left", "left_ms")):
-        steps += _counted(connection, scope, found["id"], kind, moment)
+    lasted_ms = (found["resolved_ms"] or found["last_ms"]) - found["opened_ms"]
+    for kind, moment in (("joined", "joined_ms"), ("left", "left_ms")) if found["scope"] != "terminal" else ():
+        steps += _counted(connection, scope, found["id"], kind, moment, max(_MINUTE_MS, lasted_ms // _SHOWN_TIMES))
     steps += regroup.steps(connection, scope, found["id"])
     return sorted(steps, key=lambda each: each["at_ms"])
 
 
 def _counted(
-    connection: Connection, scope: Scope, incident_id: str, kind: str, moment: str
+    connection: Connection, scope: Scope, incident_id: str, kind: str, moment: str, span_ms: int
 ) -> Sequence[dict[str, Any]]:
     member, column = incident_members, incident_members.c[moment]
-    minute = (column // _MINUTE_MS).label("minute")
+    time = (column // span_ms).label("time")
     inside = member.c.incident_id == incident_id, column.is_not(None), scope.where(member)
-    counted = select(func.min(column).label("at_ms"), func.count().label("n"), minute).where(*inside)
-    rows = connection.execute(counted.group_by(minute).order_by(minute).limit(_SHOWN_STEPS))
+    counted = select(func.min(column).label("at_ms"), func.count().label("n"), time).where(*inside)
+    rows = connection.execute(counted.group_by(time).order_by(time).limit(_MOST_TIMES))
     return [{"kind": kind, "at_ms": row.at_ms, "n": row.n} for row in rows]

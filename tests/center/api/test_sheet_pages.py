@@ -38,7 +38,7 @@ def test_an_incident_shows_what_its_terminal_said_and_what_to_do(api: Api) -> No
     assert (told["terminal"]["model"], told["terminal"]["site"]) == ("TM-T20", "s000001")
     assert told["merchant"]["steps"]
     assert told["runbook"]["look"]
-    assert [each["kind"] for each in told["steps"]] == ["joined", "opened"]
+    assert [each["kind"] for each in told["steps"]] == ["opened"]
     assert [(each["cmd"], each["state"]) for each in told["commands"]] == [("check", "succeeded")]
     in_chinese = api.asks("viewer").get(f"incidents/{PAPER}/sheet", language="zh")
     assert in_chinese["title"] != told["title"]
@@ -62,6 +62,19 @@ def test_an_incident_that_is_over_or_a_part_of_another_is_still_shown(api: Api) 
         "Operator 46002: terminals are out of reach or have trouble with the network",
     )
     assert [each["id"] for each in asks.get(f"incidents/{whole['id']}/sheet")["parts"]] == [part["id"]]
+
+
+def test_comings_and_goings_of_many_are_counted_together(api: Api) -> None:
+    whole = incident(90) | {"scope": "operator", "scope_key": "46002", "fault": "modem/no_network", "opened_ms": NOW}
+    put(api.database, tables.incidents, **whole | {"last_ms": NOW + 60_000}, family="reach")
+    for number, left_ms in enumerate((None, NOW + 59_000, NOW + 58_000)):
+        at = {"incident_id": whole["id"], "estate": "e", "terminal": f"t{number:06}", "fault": "modem/no_network"}
+        put(api.database, tables.incident_members, **at, joined_ms=NOW, left_ms=left_ms)
+    steps = api.asks("viewer").get(f"incidents/{whole['id']}/sheet")["steps"]
+    assert sorted((each["kind"], each.get("n")) for each in steps if each["kind"] != "opened") == [
+        ("joined", 3),
+        ("left", 2),
+    ]
 
 
 def test_all_that_an_incident_affects_is_paged(api: Api) -> None:

@@ -13,7 +13,8 @@ DEVICES: Final = frozenset({"printer", "reader", "keypad", "modem"})
 SEVERITIES: Final = ("critical", "major", "minor", "warning")
 DULL: Final = frozenset({"unsupported", "not_asked", "learning"})
 """Causes that say nothing about the state of a part."""
-_STALE: Final = frozenset({"offline", "unknown"})
+STALE: Final = frozenset({"offline", "unknown"})
+"""Freshness with which the last that was said is no news of the present."""
 _ALSO: Final = {"boots": "system", "report": "system"}
 _OF_ANOTHER: Final = frozenset({"trend", "report"})
 
@@ -81,7 +82,7 @@ def _component(
 ) -> Component:
     unknown = tuple(each for each in readings if each["error"] not in {None, *DULL})
     state, said = _state(unit, devices, faults, readings, unknown, told=told)
-    if freshness in _STALE and state not in {"unsupported", "unknown"}:
+    if freshness in STALE and state not in {"unsupported", "unknown"}:
         return Component(unit, "stale", "stale", devices, faults, readings, state, unknown)
     return Component(unit, state, said, devices, faults, readings, unknown=unknown)
 

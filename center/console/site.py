@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from center.console import figures, parts, terminal_parts
+from center.console import figures, lights, parts, terminal_parts
 from center.console.app import screen
 from center.console.parts import Field
 from center.console.plain_table import link, plain_table
@@ -113,7 +113,7 @@ class _Site:
     def _head(self) -> None:
         visit, found = self.visit, self.site["terminals"]
         parts.text("p", _sentence(visit, found)).classes("sentence")
-        away = sum(each["freshness"] in {"offline", "unknown"} for each in found)
+        away = sum(each["freshness"] in lights.STALE for each in found)
         unable = sum(each["can_sell"] == "no" for each in found)
         pending = sum(each["state"] != "closed" for each in self.rows)
         at = f"/console/terminals?estate={quote(self.estate, safe='')}&site={quote(self.name, safe='')}"
@@ -140,7 +140,7 @@ class _Site:
         visit, fresh, sells = self.visit, row["freshness"], row["can_sell"] or "unknown"
         where = f"/console/terminal/{quote(self.estate, safe='')}/{quote(row['terminal'], safe='')}"
         words = visit.word(f"parts.{sells}", sells)
-        known = fresh in {"online", "late"}
+        known = fresh not in lights.STALE
         contact = {"late": "stale"}.get(fresh, fresh)
         return [
             link(row["terminal"], where),
@@ -198,7 +198,7 @@ class _Site:
 def _sentence(visit: Visit, found: Sequence[Row]) -> str:
     total = len(found)
     unable = sum(each["can_sell"] == "no" for each in found)
-    unsure = sum(each["can_sell"] in {None, "unknown"} or each["freshness"] in {"offline", "unknown"} for each in found)
+    unsure = sum(each["can_sell"] in {None, "unknown"} or each["freshness"] in lights.STALE for each in found)
     limited = sum(each["can_sell"] == "degraded" for each in found)
     if not total:
         return visit.say("site.says_none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,6 +23,7 @@ from center.domain.texts import fault_title
 
 _MOST_ROWS: Final = 10
 _MEASURE_S: Final = 60.0
+_HELD: Final = timedelta(days=90)
 _NOW: Final = frozenset({"terminal", "fault", "outage"})
 _ORDERS: Final = frozenset({"command", "result"})
 _WORK: Final = frozenset({"incident", "case", "desired"})
@@ -167,10 +168,11 @@ class _Terminal:
                 with ui.element("div").classes("identity"):
                     _identity(self.visit, detail, self.site, self.zone)
         self._draw_components()
-        if self._is_new("faults", faults):
+        stale = self.freshness in lights.STALE
+        if self._is_new("faults", (faults, stale)):
             self.faults.clear()
             with self.faults:
-                terminal_parts.faults(self.visit, detail["faults"], self.zone)
+                terminal_parts.faults(self.visit, detail["faults"], self.zone, stale=stale)
         if self._is_new("timeline", self.bands):
             self.timeline.clear()
             severities = {each["fault"]: each["severity"] for each in detail["faults"]}
@@ -256,11 +258,12 @@ class _Terminal:
         """Keep what is known of a period from being deleted."""
         visit, zone = self.visit, self.zone
         now = parts.local(datetime.now(UTC), zone)
-        day = now.replace(hour=0, minute=0)
+        day, held = now.replace(hour=0, minute=0), now + _HELD
 
         async def send(told: dict[str, Any]) -> None:
             about = {"estate": self.key[0], "terminal": self.key[1], "reason": told["reason"], "what": "hold"}
-            await visit.api.post("/evidence", about | {"from": told["from"], "until": told["until"]})
+            times = {name: told[name] for name in ("from", "until", "hold_until")}
+            await visit.api.post("/evidence", about | times)
             visit.told(visit.say("terminal.frozen"))
 
         parts.ask(
@@ -269,6 +272,14 @@ class _Terminal:
             [
                 Field("from", visit.say("terminal.from"), "time", f"{day:%Y-%m-%dT%H:%M}", needed=True, zone=zone),
                 Field("until", visit.say("terminal.until"), "time", f"{now:%Y-%m-%dT%H:%M}", needed=True, zone=zone),
+                Field(
+                    "hold_until",
+                    visit.say("terminal.hold_until"),
+                    "time",
+                    f"{held:%Y-%m-%dT%H:%M}",
+                    needed=True,
+                    zone=zone,
+                ),
                 Field("reason", visit.say("terminal.reason"), needed=True, hint=visit.say("terminal.freeze_hint")),
             ],
             send,
@@ -287,7 +298,7 @@ class _Terminal:
 def _verdict(visit: Visit, detail: Mapping[str, Any], fresh: str, zone: str) -> None:
     verdict = detail["verdict"] or {"can_sell": "unknown", "cause": None, "act": None, "since": None}
     cause = verdict["cause"]
-    known = fresh in {"online", "late"}
+    known = fresh not in lights.STALE
     with ui.element("p").classes("sentence"):
         parts.text("span", _sentence(visit, verdict, fresh))
     with ui.element("div").classes("bar"):
@@ -309,7 +320,7 @@ def _sentence(visit: Visit, verdict: Mapping[str, Any], fresh: str) -> str:
         "cause": fault_title(cause, visit.language) if cause else visit.say("terminal.no_cause"),
         "act": visit.word(f"terminal.act_{verdict['act']}", verdict["act"] or ""),
     }
-    if fresh in {"offline", "unknown"}:
+    if fresh in lights.STALE:
         last = visit.word(f"parts.{verdict['can_sell']}", verdict["can_sell"])
         return visit.say("terminal.says_offline" if fresh == "offline" else "terminal.says_silent", last=last)
     return visit.say(f"terminal.says_{verdict['can_sell']}", **told)

@@ -115,8 +115,10 @@ class Components:
         )
 
 
-def faults(visit: Visit, rows: Sequence[Row], zone: str | None) -> None:
-    """What is wrong now, causes before what they explain, each with what to do."""
+def faults(visit: Visit, rows: Sequence[Row], zone: str | None, *, stale: bool) -> None:
+    """What is wrong now, causes before what they explain, each with what to do. `stale`: there is no contact."""
+    if stale:
+        parts.light(visit, "stale", visit.say("terminal.faults_then"))
     if not rows:
         parts.empty(visit, "terminal.no_fault")
         return

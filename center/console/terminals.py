@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from nicegui import ui
 
-from center.console import parts
+from center.console import lights, parts
 from center.console.app import screen
 from center.console.listing import loader
 from center.console.parts import Column, Table
@@ -137,7 +137,7 @@ def _row(visit: Visit, told: Mapping[str, Any]) -> dict[str, Any]:
     heard_ms = None if heard is None else int(datetime.fromisoformat(heard).timestamp() * 1000)
     fresh = ages.freshness(told["status"], heard_ms, now_ms)
     sells = (told["verdict"] or {}).get("can_sell") or "unknown"
-    known = fresh in {"online", "late"}
+    known = fresh not in lights.STALE
     words = visit.word(f"parts.{sells}", sells)
     plain = {
         name: told[name] or "" for name in ("terminal", "site", "model", "firmware", "operator", "region", "estate")

@@ -108,6 +108,18 @@ def test_a_command_says_what_is_missing_and_then_is_watched_until_its_result(des
     desk.key_file.unlink()
 
 
+def test_a_period_is_frozen_as_evidence(desk: Desk) -> None:
+    estate, terminal = desk.terminals[9]
+    page = desk.page(f"/console/terminal/{estate}/{terminal}", "zh")
+    page.get_by_role("button", name="冻结证据").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("原因 *").fill("持卡人对交易有异议")
+    dialog.get_by_role("button", name="冻结证据").click()
+    expect(page.locator(".snack")).to_contain_text("已冻结此时段的证据")
+    held = desk.get("/evidence", terminal=f"{estate}.{terminal}")["items"]
+    assert [each["reason"] for each in held] == ["持卡人对交易有异议"]
+
+
 def test_a_terminal_that_is_not_there_is_said_to_be_not_there(desk: Desk) -> None:
     context = desk.page("/console/terminals")
     context.goto(f"{desk.address}/console/terminal/demo/no-such")

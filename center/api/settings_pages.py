@@ -66,6 +66,14 @@ def list_stores(
     return JSONResponse(cut(rows, limit, _key, dict))
 
 
+@router.get("/campaigns/{name}/readiness")
+def count_ready(name: Name, center: TheCenter, who: Reader) -> JSONResponse:
+    """Terminals of a readiness campaign that are ready, not_ready, unknown, and waiting to answer."""
+    with center.database.read() as connection:
+        _require(connection, who.scope, name)
+        return JSONResponse(campaigns_readiness.summary(connection, who.scope, name))
+
+
 @router.get(
     "/campaigns/{name}/export",
     response_class=Response,

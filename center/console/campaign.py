@@ -90,7 +90,7 @@ def _head(visit: Visit, at: str, told: Row, stand: Row) -> None:
             parts.text("span", told["why"]).classes("needs")
     if state == "waiting_approval":
         parts.text("p", _who_else(visit, told, stand)).classes("needs")
-    with ui.element("div").classes("bar acts"):
+    with ui.element("div").classes("bar"):
         for verb, main in _acts(visit, told, stand):
             words = visit.say(f"campaigns.{verb}")
             parts.button(words, partial(_do, visit, at, verb, words), main=main, mark=verb)
@@ -226,7 +226,7 @@ def _moment(visit: Visit, at: str | None) -> Callable[[], object] | None:
 def _plan(visit: Visit, told: Row, stand: Row) -> None:
     pairs = [(visit.word(f"campaigns.{name}", name), ", ".join(names)) for name, names in told["audience"].items()]
     pairs += _args(visit, told["args"])
-    pauses = sorted({wave["pause_s"] for wave in told["waves"][:-1]} - {0})
+    pauses = sorted({wave["pause_s"] for wave in told["waves"][:-1] if wave["pause_s"] >= 60})
     parts.facts(
         [
             (visit.say("campaigns.terminals"), f"{stand['targets_n']:,}"),

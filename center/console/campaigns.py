@@ -82,7 +82,8 @@ def _list(visit: Visit, rows: Sequence[Mapping[str, Any]], following: str | None
         )
         for each in rows
     ]
-    plain_table(visit.say("campaigns.title"), headers, cells)
+    with ui.element("section").classes("part"):
+        plain_table(visit.say("campaigns.title"), headers, cells)
     if following is not None:
         parts.link(f"/console/campaigns{_query(state=state, cursor=following)}", visit.say("campaigns.older"))
 

@@ -25,10 +25,13 @@ SCREENS: Final = (
     "sites",
     "campaigns",
     "campaign",
+    "readiness",
+    "reports",
+    "reports_rows",
 )
 """Modules of this package that hold screens."""
 
-_MENU: Final[tuple[tuple[str, str, str, str], ...]] = (
+MENU: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("now", "/console/", "home", "read"),
     ("queue", "/console/queue", "format_list_bulleted", "read"),
     ("case", "/console/cases", "assignment", "read"),
@@ -101,7 +104,7 @@ def _top(visit: Visit, name: str, theme: str, dark: ui.dark_mode, again: Build) 
             .props(f'flat round dense aria-label="{visit.say("shell.menu")}"')
             .classes("burger")
         )
-        with parts.link("/console/").classes("brand"):
+        with parts.link("/console/").classes("brand").props('aria-label="posdiag"'):
             ui.html('<img src="/console/static/mark.svg" alt="" width="24" height="24">', sanitize=False)
             ui.label("posdiag")
         _search(visit)
@@ -118,7 +121,7 @@ def _top(visit: Visit, name: str, theme: str, dark: ui.dark_mode, again: Build) 
     bar = ui.element("nav").classes("side").props(f'aria-label="{visit.say("shell.menu")}"')
     menu.on_click(lambda: bar.classes(toggle="open"))
     with bar:
-        for screen, where, icon, permission in _MENU:
+        for screen, where, icon, permission in MENU:
             if visit.may(permission):
                 with parts.link(where).classes("entry"):
                     ui.icon(icon).props('aria-hidden="true"')

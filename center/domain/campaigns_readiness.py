@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, select, tuple_
+from sqlalchemy import Connection, and_, case, func, select, tuple_
 
 from center.access.scope import Scope
 from center.db.tables import campaign_targets, campaigns, desired_configs, metrics_day, sites, terminals
@@ -117,6 +117,21 @@ def _installed(connection: Connection, keys: Sequence[Key]) -> dict[Key, dict[st
         settings = {name: reported.get(name) for name in ("version", "hash")}
         found[row.estate, row.terminal] = {"model": row.model, "firmware": row.firmware, "settings": settings}
     return found
+
+
+def summary(connection: Connection, scope: Scope, campaign_id: str) -> dict[str, int]:
+    """Terminals that are `ready`, `not_ready`, `unknown` after all, and still `waiting` to answer."""
+    target = campaign_targets.c
+    known = target.data["score"].as_float().is_not(None)
+    how = case(
+        (target.state.in_(("waiting", "offline", "sent")), "waiting"),
+        (and_(known, target.data["ready"].as_boolean()), "ready"),
+        (known, "not_ready"),
+        else_="unknown",
+    ).label("how")
+    query = select(how, func.count()).where(target.campaign_id == campaign_id, scope.where(campaign_targets))
+    counts = {str(name): int(n) for name, n in connection.execute(query.group_by(how))}
+    return {name: counts.get(name, 0) for name in ("ready", "not_ready", "unknown", "waiting")}
 
 
 def stores(

@@ -122,8 +122,13 @@ def repeated(scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnE
 
 def false_alarms(connection: Connection, scope: Scope, period: Period) -> Share:
     """Of fault cases closed in the period, duplicates left out, those that a person dismissed as false."""
+    return _share(connection, *dismissed(scope, period))
+
+
+def dismissed(scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Whether a case was a false alarm, and of which cases that is asked."""
     where = (period.holds(cases.c.closed_ms), cases.c.kind == "fault", cases.c.outcome != "duplicate")
-    return _share(connection, cases.c.outcome == "false_alarm", *where, scope.where(cases))
+    return cases.c.outcome == "false_alarm", and_(*where, scope.where(cases))
 
 
 def deflection(connection: Connection, scope: Scope, period: Period) -> Share:

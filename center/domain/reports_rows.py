@@ -11,7 +11,9 @@ from center.db.tables import case_steps, cases, surveys
 from center.domain import reports
 from center.domain.reports import Group, Period
 
-Of = Literal["detect", "acknowledge", "repair", "first_time_fix", "repeats", "promises", "top", "satisfaction"]
+Of = Literal[
+    "detect", "acknowledge", "repair", "first_time_fix", "repeats", "false_alarms", "promises", "top", "satisfaction"
+]
 OF: Final[tuple[Of, ...]] = get_args(Of)
 _SHOWN: Final = ("id", "number", "estate", "terminal", "site", "fault", "title", "state", "created_ms", "closed_ms")
 
@@ -30,7 +32,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """Cases that a number is made of, newest first, from before the id `before`.
 
-    `length_ms` of times; `met` of shares: mended at the first visit, came back, the last promise kept; `score` of
+    `length_ms` of times; `met` of shares: mended at the first visit, came back, false, promise kept; `score` of
     satisfaction. Null where a number has no such thing. `by` and `group` narrow all of them, `fault` too.
     """
     length, met, score, where = _about(of, scope, period)
@@ -61,6 +63,8 @@ def _about(
         return nothing, *_between(reports.visited(scope, period))
     if of == "repeats":
         return nothing, *_between(reports.repeated(scope, period))
+    if of == "false_alarms":
+        return nothing, *_between(reports.dismissed(scope, period))
     if of == "promises":
         promised = case_steps.c.case_id == cases.c.id, case_steps.c.kind == "eta"
         last = select(case_steps.c.data["eta_ms"].as_float()).where(*promised).order_by(case_steps.c.id.desc())

@@ -58,7 +58,7 @@ def test_the_rows_behind_a_number_are_as_many_as_it_says(api: Api) -> None:
     for of in ("detect", "acknowledge", "repair"):
         assert len(_rows(api, of)) == times[of]["n"]
     assert [row["length_s"] for row in _rows(api, "repair")] == [3 * 3600, 3600]
-    for of in ("first_time_fix", "repeats"):
+    for of in ("first_time_fix", "repeats", "false_alarms"):
         share = asks.get(f"reports/{of}", until=UNTIL)["result"]
         assert [len(_rows(api, of)), sum(row["met"] for row in _rows(api, of))] == [share["of"], share["n"]]
     kept = asks.get("reports/promises", until=UNTIL)["result"]["last"]

@@ -1,0 +1,245 @@
+"""Readiness: which stores are ready for a busy day by their latest check, what fails, and what to mend before that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from nicegui import ui
+
+from center.console import parts
+from center.console.app import screen
+from center.console.pane import Pane
+from center.console.parts import Column, Table
+from center.console.plain_table import link, plain_table
+from center.console.readiness_stores import STATES, Store, by_store, what_words
+from center.console.session import Visit, lead_to
+from center.db.feed import Change
+
+Row = Mapping[str, Any]
+
+LIGHTS: Final = {"ready": "ok", "not_ready": "no", "unknown": "unknown", "waiting": "waiting"}
+_LOOKS: Final = {"ready": "ok", "not_ready": "bad", "unknown": "unknown", "waiting": ""}
+_READ: Final = 1000
+_LISTED: Final = 40
+_FAILING: Final = 12
+_PREVENTIVE: Final = 50
+_AGAIN_S: Final = 5.0
+
+
+@screen("/readiness", "readiness")
+async def build(visit: Visit, campaign: str = "", state: str = "", what: str = "") -> None:
+    found, preventive = await asyncio.gather(
+        visit.api.get("/campaigns", limit=200),
+        visit.api.get("/preventive", limit=_PREVENTIVE, language=visit.language),
+    )
+    some = [each for each in found["items"] if each["kind"] == "readiness"]
+    known = next((each for each in some if each["id"] == campaign), some[0] if some else None)
+    parts.heading(visit.say("readiness.title"), visit.say("readiness.about"))
+    with ui.element("div").classes("bar"):
+        if visit.may("campaign.write"):
+            parts.link("/console/campaigns/new?kind=readiness", visit.say("readiness.ask_all")).classes("main-link")
+        if known is not None:
+            _choice(visit, some, known)
+    if known is None:
+        parts.empty(visit, "readiness.none")
+    else:
+        await _checked(visit, known, state if state in STATES else "", what)
+    with parts.section(visit.say("readiness.preventive"), "preventive"):
+        _preventive(visit, preventive["items"])
+
+
+def _choice(visit: Visit, some: Sequence[Row], known: Row) -> None:
+    options = {each["id"]: f"{each['name']} · {each['args']['date']}" for each in some}
+    chosen = ui.select(
+        options,
+        value=known["id"],
+        label=visit.say("readiness.which"),
+        on_change=lambda event: lead_to(_address(event.value)),
+    )
+    chosen.props("outlined dense").classes("pick").mark("filter-campaign")
+    parts.link(f"/api/v1/campaigns/{quote(known['id'])}/export", visit.say("readiness.export")).props("download")
+    parts.link(f"/console/campaign/{quote(known['id'])}", visit.say("readiness.campaign"))
+
+
+def _address(campaign: str, **more: str) -> str:
+    given = {"campaign": campaign} | {name: value for name, value in more.items() if value}
+    return f"/console/readiness?{urlencode(given)}"
+
+
+async def _checked(visit: Visit, campaign: Row, state: str, what: str) -> None:
+    """What one readiness campaign found."""
+    at = f"/campaigns/{quote(campaign['id'], safe='')}"
+
+    async def read() -> tuple[dict[str, int], list[Store], bool]:
+        counts, page = await asyncio.gather(
+            visit.api.get(f"{at}/readiness"), visit.api.get(f"{at}/stores", limit=_READ)
+        )
+        return counts, by_store(page["items"]), page["next"] is not None
+
+    counts, stores, cut = await read()
+    number = sum(counts.values())
+    parts.text("p", visit.say("readiness.for_day", day=campaign["args"]["date"], n=f"{number:,}"))
+    tiles = Pane(lambda told: _tiles(visit, campaign["id"], told))
+    failing_part = ui.element("div")
+    with failing_part, parts.section(visit.say("readiness.failing"), "failing"):
+        failing = Pane(lambda told: _failing(visit, campaign["id"], told))
+    with parts.section(visit.say("readiness.stores"), "stores"):
+        _filter(visit, campaign["id"], state, what)
+        list_pane = Pane(lambda told: _stores(visit, told[0], is_cut=told[1]))
+    with parts.section(visit.say("readiness.todo"), "todo"):
+        todo = Pane(lambda told: _todo(visit, told))
+
+    def show(counts: dict[str, int], stores: list[Store], cut: bool) -> None:
+        wanted = [each for each in stores if state in {"", each.state} and (not what or what in each.whats)]
+        tiles.show(counts)
+        failing.show(Counter(name for each in stores for name in each.todo_names).most_common(_FAILING))
+        list_pane.show((wanted, cut))
+        todo.show([each for each in wanted if each.todo][:_LISTED])
+
+    show(counts, stores, cut)
+    waiting = asyncio.Event()
+
+    async def changed(changes: Sequence[Change]) -> None:
+        if any(each.key == campaign["id"] for each in changes):
+            waiting.set()
+
+    async def again() -> None:
+        """Not at each answer: the stores are one long answer."""
+        if waiting.is_set():
+            waiting.clear()
+            show(*await read())
+
+    visit.follow({"campaign"}, changed)
+    visit.every(_AGAIN_S, again)
+
+
+def _tiles(visit: Visit, campaign: str, counts: Mapping[str, int]) -> None:
+    with ui.element("div").classes("tiles"):
+        for name in STATES:
+            look = _LOOKS[name] if counts[name] else ""
+            label = visit.say(f"readiness.tile_{name}")
+            parts.number(f"{counts[name]:,}", label, f"{_address(campaign, state=name)}#stores", look)
+    reasons = [visit.say(f"readiness.why_{each}") for each in ("score", "more", "ready")]
+    parts.why(visit, reasons)
+
+
+def _failing(visit: Visit, campaign: str, counts: Sequence[tuple[str, int]]) -> None:
+    if not counts:
+        parts.empty(visit, "readiness.failing_none")
+        return
+    most = counts[0][1]
+    with ui.element("ul").classes("bars wide-bars"):
+        for name, n in counts:
+            with ui.element("li"):
+                parts.link(f"{_address(campaign, what=name)}#stores", what_words(visit, name))
+                with ui.element("span").classes("track").props('aria-hidden="true"'):
+                    ui.element("span").classes("fill").style(f"width: {100 * n / most:.1f}%")
+                parts.text("span", visit.say("readiness.failing_n", n=f"{n:,}")).classes("figures")
+
+
+def _filter(visit: Visit, campaign: str, state: str, what: str) -> None:
+    options = {"": visit.say("readiness.filter_all")} | {each: visit.say(f"readiness.{each}") for each in STATES}
+    with ui.element("div").classes("bar"):
+        chosen = ui.select(
+            options,
+            value=state,
+            label=visit.say("readiness.state"),
+            on_change=lambda event: lead_to(f"{_address(campaign, state=event.value, what=what)}#stores"),
+        )
+        chosen.props("outlined dense").classes("pick").mark("filter-state")
+        if what:
+            with parts.link(f"{_address(campaign, state=state)}#stores").classes("light look-none"):
+                parts.text("span", "✕").classes("sign").props('aria-hidden="true"')
+                parts.text("span", what_words(visit, what))
+
+
+def _stores(visit: Visit, stores: Sequence[Store], *, is_cut: bool) -> None:
+    if not stores:
+        parts.empty(visit, "readiness.filtered")
+        return
+    title = {
+        each: visit.say(f"readiness.{each}")
+        for each in ("store", "state", "score", "terminals", "todo_n", "soonest", "first")
+    }
+    Table(
+        visit,
+        [
+            Column("store", title["store"], flex=2, width=140),
+            Column("state", title["state"], "light", 135),
+            Column("score", title["score"], "number", 85),
+            Column("terminals", title["terminals"], "number", 105, least_px=900),
+            Column("todo_n", title["todo_n"], "number", 90, least_px=620),
+            Column("soonest", title["soonest"], width=170, least_px=1000),
+            Column("first", title["first"], flex=2, width=150, least_px=700),
+        ],
+        [_row(visit, each) for each in stores],
+        title=visit.say("readiness.stores"),
+        height="50vh" if len(stores) > 8 else "",
+    )
+    parts.text("p", visit.say(f"readiness.{'shown' if is_cut else 'all_shown'}", n=f"{len(stores):,}")).classes("quiet")
+
+
+def _row(visit: Visit, store: Store) -> dict[str, Any]:
+    soonest = store.soonest
+    name = store.name or store.site or visit.say("readiness.no_store")
+    return {
+        "id": f"{store.estate}.{store.site}",
+        "where": f"/console/site/{quote(store.estate)}/{quote(store.site, safe='')}" if store.site else "",
+        "store": name,
+        "state": LIGHTS[store.state],
+        "state_words": visit.say(f"readiness.{store.state}"),
+        "score": store.score,
+        "terminals": len(store.terminals),
+        "todo_n": len(store.todo),
+        "soonest": "" if soonest is None else _days(visit, *soonest),
+        "first": what_words(visit, store.todo[0][1]["what"]) if store.todo else "",
+    }
+
+
+def _days(visit: Visit, metric: str, left: float) -> str:
+    what = visit.word(f"readiness.metric_{metric.rpartition('.')[2]}", metric)
+    return visit.say("readiness.days", what=what, n=f"{left:.0f}")
+
+
+def _todo(visit: Visit, stores: Sequence[Store]) -> None:
+    """Store by store what to do, as the visit list has it."""
+    if not stores:
+        parts.empty(visit, "readiness.failing_none")
+    for store in stores:
+        with ui.element("details").classes("read"):
+            name = store.name or store.site or visit.say("readiness.no_store")
+            parts.text("summary", f"{name} · {visit.say('readiness.todo_n')}: {len(store.todo)}")
+            if store.address:
+                parts.text("p", store.address)
+            with ui.element("ul").classes("rows"):
+                for terminal, item in store.todo:
+                    with ui.element("li"):
+                        where = f"/console/terminal/{quote(store.estate)}/{quote(terminal)}"
+                        parts.link(where, terminal)
+                        parts.text("span", what_words(visit, item["what"]))
+                        parts.text("span", item["why"]).classes("quiet")
+                        parts.text("span", visit.word(f"readiness.act_{item['act']}", item["act"])).classes("needs")
+
+
+def _preventive(visit: Visit, rows: Sequence[Row]) -> None:
+    if not rows:
+        parts.empty(visit, "readiness.preventive_none")
+        return
+    plain_table(
+        visit.say("readiness.preventive"),
+        [visit.say(f"readiness.{each}") for each in ("terminal", "what", "step", "since")],
+        [
+            (
+                link(each["terminal"], f"/console/terminal/{quote(each['estate'])}/{quote(each['terminal'])}"),
+                each["title"],
+                each["do"],
+                partial(parts.moment, visit, each["since_at"]),
+            )
+            for each in rows
+        ],
+    )

@@ -43,7 +43,7 @@ def run_show(args: argparse.Namespace) -> int:
         print(f"posdiag: {error}", file=sys.stderr)
         return UNABLE
     values = {spec.name: getattr(settings, spec.name) for spec in fields(settings)}
-    values |= {"db": _without_password(settings.database), "group": "***"}
+    values |= {"db": without_password(settings.database), "group": "***"}
     if origins["group"] == DEFAULT:
         there = "kept" if group_file().exists() else "to be made"
         origins["group"] = f"{there} in {group_file()}"
@@ -93,6 +93,6 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     password = urlsplit(url).password
     return url.replace(f":{password}@", ":***@", 1) if password else url

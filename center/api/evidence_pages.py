@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -43,18 +43,19 @@ class Dispute(BaseModel):
 
 @router.get("/evidence")
 def list_evidence(query: Annotated[Placed, Query()], center: TheCenter, who: Witness) -> JSONResponse:
-    """Holds and packs, newest first. `since` and `until` are of when they were made; none is of a unit or kind."""
+    """Holds and packs with their size in bytes, newest first. `since` and `until` are of when they were made; none is of a unit or kind."""
     conditions = [*filters.of_terminal(evidence, query), *filters.between(evidence.c.at_ms, query)]
     if query.unit or query.kind:
         conditions.append(evidence.c.id.is_(None))
     statement = select(evidence).where(who.scope.where(evidence), *conditions)
     order = Order((evidence.c.at_ms, evidence.c.id), descending=True)
     leave_out = frozenset({"path"})
+
+    def shown(row: Any) -> items.Item:
+        return items.plain(evidence, row, leave_out) | {"size": center.evidence.size(row.path)}
+
     with center.database.read() as connection:
-        shown = page(
-            connection, statement, order, query.cursor, query.limit, lambda row: items.plain(evidence, row, leave_out)
-        )
-        return JSONResponse(shown)
+        return JSONResponse(page(connection, statement, order, query.cursor, query.limit, shown))
 
 
 @router.post("/evidence", status_code=201)

@@ -139,9 +139,12 @@ def list_guides(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     state: Literal["draft", "approved", "retired"] | None = None,
+    fault: Annotated[str | None, Query(max_length=130, pattern=r"^[a-z0-9_/-]+$")] = None,
 ) -> JSONResponse:
     """Guides that were written here, newest first, with drafts that wait for a second person."""
     statement = select(guides) if state is None else select(guides).where(guides.c.state == state)
+    if fault is not None:
+        statement = statement.where(guides.c.fault == fault)
     order = Order((guides.c.id,), descending=True)
     with center.database.read() as connection:
         return JSONResponse(page(connection, statement, order, cursor, limit, lambda row: items.plain(guides, row)))

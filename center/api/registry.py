@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import Table, delete, insert, or_, select
 
 from center.access import accounts, audit, credentials, passwords
 from center.access.roles import Role, Who
@@ -286,10 +286,16 @@ def list_audit(
     who: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")] = None,
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
+    what: Annotated[str | None, Query(max_length=100, pattern=r"^[a-z0-9_.]+$")] = None,
+    target: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")] = None,
 ) -> JSONResponse:
-    """Who read and did what, newest first."""
+    """Who read and did what, newest first. `what` case is also case.eta; `target` is a part of what it was done to."""
     table = tables.audit
     query = select(table)
+    if what is not None:
+        query = query.where(or_(table.c.what == what, table.c.what.startswith(f"{what}.", autoescape=True)))
+    if target is not None:
+        query = query.where(table.c.target.contains(target, autoescape=True))
     if who is not None:
         query = query.where(table.c.who == who)
     if since is not None:

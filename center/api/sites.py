@@ -167,6 +167,31 @@ def _require(who: Who, rows: Iterable[Mapping[str, Any]]) -> None:
             raise ApiError(403, f"not all of estate {estate} is yours")
 
 
+def look_through(what: str, text: str) -> tuple[list[dict[str, Any]], list[tuple[int | None, str]]]:
+    """The rows of a CSV of `sites` or `places`, and what is wrong: line of the text, the head being 1, and one line."""
+    try:
+        rows = _rows("text/csv", text.encode())
+    except ApiError as error:
+        return [], [(None, str(error))]
+    if len(rows) > MOST_ROWS:
+        return [], [(None, f"{len(rows)} rows; at most {MOST_ROWS} at once")]
+    kind: TypeAdapter[Any] = TypeAdapter(Site if what == "sites" else Place)
+    taken: list[dict[str, Any]] = []
+    problems: list[tuple[int | None, str]] = []
+    for line, row in enumerate(rows, 2):
+        try:
+            read = kind.validate_python(row).model_dump()
+            if what == "sites":
+                hours.check(read["hours"], read["timezone"])
+            taken.append(read)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            problems += [(line, f"{'.'.join(map(str, each['loc']))}: {each['msg']}"[:300]) for each in found]
+        except ValueError as error:
+            problems.append((line, str(error)))
+    return taken, problems
+
+
 def _rows(kind: str, data: bytes) -> list[Any]:
     try:
         if kind == "text/csv":

@@ -43,6 +43,11 @@ class Commands:
         self._issuer = issuer
         self._many = many
 
+    @property
+    def kid(self) -> str:
+        """The id of the key that commands are signed with now."""
+        return self._signer.kid
+
     def give(self, who: Who, order: Order, now_ms: int) -> str:
         """Send it, or have it wait for a second person; its id."""
         tier = check_order(order.cmd, order.args, broadcast=order.terminal == ALL)

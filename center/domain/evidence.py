@@ -130,6 +130,13 @@ class Evidence:
             raise Refusal("unavailable", f"{path}: the pack is gone")
         return path
 
+    def size(self, path: str) -> int | None:
+        """Bytes of a pack; None for one that is not there, or not sealed."""
+        try:
+            return (self._folder / path).stat().st_size
+        except OSError:
+            return None
+
     def verify(self, who: Who, evidence_id: str) -> Verdict:
         """Look at the pack on the disk, by the center's own key and what the database has of it."""
         path = self.file(who, evidence_id)

@@ -44,6 +44,14 @@ def send(address: str, subject: str, body: str) -> str:
     return "" if post.notify(body=body, title=subject) else "not taken by its receiver, or nobody answers there"
 
 
+def send_guarded(address: str, subject: str, body: str) -> str:
+    """The same, whatever a plug-in for somebody's service throws."""
+    try:
+        return send(address, subject, body)
+    except Exception as error:  # noqa: BLE001 - the others must be told still
+        return f"{type(error).__name__} while sending"
+
+
 def zone_problem(name: str) -> str:
     """Why it is no time zone; "" if it is one."""
     try:

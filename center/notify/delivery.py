@@ -102,7 +102,7 @@ class Delivery:
         problem = "nobody to tell: no contact has what this channel needs" if not addresses else ""
         given_up = bool(problem)
         for address in dict.fromkeys(addresses):
-            problem = self._guarded(address, subject, body) or problem
+            problem = channel_urls.send_guarded(address, subject, body) or problem
         self._end(rows, problem, now_ms, given_up=given_up)
         told = {
             "id": new_id("note", now_ms),
@@ -116,12 +116,6 @@ class Delivery:
         }
         with self._database.begin() as connection:
             connection.execute(insert(notifications).values(told))
-
-    def _guarded(self, address: str, subject: str, body: str) -> str:
-        try:
-            return channel_urls.send(address, subject, body)
-        except Exception as error:  # noqa: BLE001 - whatever a plug-in for somebody's service throws, others are told
-            return f"{type(error).__name__} while sending"
 
     def _tell_webhook(self, target: str, row: Any, now_ms: int) -> None:
         hook = self._row(webhooks, target)

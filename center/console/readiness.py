@@ -27,7 +27,8 @@ _LOOKS: Final = {"ready": "ok", "not_ready": "bad", "unknown": "unknown", "waiti
 _READ: Final = 1000
 _LISTED: Final = 40
 _FAILING: Final = 12
-_PREVENTIVE: Final = 50
+_PREVENTIVE: Final = 200
+_SHOWN: Final = 8
 _AGAIN_S: Final = 5.0
 
 
@@ -230,6 +231,14 @@ def _preventive(visit: Visit, rows: Sequence[Row]) -> None:
     if not rows:
         parts.empty(visit, "readiness.preventive_none")
         return
+    _warnings(visit, rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        with ui.element("details").classes("read"):
+            parts.text("summary", visit.say("readiness.more", n=len(rows) - _SHOWN))
+            _warnings(visit, rows[_SHOWN:])
+
+
+def _warnings(visit: Visit, rows: Sequence[Row]) -> None:
     plain_table(
         visit.say("readiness.preventive"),
         [visit.say(f"readiness.{each}") for each in ("terminal", "what", "step", "since")],

@@ -34,9 +34,10 @@ async def build(
         parts.text("p", visit.say("reports.wrong_period")).classes("wrong").props('role="alert"')
         return
     asked = span.query
-    *plain, top, rated = await asyncio.gather(
+    *plain, top, rated, where = await asyncio.gather(
         *(visit.api.get(f"/reports/{name}", **asked) for name in _PLAIN),
         *(visit.api.get(f"/reports/{name}", by=span.by, **asked) for name in ("top", "satisfaction")),
+        visit.api.get("/sites", limit=1),
     )
     found = {each["report"]: each["result"] for each in (*plain, top, rated)}
     _choices(visit, span)
@@ -53,7 +54,8 @@ async def build(
             with parts.section(visit.say("reports.deadlines"), "deadlines"):
                 _deadlines(visit, found["deadlines"])
     with parts.section(visit.say("reports.rhythm"), "rhythm"):
-        await _rhythm(visit, span, found["top"], fault, zone or "UTC")
+        usual = where["items"][0]["timezone"] if where["items"] else "UTC"
+        await _rhythm(visit, span, found["top"], fault, zone or usual)
 
 
 def _choices(visit: Visit, span: Span) -> None:
@@ -98,7 +100,6 @@ def _rows(span: Span, of: str, **more: str) -> str:
 
 
 def _times(visit: Visit, span: Span, times: Mapping[str, Row]) -> None:
-    most = max((each["p90_ms"] or 0 for each in times.values()), default=0) or 1
     with ui.element("div").classes("cards"):
         for name in _SPANS:
             told = times[name]
@@ -111,7 +112,11 @@ def _times(visit: Visit, span: Span, times: Mapping[str, Row]) -> None:
                     continue
                 with ui.element("ul").classes("bars"):
                     for key in ("median", "p90"):
-                        _bar(visit.say(f"reports.{key}"), told[f"{key}_ms"] / most, length(visit, told[f"{key}_ms"]))
+                        _bar(
+                            visit.say(f"reports.{key}"),
+                            told[f"{key}_ms"] / (told["p90_ms"] or 1),
+                            length(visit, told[f"{key}_ms"]),
+                        )
     parts.why(visit, [visit.say(f"reports.why_{each}") for each in (*_SPANS, "cases")])
 
 
@@ -122,7 +127,7 @@ def _bar(words: str, share: float, figure: str, where: str = "") -> None:
         else:
             parts.text("span", words)
         with ui.element("span").classes("track").props('aria-hidden="true"'):
-            ui.element("span").classes("fill").style(f"width: {100 * min(1.0, max(0.01, share)):.1f}%")
+            ui.element("span").classes("fill").style(f"width: {100 * min(1.0, share):.1f}%")
         parts.text("span", figure).classes("figures")
 
 
@@ -198,15 +203,22 @@ async def _rhythm(visit: Visit, span: Span, top: Sequence[Row], fault: str, zone
         parts.empty(visit, "reports.top_none")
         return
     shown = fault or faults[0]
+
+    def go(**change: str) -> None:
+        given = {"fault": shown, "zone": zone} | change
+        lead_to(f"/console/reports?{span.address(**given)}#rhythm")
+
     told = await visit.api.get("/rhythm", fault=shown, timezone=zone, days=_RHYTHM_DAYS)
     with ui.element("div").classes("bar"):
         picked = ui.select(
             {each: fault_title(each, visit.language) for each in faults},
             value=shown,
             label=visit.say("reports.rhythm_fault"),
-            on_change=lambda event: lead_to(f"/console/reports?{span.address(fault=event.value)}#rhythm"),
+            on_change=lambda event: go(fault=event.value),
         )
         picked.props("outlined dense").classes("pick").mark("filter-fault")
+        place = ui.input(visit.say("reports.zone"), value=zone).props("outlined dense").classes("pick")
+        place.mark("filter-zone").on("keydown.enter", lambda: go(zone=place.value or ""))
         parts.text("span", visit.say("reports.rhythm_about", zone=zone)).classes("quiet")
     _heat(visit, told["week"])
 

@@ -11,7 +11,7 @@ from nicegui import ui
 from center.console import case_acts, case_views, knowledge_views, parts
 from center.console.app import screen
 from center.console.case_acts import Act
-from center.console.incident_views import evidence, reasons, relations, sentence
+from center.console.incident_views import evidence, finding, reasons, relations, sentence
 from center.console.pane import Pane
 from center.console.parts import Column, Table
 from center.console.session import Visit
@@ -81,22 +81,23 @@ class _Page:
         return (change.estate, change.terminal) in shown
 
     async def show(self, told: dict[str, Any]) -> None:
-        """Show it as it is now."""
+        """Show it as it is now. What is wrong with the center itself concerns no terminal and no merchant."""
         visit, case = self._visit, told["case"]
         self._told = told
         self._zone = ((case or {}).get("place") or told["terminal"] or {}).get("timezone") or "UTC"
-        lively = ("steps", "commands", "evidence", "remedies", "similar", "runbook", "guide", "merchant")
-        self._head.show({name: value for name, value in told.items() if name not in lively})
-        self._evidence.show((told["evidence"], told["outage"], told["terminals_n"]))
-        self._checks.show(told["commands"])
+        calm = None if case is None else {name: value for name, value in case.items() if name not in _LIVELY}
+        self._head.show({name: value for name, value in told.items() if name not in _LIVELY} | {"case": calm})
+        own = told["scope"] == "center"
+        self._evidence.show((told["evidence"], told["outage"], told["terminals_n"], told["why"] if own else None))
+        self._checks.show(None if own else told["commands"])
         self._story.show((told["steps"], (case or {}).get("steps") or []))
         self._clocks.show(None if case is None else {name: case[name] for name in _CLOCKS})
         self._relations.show((told["parent"], told["parts"], told["state"]))
-        self._runbook.show((told["runbook"], told["guide"]))
-        self._past.show((told["remedies"], told["similar"]))
-        self._operator.show(told["scope"] != "terminal" or told["act"] == "operator")
-        self._merchant.show((told["merchant"], (case or {}).get("merchant_page"), case is not None))
-        if told["scope"] != "terminal" or told["peak_n"] > 1:
+        self._runbook.show(None if own else (told["runbook"], told["guide"]))
+        self._past.show(None if own else (told["remedies"], told["similar"]))
+        self._operator.show(not own and (told["scope"] != "terminal" or told["act"] == "operator"))
+        self._merchant.show(None if own else (told["merchant"], (case or {}).get("merchant_page"), case is not None))
+        if not own and (told["scope"] != "terminal" or told["peak_n"] > 1):
             if self._terminals is None:
                 with self._affected:
                     self._terminals = _Affected(visit, self._name)
@@ -110,7 +111,7 @@ class _Page:
             parts.heading(told["title"], told["fault_title"] if told["fault_title"] != told["title"] else "")
             parts.text("p", sentence(visit, told)).classes("sentence").props('role="status"')
             with ui.element("div").classes("lights"):
-                if told["state"] != "resolved":
+                if told["state"] != "resolved" and told["scope"] != "center":
                     parts.light(visit, told["can_sell"])
                 parts.light(visit, told["severity"])
                 state = told["state"] if told["state"] == "resolved" or not told["acknowledged_by"] else "acknowledged"
@@ -156,7 +157,10 @@ class _Page:
         eta = (case or {}).get("eta")
         parts.facts(
             [
-                (visit.say("incident.where" if one else "incident.affected"), at_terminal if one else counts),
+                (
+                    visit.say("incident.where" if one else "incident.affected"),
+                    at_terminal if one else None if told["scope"] == "center" else counts,
+                ),
                 (visit.say("incident.site"), at_sites if told["sites"] else None),
                 (visit.say("incident.device"), device),
                 (visit.say("incident.operator"), network),
@@ -182,11 +186,16 @@ class _Page:
             found.append(Act("merge", "merge", lambda: case_acts.merge(visit, told)))
         return found
 
-    def _draw_evidence(self, told: tuple[list[Any], Any, int]) -> None:
+    def _draw_evidence(self, told: tuple[list[Any], Any, int, Any]) -> None:
         with parts.section(self._visit.say("incident.evidence"), "evidence"):
-            evidence(self._visit, told[0], told[1], told[2], self._zone)
+            if told[3] is not None:
+                finding(self._visit, self._told["scope_key"], told[3])
+            else:
+                evidence(self._visit, told[0], told[1], told[2], self._zone)
 
-    def _draw_checks(self, found: list[Any]) -> None:
+    def _draw_checks(self, found: list[Any] | None) -> None:
+        if found is None:
+            return
         with parts.section(self._visit.say("case.checks"), "checks"):
             knowledge_views.commands(self._visit, found, self._zone)
 
@@ -206,11 +215,15 @@ class _Page:
         with parts.section(self._visit.say("incident.relations"), "relations"):
             relations(self._visit, told[0], told[1], self._zone)
 
-    def _draw_runbook(self, told: tuple[Any, Any]) -> None:
+    def _draw_runbook(self, told: tuple[Any, Any] | None) -> None:
+        if told is None:
+            return
         with parts.section(self._visit.say("case.runbook"), "runbook"):
             knowledge_views.runbook(self._visit, told[0], told[1])
 
-    def _draw_past(self, told: tuple[list[Any], list[Any]]) -> None:
+    def _draw_past(self, told: tuple[list[Any], list[Any]] | None) -> None:
+        if told is None:
+            return
         with parts.section(self._visit.say("case.remedies"), "remedies"):
             knowledge_views.remedies(self._visit, told[0])
             parts.text("h3", self._visit.say("case.similar"))
@@ -238,11 +251,18 @@ class _Page:
 
             parts.button(visit.say("incident.operator_make"), write, "description", mark="operator")
 
-    def _draw_merchant(self, told: tuple[Any, str | None, bool]) -> None:
+    def _draw_merchant(self, told: tuple[Any, str | None, bool] | None) -> None:
+        if told is None:
+            return
         with parts.section(self._visit.say("case.merchant"), "merchant"):
             case_views.merchant(self._visit, told[0], told[1], open_case=told[2])
 
 
+_LIVELY: Final = frozenset(
+    {"steps", "commands", "evidence", "remedies", "similar", "runbook", "guide", "merchant", "clocks", "gate"}
+    | {"promises", "impact", "last_at", "updated_at", "terminal_now"}
+)
+"""Parts of their own, or nothing that is shown: these do not draw the head anew."""
 _CLOCKS: Final = ("clocks", "paused_since", "pause_reason", "gate", "watch_until", "outcome")
 _COUNTS: Final = (
     ("terminals_n", "terminals_now"),

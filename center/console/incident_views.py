@@ -19,6 +19,8 @@ _MS: Final = 60_000
 
 def sentence(visit: Visit, told: Row) -> str:
     """Who cannot sell, why if that is inferred, and who has to act."""
+    if told["scope"] == "center":
+        return visit.say("incident.center_over" if told["state"] == "resolved" else "incident.center_bad")
     n, bad, unknown = told["terminals_n"], told["cannot_sell_n"], told["unknown_n"]
     if told["scope"] == "terminal":
         over = told["state"] == "resolved" or told["can_sell"] is None
@@ -47,7 +49,9 @@ def _space(visit: Visit) -> str:
 def reasons(visit: Visit, told: Row, zone: str) -> list[str]:
     """The numbers behind the verdict, one a line."""
     found = [visit.say(f"incident.basis_{told['basis']}").capitalize()] if told["basis"] == "unknown" else []
-    if told["scope"] != "terminal":
+    if told["scope"] == "center":
+        found.append(str(told["why"].get("text") or told["scope_key"]))
+    elif told["scope"] != "terminal":
         found += _of_group(visit, told)
     elif told["outage"] is not None:
         found += _of_outage(visit, told["outage"])
@@ -145,6 +149,15 @@ def evidence(visit: Visit, found: Sequence[Row], outage: Row | None, terminals: 
                 _proof(visit, each, zone)
     if terminals > len(found) > 1:
         parts.text("p", visit.say("incident.evidence_more", n=len(found), all=terminals)).classes("quiet")
+
+
+def finding(visit: Visit, key: str, reading: Row) -> None:
+    """What the center found when it looked at itself."""
+    value = reading.get("value")
+    told = [(visit.say("incident.reading_of"), key), (visit.say("incident.reading_text"), reading.get("text"))]
+    if value is not None:
+        told.append((visit.say("incident.reading_value"), f"{value:g} {reading.get('unit') or ''}"))
+    parts.facts(told)
 
 
 def _proof(visit: Visit, each: Row, zone: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import case, func, select, tuple_
 
 from center.access.roles import Who
 from center.api import items
@@ -123,12 +123,10 @@ def count_audience(body: Audience, center: TheCenter, who: Manager) -> JSONRespo
     """How many terminals a campaign would be for now. Nothing is kept."""
     audience = campaigns_audience.check(body.audience)
     args = check_args(body.kind, body.args)
-    found = campaigns_audience.members(who.scope, audience).subquery()
-    same = (terminals.c.estate == found.c.estate) & (terminals.c.terminal == found.c.terminal)
-    gone = select(func.count()).select_from(found.join(terminals, same)).where(terminals.c.status == "offline")
+    gone = func.count(case((terminals.c.status == "offline", 1)))
+    counted = campaigns_audience.members(who.scope, audience).with_only_columns(func.count(), gone)
     with center.database.read() as connection:
-        n = connection.execute(select(func.count()).select_from(found)).scalar_one()
-        away = connection.execute(gone).scalar_one()
+        n, away = connection.execute(counted).one()
     second = center.campaigns.needs_second(body.kind, args, n)
     return JSONResponse({"terminals": n, "offline": away, "second_person": second})
 

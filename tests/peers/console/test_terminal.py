@@ -94,7 +94,7 @@ def test_a_command_says_what_is_missing_and_then_is_watched_until_its_result(des
     desk.key_file.chmod(0o600)
     dialog.get_by_role("button", name="Check").click()
     run = page.locator("#run")
-    expect(run).to_contain_text("succeeded")
+    expect(run).to_contain_text("succeeded", timeout=20_000)
     expect(run).to_contain_text("answered")
     expect(run.locator("ol.steps-line li")).to_have_count(4)
     page.get_by_role("button", name="More commands").click()

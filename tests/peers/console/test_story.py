@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.mqtt.broker import free_port
 from tests.peers.console.stage import PASSWORD
 from tests.system.stage import Process, posdiag
 from tests.wait import wait_until
@@ -45,7 +44,8 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         wait_until(lambda: "A tour of five steps" in demo.said(), 90)
         address = re.search(r"^Open +(\S+?)/?$", demo.said(), re.MULTILINE)
         password = re.search(r"one-time password (\S+)", demo.said())
-        assert address and password, demo.said()
+        assert address, demo.said()
+        assert password, demo.said()
         yield Shop(folder, address[1], password[1])
         assert demo.terminate(20)[0] == 0, demo.said()
 

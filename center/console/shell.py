@@ -28,6 +28,10 @@ SCREENS: Final = (
     "readiness",
     "reports",
     "reports_rows",
+    "knowledge",
+    "evidence",
+    "audit",
+    "admin",
 )
 """Modules of this package that hold screens."""
 
@@ -45,7 +49,7 @@ MENU: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("wallboard", "/console/wallboard", "tv", "read"),
     ("evidence", "/console/evidence", "verified", "evidence"),
     ("audit", "/console/audit", "policy", "audit.read"),
-    ("admin", "/console/admin", "settings", "admin"),
+    ("admin", "/console/admin", "settings", "suppress"),
 )
 _THEMES: Final = {"auto": None, "light": False, "dark": True}
 _NEXT_THEME: Final = {"auto": "light", "light": "dark", "dark": "auto"}

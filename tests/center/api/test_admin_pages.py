@@ -24,7 +24,7 @@ def _receiver(status: int) -> Iterator[tuple[str, list[bytes]]]:
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_args: object) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -75,8 +75,10 @@ class _Page:
         told = self._told
         if change.kind == "incident":
             return change.key == self._name or change.key in {each["id"] for each in told["parts"]}
-        if change.kind == "case":
-            return told["case"] is None or change.key == told["case"]["id"]
+        if change.kind == "case" and told["case"] is not None:
+            return bool(change.key == told["case"]["id"])
+        if change.kind == "case" and change.terminal is None:  # one of many terminals, perhaps of these
+            return bool(told["scope"] != "terminal")
         shown = {(each["estate"], each["terminal"]) for each in told["evidence"]}
         return (change.estate, change.terminal) in shown
 

@@ -23,7 +23,7 @@ from center.db.feed import Change
 
 Row = Mapping[str, Any]
 
-_RESULTS: Final = ("succeeded", "failed", "unanswered", "sent", "offline", "waiting", "skipped")
+RESULTS: Final = ("succeeded", "failed", "unanswered", "sent", "offline", "waiting", "skipped")
 _LOOKS: Final = {"waiting": "waiting", "offline": "offline", "sent": "maintenance", "unanswered": "stale",
                  "skipped": "unsupported"}  # fmt: skip
 _BACK: Final = ("paused", "halted", "done", "cancelled")
@@ -33,7 +33,7 @@ _FIRST: Final = 200
 @screen("/campaign/{name}", "campaigns")
 async def build(visit: Visit, name: str, result: str = "") -> None:
     at = f"/campaigns/{quote(name, safe='')}"
-    result = result if result in _RESULTS else ""
+    result = result if result in RESULTS else ""
     asked = {"state": result} if result else {}
 
     async def read() -> tuple[Row, Row]:
@@ -177,7 +177,7 @@ def _wave_light(visit: Visit, number: int, told: Row, stand: Row, *, is_empty: b
 
 def _results(visit: Visit, campaign: str, states: Mapping[str, int]) -> None:
     with ui.element("ul").classes("lights plain-list"):
-        for state in _RESULTS:
+        for state in RESULTS:
             if states.get(state):
                 with ui.element("li"), parts.link(f"/console/campaign/{quote(campaign)}?result={state}#targets"):
                     parts.light(visit, _LOOKS.get(state, state), f"{_result(visit, state)} {states[state]:,}")
@@ -260,7 +260,7 @@ def _args(visit: Visit, args: Row) -> list[tuple[str, str]]:
 
 
 def _targets(visit: Visit, at: str, name: str, result: str, page: Row, asked: Mapping[str, str]) -> Table:
-    options = {"": visit.say("campaigns.target_all")} | {each: _result(visit, each) for each in _RESULTS}
+    options = {"": visit.say("campaigns.target_all")} | {each: _result(visit, each) for each in RESULTS}
 
     def go(chosen: str) -> None:
         lead_to(f"/console/campaign/{quote(name)}{f'?result={chosen}' if chosen else ''}#targets")

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.peers.console import stage
 from tests.peers.console.stage import Desk
 
 CHROMIUM = Path("/usr/bin/chromium")
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What only an administrator's page asks: settings in force, the command key, trials, lists before they are taken in."""
+"""What an administrator's page asks: settings in force, the command key, trials, lists before they are taken in."""
 
 from __future__ import annotations
 

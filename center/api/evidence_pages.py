@@ -43,7 +43,7 @@ class Dispute(BaseModel):
 
 @router.get("/evidence")
 def list_evidence(query: Annotated[Placed, Query()], center: TheCenter, who: Witness) -> JSONResponse:
-    """Holds and packs, `size` in bytes, newest first. `since` and `until`: of their making; none is of a unit or kind."""
+    """Holds and packs, `size` in bytes, newest first. `since` and `until`: of their making."""
     conditions = [*filters.of_terminal(evidence, query), *filters.between(evidence.c.at_ms, query)]
     if query.unit or query.kind:
         conditions.append(evidence.c.id.is_(None))

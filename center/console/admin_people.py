@@ -115,7 +115,7 @@ def _token(visit: Visit) -> None:
         made = await visit.api.post("/tokens", body)
         once(visit, visit.say("admin.token_once"), made["token"], "/console/admin/tokens")
 
-    names = {role: visit.say(f"admin.role_{role}") for role in ROLES}
+    names: dict[str, str] = {role: visit.say(f"admin.role_{role}") for role in ROLES}
     fields = [
         Field("name", visit.say("admin.token_for"), needed=True),
         Field("role", visit.say("admin.role"), "choice", "viewer", names),

@@ -68,16 +68,6 @@ def _only(visit: Visit, choice: Row | None) -> str:
 
 
 def _acts(visit: Visit, kind: str, each: Row) -> Cell:
-    async def attempt() -> None:
-        answer = await visit.act(visit.api.post(f"/{kind}/{each['id']}/try"))
-        if answer is None:
-            return
-        told.clear()
-        with told:
-            well = not answer["problem"]
-            said = visit.say("admin.taken") if well else answer["problem"]
-            parts.light(visit, "ok" if well else "failed", said).classes("long")
-
     def remove() -> None:
         async def send(_told: dict[str, Any]) -> None:
             await visit.api.send("DELETE", f"/{kind}/{each['id']}")
@@ -87,14 +77,23 @@ def _acts(visit: Visit, kind: str, each: Row) -> Cell:
         parts.ask(visit, title, [], send, go=visit.say("admin.remove"))
 
     def build() -> None:
-        nonlocal told
         with ui.element("div").classes("row-acts"):
-            parts.button(visit.say("admin.try"), attempt, mark="try")
+            parts.button(visit.say("admin.try"), lambda: _try(visit, kind, each, told), mark="try")
             parts.button(visit.say("admin.remove"), remove, mark="remove")
         told = ui.element("div").props('role="status"')
 
-    told: ui.element
     return build
+
+
+async def _try(visit: Visit, kind: str, each: Row, told: ui.element) -> None:
+    answer = await visit.act(visit.api.post(f"/{kind}/{each['id']}/try"))
+    if answer is None:
+        return
+    told.clear()
+    with told:
+        well = not answer["problem"]
+        said = visit.say("admin.taken") if well else answer["problem"]
+        parts.light(visit, "ok" if well else "failed", said).classes("long")
 
 
 def _log(visit: Visit, found: Sequence[Row]) -> None:

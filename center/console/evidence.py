@@ -95,7 +95,7 @@ async def _verify(visit: Visit, each: Row, told: ui.element) -> None:
         for problem in found["problems"]:
             parts.text("div", problem).classes("wrong")
         if well:
-            parts.text("div", visit.say("evidence.whole_means", key=found["fingerprint"])).classes("quiet")
+            parts.text("div", visit.say("evidence.whole_means", signer=found["fingerprint"])).classes("quiet")
 
 
 def _new(visit: Visit, terminal: str) -> None:

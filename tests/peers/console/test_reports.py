@@ -1,0 +1,53 @@
+"""Reports in a real browser: a number is as large as the list that it leads to."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.peers.console.stage import Desk
+
+pytestmark = pytest.mark.peers
+
+
+def _case(desk: Desk) -> int:
+    """A fault case that somebody took on."""
+    estate, terminal = desk.terminals[9]
+    about = {"estate": estate, "terminal": terminal, "kind": "fault", "title": "No paper", "fault": "printer/paper_out"}
+    made = desk.post("/cases", about | {"channel": "agent"})
+    if made["state"] == "new":  # a second report of the same belongs to the first one's case
+        desk.post(f"/cases/{made['id']}/acknowledge", {})
+    return int(made["number"])
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_number_leads_to_its_cases_and_their_file(desk: Desk, language: str) -> None:
+    number = _case(desk)
+    page = desk.page("/console/reports?days=7", language)
+    n = desk.get("/reports/times")["result"]["acknowledge"]["n"]
+    title = {"en": "until somebody takes it on", "zh": "确认故障"}[language]
+    link = page.locator("#times .card").filter(has_text=title).get_by_role("link")
+    expect(link).to_have_text({"en": f"{n} cases", "zh": f"{n} 个工单"}[language])
+    link.click()
+    page.wait_for_url("**/console/reports/cases?*of=acknowledge*")
+    expect(page.locator(f'.ag-row:has-text("C-{number}")')).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text=str(n))).to_be_visible()
+    with page.expect_download() as got:
+        page.get_by_role("link", name={"en": "as CSV", "zh": "导出 CSV"}[language]).click()
+    assert got.value.suggested_filename == "acknowledge.csv"
+
+
+def test_period_and_grouping_stand_in_the_address(desk: Desk) -> None:
+    _case(desk)
+    page = desk.page("/console/reports?since=2026-01-01&until=2026-02-01&by=site", width=360)
+    expect(page.get_by_text("2026-01-01 to 2026-02-01")).to_be_visible()
+    expect(page.locator("#top")).to_contain_text("No case in this period")
+    expect(page.locator("#shares")).to_contain_text("none yet")
+    page.goto(f"{desk.address}/console/reports?since=2026-02-01&until=2026-01-01")
+    expect(page.get_by_role("alert")).to_contain_text("That is no period")
+
+
+def test_when_a_fault_comes_is_shown_by_hours_or_said_to_be_never(desk: Desk) -> None:
+    page = desk.page("/console/reports?fault=modem/no_network&zone=Asia/Shanghai")
+    expect(page.locator("#rhythm")).to_contain_text("Asia/Shanghai")
+    expect(page.locator("#rhythm")).to_contain_text("Not once in the last 28 days")

@@ -11,8 +11,9 @@ from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
+from center.console.pane import Pane
 from center.console.reports_period import DAYS, GROUPS, Span, length, percent
-from center.console.session import Visit, lead_to
+from center.console.session import Refused, Visit, lead_to
 from center.domain.texts import fault_title
 
 Row = Mapping[str, Any]
@@ -55,7 +56,7 @@ async def build(
                 _deadlines(visit, found["deadlines"])
     with parts.section(visit.say("reports.rhythm"), "rhythm"):
         usual = where["items"][0]["timezone"] if where["items"] else "UTC"
-        await _rhythm(visit, span, found["top"], fault, zone or usual)
+        _rhythm(visit, span, found["top"], fault, zone or usual)
 
 
 def _choices(visit: Visit, span: Span) -> None:
@@ -197,7 +198,7 @@ def _deadlines(visit: Visit, clocks: Mapping[str, Row]) -> None:
 # --- when a fault comes -----------------------------------------------------------------------------------------------
 
 
-async def _rhythm(visit: Visit, span: Span, top: Sequence[Row], fault: str, zone: str) -> None:
+def _rhythm(visit: Visit, span: Span, top: Sequence[Row], fault: str, zone: str) -> None:
     faults = list(dict.fromkeys([*filter(None, [fault]), *(each["fault"] for each in top)]))
     if not faults:
         parts.empty(visit, "reports.top_none")
@@ -208,7 +209,6 @@ async def _rhythm(visit: Visit, span: Span, top: Sequence[Row], fault: str, zone
         given = {"fault": shown, "zone": zone} | change
         lead_to(f"/console/reports?{span.address(**given)}#rhythm")
 
-    told = await visit.api.get("/rhythm", fault=shown, timezone=zone, days=_RHYTHM_DAYS)
     with ui.element("div").classes("bar"):
         picked = ui.select(
             {each: fault_title(each, visit.language) for each in faults},
@@ -220,11 +220,28 @@ async def _rhythm(visit: Visit, span: Span, top: Sequence[Row], fault: str, zone
         place = ui.input(visit.say("reports.zone"), value=zone).props("outlined dense").classes("pick")
         place.mark("filter-zone").on("keydown.enter", lambda: go(zone=place.value or ""))
         parts.text("span", visit.say("reports.rhythm_about", zone=zone)).classes("quiet")
-    _heat(visit, told["week"])
+    pane = Pane(lambda told: _heat(visit, told))
+    pane.show(None)
+
+    async def count() -> None:
+        """Behind the rest of the page: of a large fleet it takes a second."""
+        try:
+            pane.show((await visit.api.get("/rhythm", fault=shown, timezone=zone, days=_RHYTHM_DAYS))["week"])
+        except Refused as error:
+            pane.show(str(error))
+
+    visit.once(count)
 
 
-def _heat(visit: Visit, week: Sequence[Sequence[int]]) -> None:
-    """Seven days of 24 hours: a table, whose cells are darker the more often it was, with the number in each."""
+def _heat(visit: Visit, week: Sequence[Sequence[int]] | str | None) -> None:
+    """Seven days of 24 hours: a table, whose cells are darker the more often it was, with the number in each.
+
+    A text is why it cannot be counted; None is that it is not counted yet.
+    """
+    if week is None or isinstance(week, str):
+        words = visit.say("reports.counting") if week is None else week
+        parts.text("p", words).classes("quiet" if week is None else "wrong").props('role="status"')
+        return
     most = max(max(day) for day in week)
     if not most:
         parts.empty(visit, "reports.rhythm_none")

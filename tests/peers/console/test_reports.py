@@ -51,3 +51,5 @@ def test_when_a_fault_comes_is_shown_by_hours_or_said_to_be_never(desk: Desk) ->
     page = desk.page("/console/reports?fault=modem/no_network&zone=Asia/Shanghai")
     expect(page.locator("#rhythm")).to_contain_text("Asia/Shanghai")
     expect(page.locator("#rhythm")).to_contain_text("Not once in the last 28 days")
+    page.goto(f"{desk.address}/console/reports?fault=modem/no_network&zone=Mars/Base")
+    expect(page.locator("#rhythm")).to_contain_text("'Mars/Base' is no time zone")

@@ -108,12 +108,12 @@ def _recorded(connection: Connection, center: Center, who: Who, target: str, det
 
 
 def _told(happened: Mapping[str, Any], language: str) -> tuple[str, str]:
-    """What happened and its particulars, in words; the event's own name for one that a newer agent tells."""
+    """What happened and its particulars, in words."""
     data: Mapping[str, Any] = happened["data"] or {}
     name = happened["event"]
     if name == "device.swapped":
-        changed = data.get("changed") or {}
-        facts = [f"{key} {each.get('was') or '–'} → {each.get('is') or '–'}" for key, each in changed.items()]
+        changed = data.get("changed")
+        facts = [f"{key} {_change(each)}" for key, each in changed.items()] if isinstance(changed, Mapping) else []
         facts.append(say(language, "print.announced" if data.get("announced") else "print.unannounced"))
         return say(language, "print.event_swapped", device=data.get("device", "")), "; ".join(facts)
     if name in {"fault.raised", "fault.cleared"}:
@@ -130,3 +130,7 @@ def _told(happened: Mapping[str, Any], language: str) -> tuple[str, str]:
         "work_order.closed": "order_closed",
     }
     return say(language, f"print.event_{known[name]}"), ""
+
+
+def _change(told: Any) -> str:
+    return f"{told.get('was') or '–'} → {told.get('is') or '–'}" if isinstance(told, Mapping) else str(told)

@@ -75,6 +75,8 @@ def test_an_inspection_has_devices_lines_to_fill_in_and_history(at: Shop) -> Non
     swapped = {"device": "printer", "changed": {"serial": {"was": "P0", "is": "P1"}}, "announced": False}
     for event, data in (
         ("device.swapped", swapped),
+        ("device.swapped", {"device": "modem", "changed": {"model": "EC21"}}),
+        ("device.swapped", {"changed": "all"}),
         ("fault.raised", {"fault": "keypad/tamper"}),
         ("fault.raised", {"fault": "modem/weak_signal"}),
         ("fault.cleared", {"fault": "keypad/tamper"}),
@@ -101,6 +103,7 @@ def test_an_inspection_has_devices_lines_to_fill_in_and_history(at: Shop) -> Non
         "Signature",
         "Part exchanged: printer",
         "serial P0 → P1; not announced",
+        "model EC21; not announced",
         "Reported: The keypad reports tampering",
         "Gone: The keypad reports tampering",
         "Case of the terminal opened",

@@ -120,23 +120,31 @@ def test_printed_it_keeps_what_to_do_and_whom_to_call_and_drops_forms(browser: B
 
 def test_logging_in_and_choosing_a_password_by_keyboard_alone(browser: Browser, at: Shop) -> None:
     password = accounts.first_administrator(at.world.database, START_MS)
+    assert password is not None
     at.world.terminal()
     with opened(browser, locale="en-GB") as page:
         page.goto(f"{at.base}/console/print/terminal/{ESTATE}/t1")
-        page.keyboard.type("admin")
+        _type(page, "name", "admin")
         page.keyboard.press("Tab")
-        page.keyboard.type("not it")
+        _type(page, "password", "not it")
         page.keyboard.press("Enter")
+        page.get_by_role("alert").wait_for()
         assert page.get_by_role("alert").inner_text() == "The name or the password is wrong."
-        page.keyboard.type(str(password))
+        _type(page, "password", password)
         page.keyboard.press("Enter")
         page.wait_for_url("**/login/password*")
-        for _ in range(2):
-            page.keyboard.type("a long new password")
-            page.keyboard.press("Tab")
+        _type(page, "new", "a long new password")
+        page.keyboard.press("Tab")
+        _type(page, "again", "a long new password")
         page.keyboard.press("Enter")
         page.wait_for_url(f"**/console/print/terminal/{ESTATE}/t1")
         assert "by admin" in page.locator(".printed").inner_text()
+
+
+def _type(page: Page, field: str, text: str) -> None:
+    """Into the field that has the focus, which must be this one."""
+    page.locator(f"[name={field}]:focus").wait_for()
+    page.keyboard.type(text)
 
 
 @pytest.mark.parametrize(("language", "scheme", "width"), LOOKS)

@@ -26,7 +26,7 @@ def lines(
 ) -> list[str]:
     """The lines of the table. What is too wide loses the columns in `drop`, the first first, and then the end of `cut`.
 
-    What was left out is told in a last line. Widths are in cells of a terminal, of which Chinese takes two a letter.
+    What was left out, if there was anything in it, is told in a last line. Widths are in cells of a terminal, of which Chinese takes two a letter.
     """
     from rich.cells import cell_len, set_cell_size  # noqa: PLC0415 - takes a moment, and other verbs need none of it
 
@@ -36,7 +36,8 @@ def lines(
     for name in sorted(drop, key=lambda name: any(table[name][1:])):  # those without a word in them before the others
         if width is None or _total(widths) <= width:
             break
-        gone.append(name)
+        if any(table[name][1:]):
+            gone.append(name)
         del widths[name]
     if width is not None and cut in widths and _total(widths) > width:
         widths[cut] = max(_LEAST, widths[cut] - (_total(widths) - width))

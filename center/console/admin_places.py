@@ -39,8 +39,8 @@ def _row(visit: Visit, each: Row) -> list[Cell]:
     return [
         lambda: parts.light(visit, "maintenance", visit.word(f"admin.{each['kind']}", each["kind"])),
         " · ".join(filter(None, where)),
-        parts.clock(each["from"]),
-        parts.clock(each["until"]),
+        parts.clock(each["from_at"]),
+        parts.clock(each["until_at"]),
         each["reason"],
         each["by"],
         lambda: parts.button(visit.say("admin.end"), end, mark="end"),

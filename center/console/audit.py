@@ -71,7 +71,7 @@ def _filters(visit: Visit, asked: Mapping[str, str]) -> None:
         for name in _NAMES:
             field = ui.input(visit.say(f"audit.{name}"), value=asked[name]).props("outlined dense clearable")
             if name in {"since", "until"}:
-                field.props('type="datetime-local" stack-label hint="UTC"')
+                field.props('type="datetime-local" stack-label').classes("when")
             field.on("keydown.enter", go)
             inputs[name] = field.classes("pick").mark(f"filter-{name}")
         parts.button(visit.say("shell.filter"), go, "filter_list", mark="filter")

@@ -56,10 +56,10 @@ def _row(visit: Visit, each: Row) -> list[Cell]:
         parts.moment(visit, each["at"])
 
     def hold() -> None:
-        if each["hold_until"] is None:
+        if each["hold_until_at"] is None:
             parts.text("span", visit.say("evidence.no_hold")).classes("quiet")
         else:
-            parts.text("span", parts.clock(each["hold_until"]))
+            parts.text("span", parts.clock(each["hold_until_at"]))
 
     def pack() -> None:
         if not sealed:
@@ -76,7 +76,7 @@ def _row(visit: Visit, each: Row) -> list[Cell]:
             if sealed:
                 parts.link(f"/api/v1/evidence/{each['id']}/pack", visit.say("evidence.download")).props("download")
                 parts.button(visit.say("evidence.verify"), lambda: _verify(visit, each, told), mark="verify")
-            if each["hold_until"] is not None:
+            if each["hold_until_at"] is not None:
                 parts.button(visit.say("evidence.release"), lambda: _release(visit, each["id"]), mark="release")
         told = ui.element("div").props('role="status"')
 

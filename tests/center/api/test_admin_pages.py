@@ -12,6 +12,8 @@ import pytest
 from center.access.scope import Scope
 from tests.center.asking import Api
 
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
+
 
 @contextmanager
 def _receiver(status: int) -> Iterator[tuple[str, list[bytes]]]:
@@ -67,7 +69,9 @@ def test_a_channel_is_tried_unless_it_is_for_contacts(api: Api) -> None:
     admin = api.asks("admin")
     with _receiver(200) as (url, heard):
         body = {"name": "desk", "url": url.replace("http", "json"), "events": ["*"]}
-        made = admin("POST", "channels", json=body).json()
+        answer = admin("POST", "channels", json=body)
+        assert answer.status_code == 201, answer.text
+        made = answer.json()
         assert admin("POST", f"channels/{made['id']}/try").json() == {"problem": ""}
     assert len(heard) == 1
     assert admin("POST", f"channels/{made['id']}/try").json()["problem"].startswith("not taken by its receiver")

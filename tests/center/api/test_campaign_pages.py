@@ -71,3 +71,22 @@ def test_each_terminal_of_a_campaign_is_listed_with_how_it_went(api: Api) -> Non
     failed = asks.get(f"campaigns/{name}/targets", state="failed", wave=1)["items"]
     assert [(each["terminal"], each["site"]) for each in failed] == [("t000001", "s000000")]
     assert api.asks("viewer", FOREIGN)("GET", f"campaigns/{name}/targets").status_code == 404
+
+
+def test_terminals_of_a_readiness_check_are_ready_not_ready_unknown_or_waiting(api: Api) -> None:
+    asks = api.asks("campaign_manager")
+    plan = {
+        "name": "n",
+        "kind": "readiness",
+        "audience": {"estates": ["e"]},
+        "reason": "busy",
+        "args": {"date": "2026-12-24"},
+    }
+    name = asks("POST", "campaigns", json=plan).json()["id"]
+    told = {"score": 90, "ready": True}, {"score": 90, "ready": False}, {"score": None, "ready": False}, None, None
+    states = ("succeeded", "succeeded", "succeeded", "unanswered", "offline")
+    for number, (data, state) in enumerate(zip(told, states, strict=True)):
+        row = {"campaign_id": name, "wave": 1, "state": state, "data": data}
+        put(api.database, tables.campaign_targets, **(target(number) | row))
+    assert asks.get(f"campaigns/{name}/readiness") == {"ready": 1, "not_ready": 1, "unknown": 2, "waiting": 1}
+    assert api.asks("viewer", FOREIGN)("GET", f"campaigns/{name}/readiness").status_code == 404

@@ -80,7 +80,7 @@ def _row(visit: Visit, each: Row) -> list[Cell]:
                 parts.button(visit.say("evidence.release"), lambda: _release(visit, each["id"]), mark="release")
         told = ui.element("div").props('role="status"')
 
-    period = f"{parts.clock(each['from'])} – {parts.clock(each['until'])}"
+    period = f"{parts.clock(each['from_at'])} – {parts.clock(each['until_at'])}"
     return [kind, lambda: parts.link(where, each["terminal"]), period, made, each["reason"], hold, pack, do]
 
 

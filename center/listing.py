@@ -26,7 +26,8 @@ def lines(
 ) -> list[str]:
     """The lines of the table. What is too wide loses the columns in `drop`, the first first, and then the end of `cut`.
 
-    What was left out, if there was anything in it, is told in a last line. Widths are in cells of a terminal, of which Chinese takes two a letter.
+    A last line tells what was left out, if there was anything in it. Widths are in cells of a terminal, of which
+    Chinese takes two a letter.
     """
     from rich.cells import cell_len, set_cell_size  # noqa: PLC0415 - takes a moment, and other verbs need none of it
 

@@ -6,9 +6,10 @@ All names, numbers and addresses are made up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
+from simulator.devices.modem_radio import imei
 from simulator.terminal import ESTATE
 
 Texts = Mapping[str, str]
@@ -22,52 +23,66 @@ SITE: Final = "corner-shop"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Till:
-    """One terminal: its devices by family, what is set before its agent starts, and whose SIM card it has."""
+    """One terminal: its devices by family, what sets them apart, and whose SIM card it has."""
 
-    name: str
+    number: int
     what: str
     families: Mapping[str, str]
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str]
     operator: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the terminal, and of its folder."""
+        return f"terminal-{self.number}"
+
+    def start_values(self) -> dict[str, str]:
+        """What is set before its agent starts, with serial numbers that no two devices share."""
+        serials = {"printer.serial": "SIMP0000{:02}", "keypad.serial": "10{:02}", "reader.serial": "SIMR00{:02}"}
+        own = {name: text.format(self.number) for name, text in serials.items()}
+        if self.families["modem"] != "none":
+            own |= {"modem.iccid": f"898600000000000{self.number:02}234", "modem.imei": imei(100 + self.number)}
+        for unit, family in (("keypad", "evdev"), ("reader", "gempc")):  # which tell none
+            if self.families[unit] == family:
+                del own[f"{unit}.serial"]
+        return {**own, **self.values}
 
 
 TILLS: Final = (
     Till(
-        name="terminal-1",
+        number=1,
         what="T88-type printer, CRT-571 motor reader, EC25 modem, ZT588 PIN pad",
         families={"reader": "crt571", "modem": "quectel", "keypad": "zt588"},
         values={"printer.model": "epson", "modem.signal_dbm": "-84", "power.battery": "absent"},
         operator="mobile",
     ),
     Till(
-        name="terminal-2",
+        number=2,
         what="Citizen-type printer, GemPC chip reader, SIM7600 modem, ZT588 PIN pad",
         families={"reader": "gempc", "modem": "simcom", "keypad": "zt588"},
         values={
             "printer.model": "citizen",
             "printer.firmware": "CS1.07",
             "modem.signal_dbm": "-97",
-            "modem.iccid": "89860000000000022341",
             "modem.cell": "75A30C",
             "power.battery": "absent",
         },
         operator="telecom",
     ),
     Till(
-        name="terminal-3",
+        number=3,
         what="SNBC-type printer, ID TECH NEO reader, Ethernet, SmartPIN keypad",
         families={"reader": "neo", "modem": "none", "keypad": "smartpin"},
         values={"printer.model": "snbc", "printer.firmware": "FV1.020", "power.battery": "absent"},
     ),
     Till(
-        name="terminal-4",
+        number=4,
         what="handheld with a battery: 58 mm clone printer, NEO reader, EC25 modem, SmartPIN keypad",
         families={"reader": "neo", "modem": "quectel", "keypad": "smartpin"},
         values={
             "printer.model": "zjiang",
             "printer.firmware": "1.3",
             "modem.signal_dbm": "-103",
-            "modem.iccid": "89860000000000042343",
             "modem.cell": "75A30C",
             "power.battery_percent": "81",
             "power.voltage_mv": "7480",
@@ -75,7 +90,7 @@ TILLS: Final = (
         operator="mobile",
     ),
     Till(
-        name="terminal-5",
+        number=5,
         what="kiosk: VKP80-type printer, CRT-571 motor reader, Ethernet, USB keypad (evdev)",
         families={"reader": "crt571", "modem": "none", "keypad": "evdev"},
         values={"printer.model": "custom", "printer.firmware": "3.10", "power.battery": "absent"},

@@ -85,16 +85,16 @@ def _open_shop(
 ) -> None:
     """Every terminal and its agent, the agents side by side. Raises DemoError."""
     shop = []
-    for seed, till in enumerate(demo_shop.TILLS, 1):
+    for till in demo_shop.TILLS:
         home = folder / till.name
-        terminal = Terminal(home, families=till.families, seed=seed, mqtt=url, name=till.name, config=config)
+        terminal = Terminal(home, families=till.families, seed=till.number, mqtt=url, name=till.name, config=config)
         try:
             terminals.enter_context(terminal)
         except ImportError as error:
             raise DemoError(f"{error.name} is missing: pip install 'posdiag[simulator]'") from error
         except OSError as error:
             raise DemoError(str(error)) from error
-        terminal.set(till.values)
+        terminal.set(till.start_values())
         status = home / "run" / "status.json"
         status.unlink(missing_ok=True)  # of an earlier demo in this folder
         agent = parts.start(f"agent of {till.name}", "run", "--config", str(home / "agent.toml"))

@@ -17,7 +17,6 @@ from simulator.devices.texts import READS, text_key
 _START, _END, _ACK, _NAK, _EOT = 0xF2, 0x03, 0x06, 0x15, 0x04
 FRAME_GAP_S: Final = 0.3
 ANSWER_WAIT_S: Final = 1.0
-_SERIAL: Final = b"SIM00571"
 _CARD_COMMANDS: Final = b"\x50\x51\x52\x53\x54\x60"
 _PLACES: Final = {"absent": ("0", "0000000"), "present": ("2", "0011100"), "left": ("1", "1000000")}
 """Card -> st0 and the sensors S1 to S7 that it covers."""
@@ -40,6 +39,7 @@ class Crt571(Device):
         "self_test": Key("ok", ("ok", "failed")),
         "reads": READS,
         "firmware": text_key("V1.02", 12),
+        "serial": text_key("SIM00571", 16),
     }
 
     def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
@@ -178,7 +178,8 @@ class Crt571(Device):
         if command == 0x31 and parameter == 0x31:
             return _PLACES.get(self.state["card"], _PLACES["present"])[1].encode("ascii") + b"0"
         if command == 0xA2:
-            return bytes((len(_SERIAL),)) + _SERIAL
+            serial = self.state["serial"].encode("ascii")
+            return bytes((len(serial),)) + serial
         if command == 0xA3:
             return b"00000000"
         if command == 0xA4:

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 from simulator.device import Device
 from simulator.devices import modem_radio as radio
-from simulator.devices.modem_keys import MODEM_KEYS
+from simulator.devices.modem_keys import MODEM_KEYS, imei_key
 from simulator.devices.modem_line import CommandLine
 from simulator.devices.texts import text_key
 
@@ -47,10 +47,9 @@ class Modem(Device):
     family: ClassVar[str] = "at"
     unit: ClassVar[str] = "modem"
     baud: ClassVar[int] = 115200
-    keys = MODEM_KEYS | {"firmware": text_key("ATSIM1R01", 24)}
+    keys = MODEM_KEYS | {"firmware": text_key("ATSIM1R01", 24), "imei": imei_key(1)}
     maker: ClassVar[str] = "POSDIAG-SIM"
     model: ClassVar[str] = "AT-SIM1"
-    serial: ClassVar[str] = radio.imei(1)
     ready_word: ClassVar[str] = ""
     ignored: ClassVar[frozenset[str]] = frozenset(
         f"+{name}"
@@ -360,7 +359,7 @@ class Modem(Device):
         self._say(self.state["firmware"])
 
     def _serial(self, _value: str) -> None:
-        self._say(self.serial)
+        self._say(self.state["imei"])
 
     def _capabilities(self, _value: str) -> None:
         self._say("+GCAP: +CGSM")

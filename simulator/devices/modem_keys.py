@@ -22,6 +22,17 @@ def _iccid(text: str) -> str:
     return text
 
 
+def imei_key(number: int) -> Key:
+    """The modem's serial number, a test IMEI unless it is set."""
+    return Key(radio.imei(number), check=_imei, legal="15 digits of which the last is the check digit")
+
+
+def _imei(text: str) -> str:
+    if not (text.isascii() and text.isdigit() and len(text) == 15 and radio.check_digit(text[:-1]) == text[-1]):
+        raise ValueError(text)
+    return text
+
+
 MODEM_KEYS: Final = {
     "sim": Key("ready", ("ready", "absent", "pin", "puk", "failure")),
     "iccid": Key("89860000000000012340", check=_iccid, legal="18 to 20 digits"),

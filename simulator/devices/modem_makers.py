@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from simulator.devices import modem_radio as radio
 from simulator.devices.modem import PLMN, TAC, Failed, Modem
-from simulator.devices.modem_keys import HOT_KEY, MODEM_KEYS
+from simulator.devices.modem_keys import HOT_KEY, MODEM_KEYS, imei_key
 from simulator.devices.texts import text_key
 
 _CHANNEL: Final = 1650
@@ -18,10 +18,9 @@ class Quectel(Modem):
     """EC25 dialect: +QENG, +QNWINFO, +QCSQ, +QCCID, +QTEMP, and RDY after a start."""
 
     family: ClassVar[str] = "quectel"
-    keys = MODEM_KEYS | HOT_KEY | {"firmware": text_key("EC25EFAR06SIM01", 24)}
+    keys = MODEM_KEYS | HOT_KEY | {"firmware": text_key("EC25EFAR06SIM01", 24), "imei": imei_key(2501)}
     maker: ClassVar[str] = "Quectel"
     model: ClassVar[str] = "EC25"
-    serial: ClassVar[str] = radio.imei(2501)
     ready_word: ClassVar[str] = "RDY"
 
     def changed(self, name: str, before: str) -> None:
@@ -84,16 +83,15 @@ class SimCom(Modem):
     """SIM7600 dialect: +CPSI with tenths, +CICCID, +CPMUTEMP, labelled ATI lines."""
 
     family: ClassVar[str] = "simcom"
-    keys = MODEM_KEYS | HOT_KEY | {"firmware": text_key("LE20B03SIM7600", 24)}
+    keys = MODEM_KEYS | HOT_KEY | {"firmware": text_key("LE20B03SIM7600", 24), "imei": imei_key(7600)}
     maker: ClassVar[str] = "SIMCOM INCORPORATED"
     model: ClassVar[str] = "SIMCOM_SIM7600E-H"
-    serial: ClassVar[str] = radio.imei(7600)
     ready_word: ClassVar[str] = "RDY"
 
     def information(self) -> tuple[str, ...]:
         firmware = self.state["firmware"]
         lines = (f"Manufacturer: {self.maker}", f"Model: {self.model}", f"Revision: {firmware}")
-        return (*lines, f"IMEI: {self.serial}", "+GCAP: +CGSM")
+        return (*lines, f"IMEI: {self.state['imei']}", "+GCAP: +CGSM")
 
     def _labelled_revision(self, _value: str) -> None:
         self._say(f"+CGMR: {self.state['firmware']}")

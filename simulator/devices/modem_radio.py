@@ -54,9 +54,14 @@ def network_clock(utc_seconds: float) -> str:
 
 
 def imei(number: int) -> str:
-    """A test IMEI: type allocation code 00101001, six digits, the check digit of 3GPP 23.003 annex B."""
+    """A test IMEI: type allocation code 00101001, six digits, the check digit."""
     body = f"00101001{number:06d}"
+    return body + check_digit(body)
+
+
+def check_digit(body: str) -> str:
+    """The last digit of an IMEI (3GPP 23.003 annex B)."""
     total = 0
     for position, digit in enumerate(map(int, body)):
         total += digit if position % 2 == 0 else sum(divmod(2 * digit, 10))
-    return body + str(-total % 10)
+    return str(-total % 10)

@@ -54,6 +54,7 @@ class Neo(Device):
         "tamper": Key("no", ("no", "yes")),
         "reads": READS,
         "firmware": text_key("V1.02", 12),
+        "serial": text_key("630Z000001", 14),
     }
 
     def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
@@ -129,7 +130,7 @@ class Neo(Device):
         elif command == 0x29:
             self._reply(command, 0x00, b"VP3300-SIM " + version if sub == 0 else b"VP3300-SIM BL V1.00")
         elif command == 0x12:
-            self._reply(command, 0x00, b"630Z000001".ljust(15, b"\x00"))
+            self._reply(command, 0x00, self.state["serial"].encode("ascii").ljust(15, b"\x00"))
         elif command == 0x09:
             self._reply(command, 0x00, _MODULES % version)
         else:

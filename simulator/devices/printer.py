@@ -46,6 +46,7 @@ class Printer(Device):
         "head": Key("ok", ("ok", "hot")),
         "mechanism": Key("ok", ("ok", "error", "dead")),
         "firmware": text_key("2.04", 20),
+        "serial": text_key("SIMP000001", 20),
         "model": Key("epson", tuple(MODELS)),
     }
     busy_when_offline: ClassVar[bool] = False
@@ -329,7 +330,7 @@ class Printer(Device):
         elif number == 0xFF and model.long_id:
             self.send(model.long_id)
         elif number in model.texts:
-            text = {65: self.state["firmware"], 66: "POSDIAG-SIM", 67: model.name, 68: "SIMP000001"}
+            text = {65: self.state["firmware"], 66: "POSDIAG-SIM", 67: model.name, 68: self.state["serial"]}
             self.send(b"\x5f" + text.get(number, "CHINA GB18030").encode("ascii") + b"\x00")
         # any other number gets no answer, as on printers that lack it
 

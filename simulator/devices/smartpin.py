@@ -47,6 +47,7 @@ class SmartPin(Device):
         "tamper": Key("no", ("no", "yes")),
         "keys": Key("loaded", ("loaded", "missing")),
         "firmware": text_key("V1.02", 12),
+        "serial": text_key("SIMT000001", 16),
     }
 
     def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
@@ -122,7 +123,7 @@ class SmartPin(Device):
                 return _GOOD if count_as == "restarted" else _NOT_NOW
         texts = {
             b"\x78\x46\x01": "ID TECH SmartPIN L100 Firmware " + self.state["firmware"],
-            b"\x78\x46\x02": "SIMT000001",
+            b"\x78\x46\x02": self.state["serial"],
             b"\x78\x46\x20": "L100 posdiag-sim",
         }
         if body in texts:

@@ -55,6 +55,7 @@ class Zt588(Device):
         "battery": Key("ok", ("ok", "low")),
         "keys": Key("loaded", ("loaded", "missing")),
         "firmware": text_key("2.1", 3),
+        "serial": text_key("0007", 4),
     }
 
     def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
@@ -193,6 +194,6 @@ class Zt588(Device):
                 b"1.0",
                 self.state["firmware"].encode("ascii").ljust(3),
                 b"2646",
-                b"0007",
+                self.state["serial"].encode("ascii").rjust(4, b"0"),
             )
         )

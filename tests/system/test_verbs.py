@@ -1,10 +1,8 @@
-"""The verbs that people type: check, status, discover, demo; their exit codes, their first lines, their time."""
+"""The verbs that people type: check, status, discover; their exit codes, their first lines, their time."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.mqtt.broker import Rumqttd
-from tests.system.stage import POSDIAG, Agent, Sim, posdiag
-from tests.wait import wait_until
+from tests.system.stage import Agent, Sim, posdiag
 
 CAN_SELL = "This terminal can take payments."
 UNITS = {"printer", "reader", "modem", "keypad"}
@@ -120,42 +117,3 @@ def test_discover_finds_every_device_and_says_how_sure_it_is(sim: Sim) -> None:
     nowhere = posdiag("discover", str(sim.folder / "nowhere"))
     assert nowhere.returncode == 2
     assert nowhere.stdout + nowhere.stderr
-
-
-def _of(folder: Path) -> list[str]:
-    """Command lines of processes that have to do with a folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(folder) in line and str(os.getpid()) != entry.parent.name:
-            found.append(line)
-    return found
-
-
-@pytest.mark.parametrize("ending", ["seconds", "sigint"])
-def test_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, ending: str) -> None:
-    out = tmp_path / "demo.out"
-    words = ["demo", "--json", *(["--seconds", "12"] if ending == "seconds" else [])]
-    where = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    folder = tmp_path / "posdiag-demo"
-    with out.open("wb") as file:
-        demo = subprocess.Popen([*POSDIAG, *words], stdout=file, stderr=file, env=where, start_new_session=True)
-    try:
-        wait_until(lambda: '"status": "online"' in out.read_text(), 30)
-        assert posdiag("sim", "set", str(folder), "printer.paper=out").returncode == 0
-        wait_until(lambda: '"printer/paper_out"' in out.read_text(), 10)
-        if ending == "sigint":
-            demo.send_signal(2)
-        assert demo.wait(20) == 0
-    finally:
-        if demo.poll() is None:
-            demo.kill()
-            demo.wait()
-    raised = [json.loads(line) for line in out.read_text().splitlines() if '"printer/paper_out"' in line]
-    assert next(message["state"] for message in raised if "fault" in message) == "raised"
-    assert "Traceback" not in out.read_text()
-    assert [path.name for path in tmp_path.iterdir()] == ["demo.out"]
-    wait_until(lambda: not _of(tmp_path), 5)

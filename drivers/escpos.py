@@ -95,7 +95,7 @@ class EscposDriver(Driver):
         before, texts, model_id = self._line.packet, dict[int, str](), ""
         for number in _TEXTS:
             text = self._text(number)
-            if self._line.news or self._line.packet is not before:
+            if self._line.packet is not before and self._is_change():
                 return Identity(extra={"not_asked": "changed"})
             if number == _MODEL:
                 if text is None:  # each silence costs a quiet time; a printer without a model text has no others
@@ -305,6 +305,10 @@ class EscposDriver(Driver):
             return (self._optional(escpos.encode_model_id_request()) or b"").hex()
         except BadReply:  # a number shaped like a packet's first byte cannot be told from one; the texts say more
             return ""
+
+    def _is_change(self) -> bool:
+        """Whether the last packet tells other than the last check, or of what keeps a printer from answering more."""
+        return bool(self._last) and (not self._packet_says(self._last) or self._last["online"].value is not True)
 
     def _packet_says(self, now: Mapping[str, Reading]) -> bool:
         told = readings_from(decode_packet(self._line.packet), self.profile, self._line.packet)

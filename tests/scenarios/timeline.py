@@ -29,6 +29,7 @@ def config_for(families: tuple[tuple[str, str], ...]) -> Config:
 
         def __init__(self) -> None:
             self.families = dict(families)
+            self.config: Mapping[str, Mapping[str, str]] = {}
 
         def baud(self, unit: str) -> int:
             return DEVICES[self.families[unit]].baud

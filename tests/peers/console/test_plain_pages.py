@@ -11,7 +11,7 @@ import pytest
 import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from center.access import accounts
 from center.db.engine import Database
@@ -24,14 +24,6 @@ from tests.center.desk_world import AGENT, ESTATE, HOUR, START_MS, act
 pytestmark = pytest.mark.peers
 
 LOOKS = [("en", "light", 360), ("zh", "dark", 768)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as tools:
-        running = tools.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

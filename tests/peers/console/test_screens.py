@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.peers.console.stage import Desk
 pytestmark = pytest.mark.peers
 
 PATHS = [where for _, where, _, _ in shell.MENU]
+WRONG = ("printer/paper_out", "printer/cover_open", "printer/paper_near_end")
 SEVERE = {"serious", "critical"}
 NOT_OURS = {
     "aria-required-children",  # AG Grid's body of no rows
@@ -32,14 +34,15 @@ def grave(page: Page) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def busy(shared_desk: Desk) -> Desk:
+def busy(shared_desk: Desk) -> Iterator[Desk]:
     """A fleet with a few faults, so that screens have something to show."""
-    for (_, name), key in zip(
-        shared_desk.terminals[6:9], ("printer/paper_out", "printer/cover_open", "printer/paper_near_end"), strict=True
-    ):
+    wrong = list(zip((name for _, name in shared_desk.terminals[6:9]), WRONG, strict=True))
+    for name, key in wrong:
         shared_desk.fault(name, key)
         shared_desk.incident(name, key)
-    return shared_desk
+    yield shared_desk
+    for name, key in wrong:
+        shared_desk.fault(name, key, "cleared")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

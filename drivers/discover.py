@@ -167,7 +167,7 @@ def _serial(port: str, yield_now: Callable[[], bool] | None) -> Iterator[Step]:
     for number, (kind, baud) in enumerate(plan * 2):  # twice: a busy computer makes answers late
         if number >= len(plan) and not heard and baud != kind.baud:
             continue  # where nothing was heard, the usual speeds will do
-        if patience.expired:
+        if number and patience.expired:  # a first look is taken, however slow the computer
             break
         if yield_now is not None and yield_now():
             raise Yielded("a sale began")

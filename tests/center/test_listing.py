@@ -49,4 +49,5 @@ def test_a_pipe_gets_everything_in_one_line_each() -> None:
 
 def test_a_column_without_a_word_in_it_goes_first() -> None:
     made = lines(COLUMNS, [ITEMS[0] | {"who": ""}], width=58, drop=("state", "who"), cut="what")
-    assert made[-1] == "too narrow for: who"
+    assert not made[0].split()[-1].startswith("who")
+    assert not made[-1].startswith("too narrow"), "nothing is missing"

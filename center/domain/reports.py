@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Connection, Float, and_, case, cast, exists, func, select
 
 from center.access.scope import Scope
-from center.db.tables import case_steps, case_tags, cases, events, surveys
+from center.db.tables import case_steps, case_tags, cases, events, faults, surveys
 from center.domain.cases_policy import CLOCKS, DAY_MS
 
 Group = Literal["fault", "model", "firmware", "operator", "team", "site"]
@@ -132,9 +132,10 @@ def dismissed(scope: Scope, period: Period) -> tuple[ColumnElement[bool], Column
 
 
 def deflection(connection: Connection, scope: Scope, period: Period) -> Share:
-    """Of the root faults that the merchant can mend, raised in the period, those that never became a case.
+    """Of the root faults that the merchant can mend, raised in the period, those that ended and never became a case.
 
-    A case counts against the period in which it was opened, so that at its edges the share is off by what was in work.
+    What still stands without a case is not counted yet. A case counts against the period in which it was opened, so
+    that at its edges the share is off by what was in work.
     """
     raised = (
         events.c.event == "fault.raised",
@@ -153,7 +154,22 @@ def deflection(connection: Connection, scope: Scope, period: Period) -> Share:
     )
     opened = select(func.count()).select_from(cases).where(*by_device, mendable)
     became = connection.execute(opened.where(period.holds(cases.c.created_ms), scope.where(cases))).scalar_one()
-    return Share(max(0, int(total) - int(became)), int(total))
+    total = int(total) - _standing_without_case(connection, scope, period)
+    return Share(max(0, total - int(became)), max(0, total))
+
+
+def _standing_without_case(connection: Connection, scope: Scope, period: Period) -> int:
+    """Root faults that the merchant can mend, raised in the period, of which nobody knows yet how they end."""
+    same = (cases.c.estate == faults.c.estate, cases.c.terminal == faults.c.terminal, cases.c.fault == faults.c.fault)
+    standing = select(func.count()).where(
+        faults.c.state != "cleared",
+        faults.c.act == "merchant",
+        faults.c.cause.is_(None),
+        period.holds(faults.c.first_ms),
+        ~exists().where(*same, cases.c.created_ms >= faults.c.first_ms),
+        scope.where(faults),
+    )
+    return int(connection.execute(standing).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)

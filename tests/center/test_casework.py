@@ -596,6 +596,9 @@ def test_the_figures_of_a_month(world: World) -> None:
         world.now_ms += 1000
     world.event("fault.raised", raised | {"cause": "power/mains_lost"})
     world.fault("printer/paper_out", act="merchant")
+    with world.database.read() as connection:
+        so_far = reports.Period(begin, world.now_ms + 1)
+        assert reports.deflection(connection, EVERYTHING, so_far) == reports.Share(3, 3), "the last one still stands"
     world.later(31 * MINUTE)
     period = reports.Period(begin, world.now_ms + 1)
     with world.database.read() as connection:

@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/posdiag demo
 
 test: install
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not peers'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not peers'
 
 test-peers: install
 	sh tests/peers/install.sh

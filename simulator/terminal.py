@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -31,6 +34,7 @@ ESTATE: Final = "demo"
 DEFAULT_MQTT: Final = "mqtt://127.0.0.1:1883"
 _BEARER: Final = "network.bearer"
 _NONE: Final = "none"
+_SOCKET_NAME_MOST: Final = 107  # unix(7): sun_path has 108 bytes, the last a zero
 _REPORT_S: Final = 5.0  # the payment application repeats its counters, so that an agent that starts later hears them
 
 
@@ -85,10 +89,11 @@ class Terminal:
 
     def start(self) -> None:
         """Make everything appear. On an error nothing is left behind."""
-        for name in ("run", "state", "sys", "proc"):
+        for name in ("state", "sys", "proc"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if is_running(self.folder):
             raise FileExistsError(f"a simulator already runs in {self.folder}")
+        self._make_run()
         self._loop.start()
         self._closing.callback(self._loop.close)
         try:
@@ -100,6 +105,19 @@ class Terminal:
     def close(self) -> None:
         """End its processes; remove links and sockets. Raises RuntimeError when the simulator had a defect."""
         self._closing.close()
+
+    def _make_run(self) -> None:
+        """DIR/run; a link to a directory with a short name where DIR lies too deep for a socket's address."""
+        run = self.folder / "run"
+        if run.is_symlink():  # of a simulator that was killed
+            run.unlink()
+        if len(os.fsencode(run / "control.sock")) <= _SOCKET_NAME_MOST or run.exists():
+            run.mkdir(exist_ok=True)
+            return
+        short = tempfile.mkdtemp(prefix="posdiag-run-")
+        self._closing.callback(shutil.rmtree, short, ignore_errors=True)
+        run.symlink_to(short)
+        self._closing.callback(run.unlink, missing_ok=True)
 
     # --- what people and tests use ------------------------------------------------------------------------------------
 
@@ -148,7 +166,7 @@ class Terminal:
             **{unit: str(self.path(unit)) for unit in self._stations},
             "sys": str(self.folder / "sys"),
             "proc": str(self.folder / "proc"),
-            "run": str(self.folder / "run"),
+            "run": str((self.folder / "run").resolve()),
             "state": str(self.folder / "state"),
             "acquirer_ca": str(self._network.ca_file),
             "config": str(self.folder / "agent.toml"),

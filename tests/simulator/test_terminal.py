@@ -337,6 +337,19 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
         assert host.ask(b"?", 3) == b"ok\n"
 
 
+def test_a_deep_directory_still_has_room_for_sockets(tmp_path: Path) -> None:
+    """A socket's address has 107 bytes; what the agent is told must fit, and be gone afterwards."""
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    for _ in range(2):
+        with Terminal(deep, registry=REGISTRY) as pos:
+            run = str(pos.describe()["run"])
+            assert len(f"{run}/control.sock") <= 107
+            assert f'run_dir = "{run}"' in (deep / "agent.toml").read_text()
+            assert (deep / "run/payment_app.pid").exists(), "the name that people know leads there too"
+        assert not Path(run).exists()
+        assert not (deep / "run").is_symlink()
+
+
 def test_two_terminals_do_not_share_a_directory(make: Make) -> None:
     pos = make()
     with pytest.raises(FileExistsError, match="already runs"), Terminal(pos.folder, registry=REGISTRY):

@@ -189,7 +189,7 @@ class Agent(Process):
 
     def faults(self) -> dict[str, dict[str, Any]]:
         """Raised faults of status.json by key."""
-        return {fault["fault"]: fault for fault in self.status().get("faults", ())}
+        return raised(self.status())
 
     def until(self, wanted: Callable[[dict[str, Any]], Any], limit_s: float = 15) -> dict[str, Any]:
         """Wait until status.json is as wanted, and return it."""
@@ -207,6 +207,11 @@ class Agent(Process):
     def until_healthy(self, limit_s: float = 20) -> dict[str, Any]:
         """Everything has answered and nothing is raised."""
         return self.until(lambda s: s["verdict"]["can_sell"] == "yes" and not s["faults"] and s["connected"], limit_s)
+
+
+def raised(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Raised faults of one status.json by key; inside `until`, where another look would see another moment."""
+    return {fault["fault"]: fault for fault in status.get("faults", ())}
 
 
 def brief(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.mqtt.broker import Observer, Rumqttd
-from tests.system.stage import Agent, Sim
+from tests.system.stage import Agent, Sim, raised
 from tests.wait import wait_until
 
 
@@ -75,11 +75,11 @@ def test_a_full_disk(sim: Sim, observer: Observer) -> None:
         agent.until_healthy()
         filler = disk.fill(agent)
         # Faults go on, from memory.
-        for paper, raised in (("out", {"printer/paper_out"}), ("ok", set()), ("near_end", {"printer/paper_near_end"})):
+        for paper, wanted in (("out", {"printer/paper_out"}), ("ok", set()), ("near_end", {"printer/paper_near_end"})):
             sim.set(printer_paper=paper)
-            agent.until(lambda _, raised=raised: set(agent.faults()) - {"system/disk_full"} == raised)
+            agent.until(lambda status, wanted=wanted: set(raised(status)) - {"system/disk_full"} == wanted)
         agent.until(lambda status: _problem(status, "takes no data: the disk is full") and status["connected"], 40)
-        agent.until(lambda _: "system/disk_full" in agent.faults(), 20)
+        agent.until(lambda status: "system/disk_full" in raised(status), 20)
         wait_until(lambda: [h for h in _health(observer, agent) if "the disk is full" in str(h.get("problems"))], 25)
         filler.unlink()
         sim.set(printer_paper="ok")
@@ -96,12 +96,12 @@ def test_a_read_only_disk(sim: Sim, observer: Observer) -> None:
     with Agent(_config(sim), before=disk.before) as agent:
         status = agent.until(lambda status: _problem(status, "takes no data") and status["connected"])
         assert _problem(status, "read-only") or _problem(status, "Read-only")
-        agent.until(lambda _: "system/disk_readonly" in agent.faults())
+        agent.until(lambda status: "system/disk_readonly" in raised(status))
         sim.set(printer_paper="out")
-        agent.until(lambda _: "printer/paper_out" in agent.faults())
+        agent.until(lambda status: "printer/paper_out" in raised(status))
         wait_until(lambda: {"agent.started", "fault.raised"} <= {b["event"] for b in observer.of("event")})
         disk.remount(agent, "rw")
-        agent.until(lambda status: set(agent.faults()) == {"printer/paper_out"} and not status["problems"], 30)
+        agent.until(lambda status: set(raised(status)) == {"printer/paper_out"} and not status["problems"], 30)
         agent.kill()
     assert "Traceback" not in agent.said()
 
@@ -112,4 +112,4 @@ def test_a_state_directory_that_cannot_be_made(sim: Sim) -> None:
     with Agent(config) as agent:
         agent.until(lambda status: status["connected"] and _problem(status, "takes no data"))
         sim.set(printer_paper="out")
-        agent.until(lambda _: "printer/paper_out" in agent.faults())
+        agent.until(lambda status: "printer/paper_out" in raised(status))

@@ -11,7 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.mqtt.broker import Observer, Rumqttd
-from tests.system.stage import Agent, Sim, posdiag
+from tests.system.stage import Agent, Sim, posdiag, raised
 from tests.wait import wait_until
 
 
@@ -191,7 +191,7 @@ def test_a_wrong_configuration_starts_nothing(sim: Sim, change, says: tuple[str,
 def test_a_file_that_is_no_store_is_moved_aside(sim: Sim, observer: Observer) -> None:
     (sim.folder / "state" / "posdiag.db").write_bytes(b"not a database at all" * 500)
     with Agent(sim.config) as agent:
-        agent.until(lambda status: set(agent.faults()) == {"agent/store_reset"} and status["connected"])
+        agent.until(lambda status: set(raised(status)) == {"agent/store_reset"} and status["connected"])
         agent.until(lambda status: status["verdict"]["can_sell"] == "degraded")
         wait_until(lambda: [e for e in events(observer, agent) if e["event"] == "fault.raised"])
         told = [e for e in events(observer, agent) if e["event"] == "store.reset"]

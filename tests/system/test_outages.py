@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.mqtt.broker import Line, Observer, Rumqttd
-from tests.system.stage import Agent, Sim
+from tests.system.stage import Agent, Sim, raised
 from tests.wait import wait_until
 
 
@@ -53,7 +53,7 @@ def test_a_broker_that_dies_during_faults_gets_everything_later(mortal: Rumqttd,
         ):
             sim.apply(keys)
             wanted = _expected(sim)
-            agent.until(lambda _, wanted=wanted: set(agent.faults()) - {"network/broker_unreachable"} == wanted)
+            agent.until(lambda status, wanted=wanted: set(raised(status)) - {"network/broker_unreachable"} == wanted)
         agent.until(lambda status: not status["connected"])
 
         mortal.start()
@@ -61,7 +61,7 @@ def test_a_broker_that_dies_during_faults_gets_everything_later(mortal: Rumqttd,
             line.blocked = False
             agent.until(lambda status: status["connected"], 60)
             sim.set(keypad_keys="loaded")
-            agent.until(lambda _: set(agent.faults()) == {"printer/cutter_error"})
+            agent.until(lambda status: set(raised(status)) == {"printer/cutter_error"})
             last_raised = ("fault.cleared", "keypad/keys_missing", False)
             wait_until(lambda: last_raised in _raised_and_cleared(after), 20)
             told = _raised_and_cleared(after)
@@ -108,9 +108,9 @@ def _expected(sim: Sim) -> set[str]:
 def test_a_broker_that_comes_later(mortal: Rumqttd, folder: Path) -> None:
     with Sim(folder, mortal.port) as sim, Agent(sim.config) as agent:
         sim.set(printer_paper="out")
-        status = agent.until(lambda _: "printer/paper_out" in agent.faults())
+        status = agent.until(lambda status: "printer/paper_out" in raised(status))
         assert not status["connected"]
-        status = agent.until(lambda _: "network/broker_unreachable" in agent.faults(), 60)
+        status = agent.until(lambda status: "network/broker_unreachable" in raised(status), 60)
         assert "refuses connections: no broker listens there" in status["link"]["error"]
         assert f"broker: {status['link']['error']}" in status["problems"]
         assert status["verdict"]["can_sell"] == "degraded"  # payments need no broker
@@ -118,9 +118,9 @@ def test_a_broker_that_comes_later(mortal: Rumqttd, folder: Path) -> None:
         with Observer(mortal.port) as observer:
             # The link's return ends the wait between two attempts.
             sim.set(network_link="down")
-            agent.until(lambda _: "network/link_down" in agent.faults())
+            agent.until(lambda status: "network/link_down" in raised(status))
             sim.set(network_link="up")
-            agent.until(lambda status: status["connected"] and set(agent.faults()) == {"printer/paper_out"}, 20)
+            agent.until(lambda status: status["connected"] and set(raised(status)) == {"printer/paper_out"}, 20)
             wait_until(
                 lambda: ("fault.cleared", "network/link_down") in [row[:2] for row in _raised_and_cleared(observer)]
             )

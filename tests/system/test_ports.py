@@ -16,7 +16,7 @@ from typing import Self
 import pytest
 
 from tests.mqtt.broker import Rumqttd
-from tests.system.stage import Agent, Sim, ask_socket
+from tests.system.stage import Agent, Sim, ask_socket, raised
 from tests.wait import wait_until
 
 UNITS = ("printer", "reader", "modem", "keypad")
@@ -31,7 +31,7 @@ def sim(broker: Rumqttd, folder: Path) -> Iterator[Sim]:
 def test_a_port_that_is_not_there_yet(sim: Sim) -> None:
     sim.set(printer_cable="out")
     with Agent(sim.config) as agent:
-        status = agent.until(lambda status: "printer/port_lost" in agent.faults() and status["connected"])
+        status = agent.until(lambda status: "printer/port_lost" in raised(status) and status["connected"])
         assert "does not exist" in "\n".join(status["problems"])
         assert status["readings"]["printer"]["paper"] == {"error": "port_lost"}
         sim.set(printer_cable="in")
@@ -42,7 +42,7 @@ def test_a_port_that_is_not_there_yet(sim: Sim) -> None:
 def test_a_port_that_somebody_else_holds(sim: Sim) -> None:
     sim.set(printer_owner="payment_app")
     with Agent(sim.config) as agent:
-        status = agent.until(lambda _: "printer/port_busy" in agent.faults())
+        status = agent.until(lambda status: "printer/port_busy" in raised(status))
         assert "payment_app" in "\n".join(status["problems"])
         assert status["readings"]["printer"]["paper"] == {"error": "port_busy"}
         assert status["verdict"]["can_sell"] == "yes"

@@ -109,9 +109,9 @@ class Terminal:
     def _make_run(self) -> None:
         """DIR/run; a link to a directory with a short name where DIR lies too deep for a socket's address."""
         run = self.folder / "run"
-        if run.is_symlink():  # of a simulator that was killed
+        if run.is_symlink() and not run.exists():  # of a simulator that was killed
             run.unlink()
-        if len(os.fsencode(run / "control.sock")) <= _SOCKET_NAME_MOST or run.exists():
+        if run.exists() or len(os.fsencode(run / "control.sock")) <= _SOCKET_NAME_MOST:
             run.mkdir(exist_ok=True)
             return
         short = tempfile.mkdtemp(prefix="posdiag-run-")

@@ -31,7 +31,10 @@ class MqttConfig:
     link: Literal["wired", "metered"] = "wired"
     username: str = ""
     password_file: str = ""
+    without_tls: bool = False
+    """Whether mqtt:// may leave this machine; for a closed test network alone, since all on the way read and forge."""
     ca_file: str = ""
+    """The broker's authorities; empty for the system's, and then no settings from afar name another broker."""
     cert_file: str = ""
     key_file: str = ""
     commands: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ipaddress
 import os
 import sys
 import tomllib
@@ -206,12 +207,26 @@ def _bad_url(config: Config) -> Iterator[str]:
     except ValueError:
         yield f"mqtt.url = {config.mqtt.url!r}: the port is not a number from 1 to 65535"
         return
-    if url.scheme not in {"mqtt", "mqtts"} or not url.hostname or port == 0 or url.path not in {"", "/"}:
+    more = url.path.strip("/") or url.query or url.fragment or "@" in url.netloc
+    if url.scheme not in {"mqtt", "mqtts"} or not url.hostname or port == 0 or more:
         yield f"mqtt.url = {config.mqtt.url!r}: must be mqtt://host:port or mqtts://host:port"
+        return
+    if url.scheme == "mqtt" and not config.mqtt.without_tls and not _is_here(url.hostname):
+        yield (
+            f"mqtt.url = {config.mqtt.url!r}: without TLS only to this machine itself; use mqtts://,"
+            " or mqtt.without_tls = true on a closed test network"
+        )
     if url.scheme == "mqtt" and (config.mqtt.cert_file or config.mqtt.ca_file):
         yield f"mqtt.url = {config.mqtt.url!r}: certificates are given, but only mqtts:// uses them"
     if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
         yield "mqtt.cert_file and mqtt.key_file: one is given without the other"
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _bad_run_dir(run_dir: str) -> Iterator[str]:

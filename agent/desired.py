@@ -168,8 +168,11 @@ def problems(config_file: Path, settings: Mapping[str, Mapping[str, Any]]) -> di
         merged = check_values(overlay(values, {table: dict(keys) for table, keys in settings.items()}), "settings")
     except ConfigError as error:
         return dict(_split(line) for line in error.problems)
-    if build(values).mqtt.url.startswith("mqtts:") and not merged.mqtt.url.startswith("mqtts:"):
+    local = build(values).mqtt
+    if local.url.startswith("mqtts:") and not merged.mqtt.url.startswith("mqtts:"):
         return {"mqtt.url": "TLS is not switched off from afar"}
+    if merged.mqtt.url != local.url and merged.mqtt.url.startswith("mqtts:") and not local.ca_file:
+        return {"mqtt.url": "another broker takes an mqtt.ca_file at the terminal, since anyone can have a certificate"}
     return {}
 
 

@@ -27,7 +27,7 @@ def text(terminal: Terminal) -> str:
     acquirer_port, portal_port = (where[name].rpartition(":")[2] for name in ("acquirer", "portal_check"))
     tables: list[tuple[str, dict[str, object]]] = [
         ("[terminal]", {"id": terminal.terminal_id, "estate": where["estate"]}),
-        ("[mqtt]", {"url": terminal.mqtt, "commands": True}),
+        ("[mqtt]", {"url": terminal.mqtt, "without_tls": True, "commands": True}),
     ]
     for unit, family in terminal.families.items():
         device = {

@@ -67,6 +67,9 @@ def test_a_good_file_gives_the_same_configuration_with_and_without_pydantic(tmp_
         ('profile = "citizen"', 'profil = "citizen"', "no option 'profil'; perhaps profile"),
         ("mqtt://127.0.0.1:1883", "http://127.0.0.1", "must be mqtt://host:port or mqtts://host:port"),
         ("mqtt://127.0.0.1:1883", "mqtt://127.0.0.1:99999", "the port is not a number"),
+        ("mqtt://127.0.0.1:1883", "mqtt://127.0.0.1@broker.example:1883", "must be mqtt://host:port"),
+        ("mqtt://127.0.0.1:1883", "mqtt://127.0.0.1:1883?tls=no", "must be mqtt://host:port"),
+        ("mqtt://127.0.0.1:1883", "mqtts://broker.example:8883#x", "must be mqtt://host:port"),
         ('name = "printer"', 'name = "network"', "is the name of a probe"),
         ("[terminal]", "[terminal", "not TOML"),
         (
@@ -79,6 +82,22 @@ def test_a_good_file_gives_the_same_configuration_with_and_without_pydantic(tmp_
 )
 def test_a_mistake_is_named(tmp_path, old, new, says):
     assert says in problems(tmp_path, GOOD.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("host", ["broker.example", "192.0.2.1", "[2001:db8::1]", "0.0.0.0", "localhost.example"])
+def test_without_tls_nothing_leaves_the_machine_unless_the_file_says_so(tmp_path, host):
+    plain = GOOD.replace("127.0.0.1:1883", f"{host}:1883")
+    said = problems(tmp_path, plain)
+    assert said.count("\n") == 0
+    assert f"mqtt.url = 'mqtt://{host}:1883': without TLS only to this machine itself" in said
+    assert "mqtt.without_tls = true" in said
+    check(write(tmp_path, plain.replace("[mqtt]", "[mqtt]\nwithout_tls = true")))
+    check(write(tmp_path, plain.replace("mqtt://", "mqtts://")))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "localhost", "[::1]"])
+def test_without_tls_this_machine_is_reached(tmp_path, host):
+    check(write(tmp_path, GOOD.replace("127.0.0.1:1883", f"{host}:1883")))
 
 
 def test_every_mistake_is_named_at_once(tmp_path):

@@ -94,6 +94,7 @@ id = "till-1"
 estate = "demo"
 [mqtt]
 url = "mqtt://192.0.2.1:1883"
+without_tls = true
 [[device]]
 name = "printer"
 family = "escpos"

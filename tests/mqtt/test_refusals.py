@@ -116,6 +116,21 @@ def test_a_broker_that_is_not_ours_hears_nothing(
         assert line._pairs == {}, "nobody got through to the broker"
 
 
+def test_without_a_ca_file_the_authorities_of_the_system_judge(
+    tmp_path: Path, broker: Rumqttd, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = files(authority) | {"ca_file": ""}
+    server = authority.server(*authority.issue("broker"))
+    with Line(broker.port, server) as line:
+        with Agent(tmp_path, line.port, scheme="mqtts", **shown) as agent:
+            wait_until(lambda: agent.uplink.last_error)
+            assert "is not accepted: self-signed certificate in certificate chain" in agent.uplink.last_error
+            assert agent.uplink.status()["connects"] == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))  # where OpenSSL looks for the system's
+        with Agent(tmp_path, line.port, scheme="mqtts", **shown) as agent:
+            wait_until(lambda: agent.uplink.connected)
+
+
 @pytest.mark.parametrize("case", OURS)
 def test_a_terminal_that_is_not_known_learns_why(
     tmp_path: Path, broker: Rumqttd, authority: Authority, case: str

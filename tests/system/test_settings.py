@@ -74,7 +74,8 @@ def test_settings_are_applied_kept_and_told(center: Center) -> None:
     assert status["settings"] == {"version": 3, "trial": False}
     assert center.agent.pid == pid
     assert center.agent.alive()
-    assert [(each["version"], each["hash"]) for each in center.events("config.applied")] == [("3", told["hash"])]
+    applied = wait_until(lambda: center.events("config.applied"), 20)  # queued, so it comes after the status
+    assert [(each["version"], each["hash"]) for each in applied] == [("3", told["hash"])]
     center.agent.kill()
     with Agent(center.agent.config) as center.agent:  # it is kept over a power cut
         assert center.agent.until(lambda status: status["connected"])["support"] == "400 800 1234"

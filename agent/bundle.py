@@ -23,6 +23,7 @@ from drivers.redact import redact_text
 
 _SECRET: Final = re.compile(r"(?:.*_)?(?:password|passphrase|secret|token|pin|puk|key|username)", re.IGNORECASE)
 _USER: Final = re.compile(r"(?<=://)[^/@\s]*@")
+_PAGE: Final = re.compile(rb"(?<=/m/)[A-Za-z0-9_-]{16,}")  # whoever has it can answer as the merchant
 _AUDIT_BYTES: Final = 64 * 1024
 _PACKAGES: Final = ("pyserial", "paho-mqtt", "psutil", "pydantic", "cryptography", "pyjwt", "segno")
 
@@ -71,7 +72,7 @@ def pack(content: Mapping[str, bytes], at: float) -> bytes:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(clean(value), ensure_ascii=False, indent=1).encode()
+    return _PAGE.sub(b"<hidden>", json.dumps(clean(value), ensure_ascii=False, indent=1).encode())
 
 
 def _text(text: str) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent import wire
+from agent.cases import is_page
 from agent.check import LEVELS, build_report, failed_readings, gather
 from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
@@ -25,6 +26,7 @@ from drivers.errors import DriverError, Unsupported
 from drivers.reading import Identity, Level, Reading, known
 from drivers.recorder import Recorder
 
+_CASE = ("case", "progress", "eta", "channel", "link", "at")
 _DEVICE_S = 8.0  # one device's whole check, with a dead line
 _ALL_S = 9.0
 _PRINT_S = 20.0  # a slip of 1.5 kB at 9600 baud, behind a check that is under way
@@ -175,7 +177,10 @@ class Deeds:
             return
         case = _small_object(payload)
         if case is not None and isinstance(case.get("case"), str):
-            self._core.set_case({key: case[key] for key in ("case", "progress", "eta", "channel", "at") if key in case})
+            kept = {key: case[key] for key in _CASE if key in case}
+            if not is_page(kept.get("link")):
+                kept.pop("link", None)
+            self._core.set_case(kept)
 
     def take_center(self, center: str, payload: bytes) -> None:
         """A support center came or went."""

@@ -37,6 +37,7 @@ _WORDS: Final[dict[Language, dict[str, str]]] = {
         "case": "Your case number",
         "code": "Support can scan this code, or a photo of it. It holds the whole report and needs no network.",
         "no_code": "The report code could not be made.",
+        "page": "Follow your case on your phone",
         "not_printed": "This slip could not be printed. Show this screen instead.",
     },
     "zh": {
@@ -51,6 +52,7 @@ _WORDS: Final[dict[Language, dict[str, str]]] = {
         "case": "您的工单号",
         "code": "请让客服扫描此码，或拍照发给客服。完整报告都在码里，断网也能用。",
         "no_code": "未能生成报告码。",
+        "page": "手机扫码查看工单进度",
         "not_printed": "求助单无法打印，请改用本屏幕。",
     },
 }
@@ -93,6 +95,9 @@ def blocks(status: Mapping[str, Any], code: str, *, printed: bool = True) -> lis
         out += [Block("gap"), Block("code", code), Block("gap"), Block("plain", words["code"])]
     else:
         out.append(Block("plain", words["no_code"]))
+    page = status["case"].get("link", "")
+    if page:
+        out += [Block("gap"), Block("code", page), Block("gap"), Block("centre", words["page"])]
     keys = [fault["fault"] for fault in status["faults"] if fault["cause"] is None]
     if keys:
         out += [Block("gap"), Block("centre", " ".join(keys[: _OTHERS + 1]))]

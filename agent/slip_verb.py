@@ -194,6 +194,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "device": outcome.device,
         "why": outcome.why,
         "case": _case(outcome),
+        "link": outcome.status["case"].get("link", ""),
         "verdict": outcome.status["verdict"],
         "title": told.title if told else "",
         "steps": [step.text for step in told.steps] if told else [],

@@ -365,12 +365,16 @@ class SettingsBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseMessage:
-    """Topic `case`: what the merchant is told. Until `work_order_until` a visit is announced, so parts may change."""
+    """Topic `case`: what the merchant is told. Until `work_order_until` a visit is announced, so parts may change.
+
+    `link` is the address of the merchant's page, "" where the center has no public one.
+    """
 
     case: str
     progress: str = ""
     eta: Timestamp | None = None
     channel: str = ""
+    link: str = ""
     work_order_until: Timestamp | None = None
     at: Timestamp | None = None
 

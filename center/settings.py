@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 Role = Literal["all", "ingest", "web"]
 DEFAULT: Final = "default"
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ADDRESS: Final = re.compile("[!-~]{1,120}")  # with a merchant's token behind it, it is printed as a QR code
 _PLACES: Final = ("POSDIAG_CENTER_DIR", "XDG_STATE_HOME")
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
@@ -70,7 +71,7 @@ class Settings:
     policy_file: str = _is("", "the rules of casework as TOML; empty for the defaults")
     hosts: tuple[str, ...] = _is((), "names under which the pages are asked for, beside localhost and addresses")
     public_url: str = _is("", "where people reach the center, such as https://pos.example.org")
-    """For links, logins elsewhere and safe cookies."""
+    """For the merchants' links, logins elsewhere and safe cookies."""
     oidc_issuer: str = _is("", "an OpenID Connect provider to log in by; its discovery document is below this URL")
     oidc_client_id: str = _is("", "what that provider calls the center")
     oidc_client_secret_file: str = _is("", "the file with the secret that the provider gave for oidc_client_id")
@@ -120,6 +121,7 @@ def read(args: argparse.Namespace) -> tuple[Settings, dict[str, str]]:
     settings = replace(Settings(), **{**checked, **given})
     broker(settings.mqtt)
     listener(settings.http)
+    public_address(settings.public_url)
     origins = dict.fromkeys((spec.name for spec in fields(Settings)), DEFAULT)
     told = next((name for name in _PLACES if os.environ.get(name)), None)
     if told and not settings.db:
@@ -211,6 +213,18 @@ def broker(url: str) -> tuple[str, int, bool]:
         raise SettingsError("a broker's user and password belong in mqtt_user and mqtt_password_file, not in its URL")
     tls = parts.scheme == "mqtts"
     return parts.hostname, port or (8883 if tls else 1883), tls
+
+
+def public_address(url: str) -> None:
+    """Refuse what is not `http://HOST` or `https://HOST`, with a path at most; "" is none. Raises SettingsError."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    extra = not fits or parts.query or parts.fragment or parts.username is not None or "?" in url or "#" in url
+    if url and (extra or not _ADDRESS.fullmatch(url)):
+        raise SettingsError(f"public_url {url!r} is not https://HOST, with nothing behind it but a path")
 
 
 def listener(text: str) -> tuple[str, int]:

@@ -59,7 +59,7 @@ class Web:
         self._settings = settings
         self._database = database
         try:
-            self._policy = cases_policy.load(settings.policy_file)
+            self._policy = cases_policy.load(settings.policy_file, settings.public_url)
         except cases_policy.PolicyError as error:
             raise SettingsError(str(error)) from error
         self._provider = Provider(settings) if settings.oidc_issuer else None

@@ -5,6 +5,7 @@ A step has a key of its own. Whoever writes a step again, after a kill or by sen
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -210,6 +211,11 @@ def next_moment(case: Case) -> int | None:
     if case["paused_since_ms"] is None:
         moments.append(sla.next_ms(data.get("clocks", {})))
     return min((moment for moment in moments if moment is not None), default=None)
+
+
+def new_token() -> str:
+    """What a merchant's page is found by: 128 random bits, in the fewest letters, since it goes out in an SMS."""
+    return secrets.token_urlsafe(16)
 
 
 def number_text(number: int) -> str:

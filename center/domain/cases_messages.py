@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from sqlalchemy import Connection, case, select
 
@@ -58,7 +59,7 @@ class CaseMessages:
             return
         bytes_sent = b""
         if message is not None:
-            bytes_sent = encode(CaseMessage(**(_fields(message) | {"at": timestamp(now_ms / 1000)})))
+            bytes_sent = encode(replace(message, at=timestamp(now_ms / 1000)))
         row = {
             "estate": estate,
             "terminal": terminal,
@@ -85,12 +86,9 @@ class CaseMessages:
             progress=told[:_LONGEST],
             eta=_time(chosen["eta_ms"]),
             channel=self._policy.channel_in(language),
+            link=self._policy.merchant_page(chosen["merchant_token"]),
             work_order_until=_time(visit_ms) if visit_ms is not None and visit_ms > now_ms else None,
         )
-
-
-def _fields(message: CaseMessage) -> dict[str, Any]:
-    return {name: getattr(message, name) for name in ("case", "progress", "eta", "channel", "work_order_until")}
 
 
 def _time(at_ms: int | None) -> str | None:

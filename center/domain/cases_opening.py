@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +11,7 @@ from sqlalchemy import func, select
 from agent.vocabulary import VOCABULARY
 from center.db.tables import case_steps, cases, faults
 from center.domain import remedies, sla
-from center.domain.cases_book import ENGINE, OPEN, WORKING, Book, Case, CaseError
+from center.domain.cases_book import ENGINE, OPEN, WORKING, Book, Case, CaseError, new_token
 from center.domain.cases_intake import intake
 from center.domain.texts import fault_title
 from center.ids import new_id
@@ -193,7 +192,7 @@ def _opened(book: Book, new: NewCase, fault: str | None, terminal: Mapping[str, 
         "state": "new",
         "channel": new.channel,
         "language": language,
-        "merchant_token": secrets.token_urlsafe(24),
+        "merchant_token": new_token(),
         "onset_ms": new.onset_ms,
         "detected_ms": new.detected_ms or book.now_ms,
         "created_ms": book.now_ms,

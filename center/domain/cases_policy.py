@@ -93,6 +93,12 @@ class Policy:
     channel: Mapping[str, str] = field(default_factory=dict)
     """The verified way to reach support, by language; none is made up where none is set."""
     service_points: tuple[ServicePoint, ...] = ()
+    public_url: str = ""
+    """Where merchants reach the center, from its settings; without it nobody is sent to a page."""
+
+    def merchant_page(self, token: str | None) -> str:
+        """The address of a merchant's page; "" where there is none."""
+        return f"{self.public_url.rstrip('/')}/m/{token}" if self.public_url and token else ""
 
     def open_after_ms(self, severity: str, act: str) -> int | None:
         """For how long a fault stands before it is a case; None for never."""
@@ -121,8 +127,12 @@ class Policy:
         return next((point for point in self.service_points if region and point.region == region), None)
 
 
-def load(path: str) -> Policy:
+def load(path: str, public_url: str = "") -> Policy:
     """The rules of a file; the defaults for no file (""). Raises PolicyError."""
+    return replace(_load(path), public_url=public_url)
+
+
+def _load(path: str) -> Policy:
     if not path:
         return Policy()
     try:

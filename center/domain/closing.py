@@ -179,12 +179,13 @@ def ask(book: Book, case: Case, by: str, why: str, key: str) -> Case:
         solved_ms=case["solved_ms"] or book.now_ms,
         data=data,
     )
-    link = f"/m/{case['merchant_token']}"
+    link = book.policy.merchant_page(case["merchant_token"])
     number = number_text(case["number"])
     try:
-        short = short_message("ask", case["language"], number=number, link=link)
-    except TooLong:
-        short = ""
+        name = "ask" if link else "ask_number"
+        short = short_message(name, case["language"], number=number, link=link)
+    except TooLong:  # by how long the center's own name is; the question itself always fits
+        short = short_message("ask_number", case["language"], number=number)
     contacts = (book.site(case) or {}).get("contacts") or []
     told = {"to": contacts, "short": short, "link": link, "language": case["language"]}
     book.notify(changed, "case.ask", f"notify:{key}", f"{number}: does it work again?", short, **told)

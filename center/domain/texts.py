@@ -118,6 +118,10 @@ _MESSAGES: Final = {
         "en": "Case {number}: does it work again? Answer: {link}",
         "zh": "工单{number}：问题解决了吗？请回复：{link}",
     },
+    "ask_number": {
+        "en": "Case {number}: does it work again?",
+        "zh": "工单{number}：问题解决了吗？",
+    },
     "closed": {
         "en": "Case {number} is closed. Not solved? {channel}",
         "zh": "工单{number}已结案，如未解决请联系：{channel}",
@@ -150,7 +154,7 @@ def local_time(at_ms: int, timezone: str) -> str:
 
 
 def short_message(name: str, language: str, **facts: str) -> str:
-    """One SMS: `opened`, `eta`, `visit`, `ask` or `closed`. Raises TooLong, and KeyError for a fact that is missing.
+    """One SMS of `_MESSAGES`. Raises TooLong, and KeyError for a fact that is missing.
 
     No card number leaves, whatever the facts hold.
     """

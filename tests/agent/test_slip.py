@@ -45,6 +45,37 @@ def seen(image: Image.Image) -> list[str]:
     return [found.text for found in zxingcpp.read_barcodes(image)]
 
 
+LINK = "https://pos.example.org/m/3q2pXv0Zb8aQf1Yk6hT9sL"
+
+
+@pytest.mark.parametrize(
+    ("language", "says"), [("en", "Follow your case on your phone"), ("zh", "手机扫码查看工单进度")]
+)
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_the_merchants_page_is_a_second_code_with_one_line_under_it(tmp_path, columns, language, says):
+    values = status(fault("reader/card_jam"), language=language, case={"local": "482-719-365", "link": LINK})
+    code = report_code.encode(values, KEY.sign)
+    content = slip.blocks(values, code)
+    parts = slip.as_parts(content, columns)
+    assert all(len(part) < 160 or code.encode() in part for part in parts)
+    items = read_slip(b"".join(parts), columns)
+    first, second = (place for place, item in enumerate(items) if isinstance(item, Picture))
+    assert (items[first].told, items[second].told) == (code, LINK)
+    [under] = [item.text.strip() for item in items[second:] if isinstance(item, Line) and says in item.text]
+    assert under == says
+    assert (len(items[second].rows) + 8) * items[second].scale <= 32 * CELL_DOTS
+    as_png(items, tmp_path / "slip.png", columns)
+    with Image.open(tmp_path / "slip.png") as image:
+        assert sorted(seen(image)) == sorted([code, LINK])
+    assert says in slip.as_text(content)
+
+
+@pytest.mark.parametrize("case", [{}, {"local": "482-719-365"}, {"case": "C-1", "channel": "Call 100"}])
+def test_without_a_link_there_is_one_code_alone(case):
+    content = slip.blocks(status(fault("reader/card_jam"), case=case), "A")
+    assert [block.text for block in content if block.style == "code"] == ["A"]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_every_fault_s_slip_fits_the_paper(columns, language):

@@ -24,6 +24,7 @@ from center.domain import cases_book
 from center.domain.cases import by_number, timeline
 from center.domain.cases_book import CaseError, NoCase
 from center.domain.cases_opening import NewCase
+from center.domain.cases_policy import Policy
 from center.domain.refusal import Refusal
 from tests.center.desk_world import AGENT, DAY, ESTATE, HOUR, MINUTE, World, act
 
@@ -285,7 +286,7 @@ def test_through_the_gate_to_the_end(world: World) -> None:
     asked = world.case(id=case_id)
     assert asked["state"] == "asking"
     (question,) = world.told("case.ask")
-    assert f"/m/{asked['merchant_token']}" in question["short"]
+    assert (question["short"], question["link"]) == (f"工单C-{asked['number']}：问题解决了吗？", "")
     world.later(73 * HOUR)
     ended = world.case(id=case_id)
     assert (ended["state"], ended["outcome"], ended["part"]) == ("closed", "unanswered", "print head")
@@ -486,6 +487,49 @@ def test_the_terminal_is_told_only_what_is_new(world: World) -> None:
     world.cases.dismiss(AGENT, case_id, "false_alarm", "a test")
     world.later(MINUTE)
     assert sent(world)[-1] is None
+
+
+def test_the_terminal_gets_the_address_of_the_merchants_page_where_there_is_a_public_one(database: Database) -> None:
+    world = World(database, Policy(public_url="https://pos.example.org/"))
+    world.site()
+    world.terminal()
+    opened(world)
+    (message,) = sent(world)
+    assert message is not None
+    assert message["link"] == f"https://pos.example.org/m/{world.case()['merchant_token']}"
+
+
+def test_without_a_public_address_nobody_is_sent_to_a_page(world: World) -> None:
+    opened(world)
+    (message,) = sent(world)
+    assert message is not None
+    assert "link" not in message
+
+
+@pytest.mark.parametrize(
+    ("language", "base", "says"),
+    [
+        ("zh", "https://pos.example.org", "工单{number}：问题解决了吗？请回复：{link}"),
+        ("zh", "https://terminals.support.example.org/center", "工单{number}：问题解决了吗？"),
+        ("en", "https://terminals.support.example.org/center", "Case {number}: does it work again? Answer: {link}"),
+        ("en", "", "Case {number}: does it work again?"),
+    ],
+)
+def test_the_question_fits_one_short_message_with_the_link_where_there_is_room(
+    database: Database, language: str, base: str, says: str
+) -> None:
+    world = World(database, Policy(public_url=base))
+    world.site()
+    world.terminal(language=language)
+    case_id = opened(world)
+    world.fault(state="cleared")
+    world.run()
+    world.later(31 * MINUTE)
+    case = world.case(id=case_id)
+    (question,) = world.told("case.ask")
+    link = f"{base}/m/{case['merchant_token']}" if base else ""
+    assert question["short"] == says.format(number=f"C-{case['number']}", link=link)
+    assert question["link"] == link
 
 
 def test_engines_that_are_killed_anywhere_double_nothing(world: World) -> None:

@@ -48,3 +48,20 @@ def test_a_group_that_cannot_be_kept_is_one_line(tmp_path: Path, state: Path):
     with pytest.raises(SettingsError, match="share_group: cannot be kept") as caught:
         loaded(tmp_path, "")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "https://pos.example.org", "http://10.0.0.7:8480/", "https://example.org/pos"])
+def test_an_address_that_people_can_go_to_is_taken(tmp_path: Path, url: str):
+    assert loaded(tmp_path, f'public_url = "{url}"').public_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("pos.example.org", "ftp://pos.example.org", "https://", "https://pos.example.org/?a=1", "https://h/#top"),
+        *("https://ann:word@h", "https://h?", "https://h:0", "https://h:x", "https://h/a b", "https://" + "h" * 120),
+    ],
+)
+def test_an_address_that_no_link_can_be_made_of_is_refused(tmp_path: Path, url: str):
+    with pytest.raises(SettingsError, match=r"public_url .* is not https://HOST"):
+        loaded(tmp_path, f'public_url = "{url}"')

@@ -92,3 +92,9 @@ def test_a_configuration_that_cannot_be_read_is_told_without_its_values(tmp_path
     bad.write_text(f"[terminal]\nid = {CANARIES['case']}x\n")
     assert in_bytes(members(bad, {})["config.txt"]) == set()
     assert b"not TOML" in members(bad, {})["config.txt"]
+
+
+def test_the_merchants_page_stays_with_the_merchant(tmp_path: Path) -> None:
+    case = {"case": "C-1042", "link": "https://pos.example.org/m/3q2pXv0Zb8aQf1Yk6hT9sL"}
+    told = json.loads(members(tmp_path / "none.toml", {"status": {"case": case}})["status.json"])
+    assert told["case"] == {"case": "C-1042", "link": "https://pos.example.org/m/<hidden>"}

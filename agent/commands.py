@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from agent import wire
@@ -34,6 +34,8 @@ _MAX_LIFE_S: Final = 300
 _SKEW_S: Final = 30  # the center's clock and ours may differ by this much
 _VALIDATE_S: Final = 15.0
 _PLACES: Final = 4  # more at a time would slow each other down on one port
+_MINUTE_S: Final = 60.0
+_HOUR_S: Final = 3600.0
 _UNTOLD_S: Final = 600.0  # what outsiders send takes so few lines of the audit that it cannot push the others out
 
 
@@ -60,6 +62,12 @@ class Memory(Protocol):
 
     def floor(self) -> float:
         """What ends before this may have been taken and forgotten."""
+
+    def rate(self) -> tuple[list[float], list[float]]:
+        """When commands were accepted, by the wall clock: all of the last minute, disruptive ones of the last hour."""
+
+    def keep_rate(self, every: list[float], disruptive: list[float]) -> None:
+        """Remember that; goes to disk with the decision that is written next, before anything is done."""
 
 
 class Audit(Protocol):
@@ -117,12 +125,34 @@ class Desk:
     """What came on topic `config`. Raises Refusal."""
 
 
-@dataclass(slots=True)
 class _Rate:
-    """When commands were accepted, monotonic; kept over a successor, not over a restart."""
+    """When commands were accepted. Ages are monotonic while this runs; over a restart the wall clock tells them."""
 
-    all: deque[float] = field(default_factory=deque)
-    disruptive: deque[float] = field(default_factory=deque)
+    def __init__(self, memory: Memory, wall: Callable[[], float]) -> None:
+        self._memory = memory
+        self._wall = wall
+        since, now = wall(), time.monotonic()
+        # A clock that went back makes them young again, so that a restart never helps to more.
+        self._every, self._disruptive = (
+            deque(sorted(now - max(0.0, since - at) for at in times)) for times in memory.rate()
+        )
+
+    def take(self, config: CommandsConfig, *, disruptive: bool) -> str:
+        """Count one more; "" if that may be, else why not."""
+        now = time.monotonic()
+        limits = [(self._every, _MINUTE_S, config.per_minute)]
+        if disruptive:
+            limits.append((self._disruptive, _HOUR_S, config.disruptive_per_hour))
+        for times, span_s, most in limits:
+            while times and now - times[0] > span_s:
+                times.popleft()
+            if len(times) >= most:
+                return f"more than {most} of these commands in {span_s:.0f} s"
+        for times, _, _ in limits:
+            times.append(now)
+        since = self._wall() - now
+        self._memory.keep_rate([since + at for at in self._every], [since + at for at in self._disruptive])
+        return ""
 
 
 class Commands(threading.Thread):
@@ -134,7 +164,7 @@ class Commands(threading.Thread):
         self._queue: queue.Queue[Incoming | None] = queue.Queue(_QUEUE)
         self._stopping = threading.Event()
         self._places = threading.BoundedSemaphore(_PLACES)
-        self._rate = _Rate()
+        self._rate = _Rate(desk.memory, desk.wall)
         self._untold = 0
         self._told_at = float("-inf")
         self.refused: dict[str, int] = {}
@@ -246,20 +276,8 @@ class Commands(threading.Thread):
             raise Refusal("tier", f"{command.cmd} is of tier {tier}, the command says {command.tier}", command.jti)
         if broadcast and (tier > 0 or _spread(command) is None):
             raise Refusal("broadcast", "to all terminals only tier 0 may go, with args.spread_s", command.jti)
-        self._check_rate(command, tier)
-
-    def _check_rate(self, command: wire.CommandBody, tier: int) -> None:
-        config, now = self._desk.config, time.monotonic()
-        limits = [(self._rate.all, 60.0, config.per_minute)]
-        if tier >= DISRUPTS:
-            limits.append((self._rate.disruptive, 3600.0, config.disruptive_per_hour))
-        for times, span_s, most in limits:
-            while times and now - times[0] > span_s:
-                times.popleft()
-            if len(times) >= most:
-                raise Refusal("rate", f"more than {most} of these commands in {span_s:.0f} s", command.jti)
-        for times, _, _ in limits:
-            times.append(now)
+        if too_many := self._rate.take(self._desk.config, disruptive=tier >= DISRUPTS):
+            raise Refusal("rate", too_many, command.jti)
 
     # --- run it
 

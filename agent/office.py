@@ -35,6 +35,7 @@ log = logging.getLogger("posdiag.office")
 _AUDIT_HEAD: Final = "audit_head"
 _PASSED_S: Final = 3.0  # so long with the broker, and settings have passed their trial
 _REBOOTING: Final = "rebooting"
+_RATE: Final = "command_rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +165,14 @@ class Office:
 
     def floor(self) -> float:
         return self._house.store.command_floor()
+
+    def rate(self) -> tuple[list[float], list[float]]:
+        every, _, disruptive = self._house.store.get(_RATE).partition(";")
+        return [float(at) for at in every.split()], [float(at) for at in disruptive.split()]
+
+    def keep_rate(self, every: list[float], disruptive: list[float]) -> None:
+        text = ";".join(" ".join(f"{at:.1f}" for at in times) for times in (every, disruptive))
+        self._house.store.keep("kv", {_RATE: text}, now=False)
 
     def _rebooting(self, command_id: str, expires: float) -> bool:
         store = self._house.store

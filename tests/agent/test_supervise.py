@@ -295,6 +295,12 @@ class Nothing:
     def floor(self) -> float:
         return 0.0
 
+    def rate(self) -> tuple[list[float], list[float]]:
+        return [], []
+
+    def keep_rate(self, _every: list[float], _disruptive: list[float]) -> None:
+        pass
+
     def add(self, _decision: str, *, why: str = "", **_facts: str | int) -> bool:
         return False
 

@@ -76,6 +76,13 @@ def test_too_many_are_refused_the_disruptive_ones_sooner(
         lives = [desk.life(desk.send(desk.body("identify"))) for _ in range(4)]
         assert [states(each)[-1] for each in lives] == ["succeeded"] * 3 + ["rejected"]
         assert desk.refused()["rate"] == 2
+        desk.agent.kill()
+    with Agent(config) as desk.agent:  # a restart, which a thief of a key might bring about, gives no more
+        desk.agent.until(lambda status: status["connected"])
+        assert states(desk.life(desk.send(desk.body("identify")))) == ["rejected"]
+        life = desk.life(desk.send(desk.body("maintenance", args=off, tier=2)))
+        assert states(life) == ["rejected"]
+        assert desk.refused()["rate"] == 2
 
 
 def test_a_command_that_a_kill_cuts_short_ends_as_interrupted_and_never_runs_again(

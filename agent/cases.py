@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-_PAGE: Final = re.compile(r"https?://[!-~]{1,180}")  # as a QR code it still fits the narrowest paper
 STORE_KEY: Final = "cases"
 """Under which key of the store they are kept; their counter is `case`."""
 AFTERWARDS_S: Final = 900.0
@@ -44,11 +42,6 @@ def is_case_number(text: str) -> bool:
     """Whether somebody said or typed it right."""
     digits = text.replace("-", "").replace(" ", "")
     return len(digits) == 9 and digits.isascii() and digits.isdigit() and _check(digits) == 0
-
-
-def is_page(text: object) -> bool:
-    """Whether it can be printed as the address of a merchant's page, and opened by a phone."""
-    return isinstance(text, str) and _PAGE.fullmatch(text) is not None
 
 
 def _check(digits: str) -> int:

@@ -218,6 +218,8 @@ class SupportConfig:
     """What a merchant is told about whom to call: the verified channel, as printed and shown."""
 
     channel: Annotated[str, Length(longest=128)] = ""
+    pages: tuple[Text, ...] = ()
+    """host or host:port of the center's pages for merchants; a page elsewhere is neither shown nor printed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,12 @@ Each deed returns JSON values and raises ValueError for bad arguments.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from agent import wire
-from agent.cases import is_page
+from agent import told, wire
 from agent.check import LEVELS, build_report, failed_readings, gather
 from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
@@ -26,7 +26,8 @@ from drivers.errors import DriverError, Unsupported
 from drivers.reading import Identity, Level, Reading, known
 from drivers.recorder import Recorder
 
-_CASE = ("case", "progress", "eta", "channel", "link", "at")
+log = logging.getLogger("posdiag.deeds")
+
 _DEVICE_S = 8.0  # one device's whole check, with a dead line
 _ALL_S = 9.0
 _PRINT_S = 20.0  # a slip of 1.5 kB at 9600 baud, behind a check that is under way
@@ -176,11 +177,11 @@ class Deeds:
             self._core.set_case({})
             return
         case = _small_object(payload)
-        if case is not None and isinstance(case.get("case"), str):
-            kept = {key: case[key] for key in _CASE if key in case}
-            if not is_page(kept.get("link")):
-                kept.pop("link", None)
+        kept = told.shown(case or {}, self._config.support)
+        if kept:
             self._core.set_case(kept)
+            if case and case.get("link") and "link" not in kept:
+                log.warning("the page of case %s is not shown: support.pages does not name its host", kept["case"])
 
     def take_center(self, center: str, payload: bytes) -> None:
         """A support center came or went."""
@@ -189,7 +190,7 @@ class Deeds:
             self._core.set_center(center, state["status"])
             self._packing.pop(center, None)
             if state["status"] == "online":
-                self._packing[center] = NAME in (state.get("inflates") or "").split()
+                self._packing[center] = NAME in str(state.get("inflates", "")).split()
 
     @property
     def packing(self) -> bool:

@@ -33,7 +33,7 @@ REMOTE: Final[Mapping[str, frozenset[str]]] = {
     "budget": frozenset({"daily_bytes"}),
     "trends": frozenset({"head_life_km", "head_new_at_lines", "cutter_life_cuts", "cutter_new_at_cuts"}),
     "security": frozenset({"certificate_days", "mobile"}),
-    "support": frozenset({"channel"}),
+    "support": frozenset({"channel", "pages"}),
 }
 """Table to keys. Who this is, its devices and ports, its keys and where it writes are decided at the terminal alone."""
 

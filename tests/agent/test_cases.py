@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from agent.cases import AFTERWARDS_S, Cases, case_number, is_case_number, is_page
+from agent.cases import AFTERWARDS_S, Cases, case_number, is_case_number
 
 
 @pytest.fixture
@@ -70,21 +70,3 @@ def test_a_restart_keeps_the_numbers(cases):
 @pytest.mark.parametrize("kept", ["", "{", "[]", '{"a": 1}', '{"a": ["1", "x"]}', "null"])
 def test_what_cannot_be_read_is_forgotten(kept):
     assert Cases("demo/till-1", 3, kept, itertools.count(1).__next__).number("a") == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "good"),
-    [
-        ("https://pos.example.org/m/3q2pXv0Zb8aQf1Yk6hT9sL", True),
-        ("http://127.0.0.1:8480/m/x", True),
-        ("/m/x", False),
-        ("javascript:alert(1)", False),
-        ("https://pos.example.org/\x1b[2J", False),
-        ("https://pos.example.org/a b", False),
-        ("https://" + "x" * 181, False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_only_an_address_that_a_phone_opens_is_printed(text, good):
-    assert is_page(text) is good

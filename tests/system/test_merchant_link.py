@@ -28,15 +28,15 @@ def test_a_phone_reads_the_merchants_page_off_the_slip(folder: Path, broker: Rum
     with (
         Process(folder / "center.log", "center", "run", "--config", str(settings)),
         Sim(folder / "till", broker.port) as sim,
-        Agent(sim.config) as agent,
+        Agent(sim.write_config(add='[support]\npages = ["pos.example.org"]\n')) as agent,
     ):
         agent.until(lambda status: status["connected"])
         sim.set(reader_card="jammed")
         told = agent.until(lambda status: status["case"].get("link"), 60)["case"]
         assert told["link"].startswith(f"{PUBLIC}/m/")
-        assert told["link"] in posdiag("status", "--config", str(sim.config)).stdout
+        assert told["link"] in posdiag("status", "--config", str(agent.config)).stdout
 
-        printed = wait_until(lambda: (done := posdiag("slip", "--config", str(sim.config))).returncode == 0 and done)
+        printed = wait_until(lambda: (done := posdiag("slip", "--config", str(agent.config))).returncode == 0 and done)
         assert printed.stderr == ""
         picture = folder / "slip.png"
         assert posdiag("sim", "slip", str(sim.folder), "--png", str(picture)).returncode == 0

@@ -86,6 +86,14 @@ class Call(Body):
     incoming: bool
 
 
+class MerchantSaid(Body):
+    """What the merchant answered by telephone."""
+
+    works: bool
+    with_whom: Short
+    text: Text = ""
+
+
 class Eta(Body):
     eta: AwareDatetime
     reason: Text = ""
@@ -351,6 +359,29 @@ def cancel_visit(body: Said, it: Writing) -> JSONResponse:
 def answer(body: Said, it: Writing) -> JSONResponse:
     """Answer a question or a complaint."""
     return it.do("answer", lambda act, case: it.center.cases.answer(act, case, body.text))
+
+
+@router.post("/{name}/merchant_answer", response_model=CaseItem)
+def merchant_answer(body: MerchantSaid, it: Writing) -> JSONResponse:
+    """The merchant said by telephone whether it works; the closing gate goes on as if it were said on the page."""
+
+    def act(act: Act, case: str) -> Mapping[str, Any]:
+        answered = it.center.merchant_line.answered
+        return answered(act, case, works=body.works, with_whom=body.with_whom, said=body.text)
+
+    return it.do("merchant_answer", act)
+
+
+@router.post("/{name}/withdraw_link", response_model=CaseItem)
+def withdraw_link(body: Said, it: Writing) -> JSONResponse:
+    """The merchant's page is no more, with the reason; whoever opens its address finds none."""
+    return it.do("withdraw_link", lambda act, case: it.center.merchant_line.withdraw_link(act, case, body.text))
+
+
+@router.post("/{name}/new_link", response_model=CaseItem)
+def new_link(it: Writing) -> JSONResponse:
+    """A merchant's page again, at another address, once the old one is withdrawn."""
+    return it.do("new_link", it.center.merchant_line.new_link)
 
 
 @router.post("/{name}/dismiss", response_model=CaseItem)

@@ -15,6 +15,7 @@ from center.db.engine import Database
 from center.domain.campaigns import Campaigns
 from center.domain.cases import Cases
 from center.domain.cases_attachments import Attachments
+from center.domain.cases_merchant import MerchantLine
 from center.domain.cases_policy import Policy
 from center.domain.commands import Commands
 from center.domain.commands_key import Signer
@@ -58,6 +59,7 @@ class Center:
 
     cases: Cases = field(init=False)
     attachments: Attachments = field(init=False)
+    merchant_line: MerchantLine = field(init=False)
     commands: Commands = field(init=False)
     campaigns: Campaigns = field(init=False)
     dispatch: Dispatch = field(init=False)
@@ -66,6 +68,7 @@ class Center:
     def __post_init__(self) -> None:
         self.cases = Cases(self.database, self.policy, self.now_ms)
         self.attachments = Attachments(self.database, self.policy, self.now_ms)
+        self.merchant_line = MerchantLine(self.database, self.policy, self.now_ms)
         signer = Signer(self.settings.command_key_file)
         self.commands = Commands(self.database, signer, self.settings.name)
         self.campaigns = Campaigns(self.database)

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from nicegui import events, ui
 
-from center.console import case_acts, case_views, knowledge_views, parts
+from center.console import case_acts, case_merchant, case_views, knowledge_views, parts
 from center.console.app import screen
 from center.console.case_acts import Act
 from center.console.pane import Pane
 from center.console.session import Visit
 from center.db.feed import Change
 
+_OF_MERCHANT: Final = ("id", "terminal", "site", "merchant", "merchant_page", "place")
 _KINDS: Final = frozenset({"case", "command", "terminal", "fault"})
 _STATE: Final = {"closed": "done", "watching": "ok", "asking": "maintenance", "new": "minor", "reopened": "raised"}
 
@@ -69,7 +70,7 @@ class _Page:
                 self._clocks = Pane(lambda case: self._part("clocks", case_views.clocks, case))
                 self._promises = Pane(lambda case: self._part("promises", case_views.promises, case))
                 self._order = Pane(lambda case: self._part("visit", case_views.order, case))
-                self._merchant = Pane(self._draw_merchant)
+                self._merchant = Pane(lambda case: self._part("merchant", case_merchant.draw, case))
 
     def concerns(self, change: Change) -> bool:
         """Whether what is shown may be another now."""
@@ -88,8 +89,7 @@ class _Page:
         self._clocks.show({name: case[name] for name in ("clocks", "paused_since", "pause_reason")})
         self._promises.show({"promises": case["promises"]})
         self._order.show({"visit": case["visit"], "plan": case["plan"]})
-        contacts = (case["place"] or {}).get("contacts") or []
-        self._merchant.show((case["merchant"], case["merchant_page"], contacts, case["place"]))
+        self._merchant.show({name: case[name] for name in _OF_MERCHANT})
         self._runbook.show(case["runbook"])
         self._past.show((case["remedies"], case["similar"]))
         self._checks.show(case["commands"])
@@ -124,6 +124,9 @@ class _Page:
                 where, devices = [(case["estate"], case["terminal"])], (terminal or {}).get("devices") or []
                 run = Act("check", "troubleshoot", lambda: case_acts.check(visit, where, devices, case["id"]))
                 acts.insert(min(2, len(acts)), run)
+            if case_merchant.may_answer(visit, case):
+                said = Act("merchant_answer", "record_voice_over", lambda: case_merchant.answer(visit, case))
+                acts.insert(0 if case["state"] == "asking" else min(6, len(acts)), said)
             case_acts.bar(visit, acts)
             with ui.element("p").classes("links"):
                 at = f"/console/print/case/{case['number']}?lang={visit.language}"
@@ -210,24 +213,6 @@ class _Page:
             chosen.props["data-csrf"] = visit.api.csrf
             chosen.props["data-too-large"] = visit.say("case.file_too_large")
             chosen.on("change", sent, js_handler="(event) => posdiag.attach(event, emit)")
-
-    def _draw_merchant(self, told: tuple[Any, str | None, list[Any], Any]) -> None:
-        visit, (texts, address, contacts, site) = self._visit, told
-        with parts.section(visit.say("case.merchant"), "merchant"):
-            case_views.merchant(visit, texts, address, open_case=True)
-            parts.text("h3", visit.say("case.contacts"))
-            if not contacts:
-                parts.text("p", visit.say("case.no_contacts")).classes("quiet")
-            with ui.element("ul").classes("rows"):
-                for each in contacts:
-                    with ui.element("li"):
-                        parts.text("strong", str(each.get("name") or "–"))
-                        parts.text("span", str(each.get("role") or "")).classes("quiet")
-                        parts.text("span", " · ".join(filter(None, [each.get("phone"), each.get("mail")])))
-            if contacts and site:
-                with ui.element("p").classes("quiet"):
-                    parts.text("span", f"{visit.say('case.contacts_age')} ")
-                    parts.moment(visit, site["updated_at"], self._zone)
 
     def _draw_runbook(self, book: Any) -> None:
         with parts.section(self._visit.say("case.runbook"), "runbook"):

@@ -197,7 +197,7 @@ async def _at_once(visit: Visit, case: Case, verb: str, done: str, body: Any, *,
 # --- with a form ------------------------------------------------------------------------------------------------------
 
 
-def _form(
+def form(
     visit: Visit,
     case: Case,
     name: str,
@@ -230,7 +230,7 @@ def assign(visit: Visit, case: Case) -> None:
         Field("team", visit.say("case.ask_team"), value=case["team"] or ""),
         Field("external", visit.say("case.ask_external"), "check", value=False),
     ]
-    _form(visit, case, "assign", fields, _given, undo=True)
+    form(visit, case, "assign", fields, _given, undo=True)
 
 
 def hand_over(visit: Visit, case: Case) -> None:
@@ -239,23 +239,23 @@ def hand_over(visit: Visit, case: Case) -> None:
         Field("owner", visit.say("case.ask_owner")),
         Field("reason", visit.say("case.ask_reason"), "area", needed=True),
     ]
-    _form(visit, case, "hand_over", fields, _given)
+    form(visit, case, "hand_over", fields, _given)
 
 
 def note(visit: Visit, case: Case) -> None:
-    _form(visit, case, "note", [_area(visit, "ask_text", "note_hint")], _given)
+    form(visit, case, "note", [_area(visit, "ask_text", "note_hint")], _given)
 
 
 def message(visit: Visit, case: Case) -> None:
-    _form(visit, case, "message", [_area(visit, "ask_text", "message_hint")], _given)
+    form(visit, case, "message", [_area(visit, "ask_text", "message_hint")], _given)
 
 
 def answer(visit: Visit, case: Case) -> None:
-    _form(visit, case, "answer", [_area(visit, "ask_text", "message_hint")], _given)
+    form(visit, case, "answer", [_area(visit, "ask_text", "message_hint")], _given)
 
 
 def cancel(visit: Visit, case: Case) -> None:
-    _form(visit, case, "cancel_visit", [_area(visit, "ask_reason")], _given)
+    form(visit, case, "cancel_visit", [_area(visit, "ask_reason")], _given)
 
 
 def call(visit: Visit, case: Case) -> None:
@@ -264,7 +264,7 @@ def call(visit: Visit, case: Case) -> None:
         Field("incoming", visit.say("case.ask_incoming"), "check", value=True),
         _area(visit, "ask_text"),
     ]
-    _form(visit, case, "call", fields, dict)
+    form(visit, case, "call", fields, dict)
 
 
 def pause(visit: Visit, case: Case) -> None:
@@ -273,7 +273,7 @@ def pause(visit: Visit, case: Case) -> None:
         Field("reason", visit.say("case.ask_waits"), "choice", "merchant", waits, needed=True),
         _area(visit, "ask_what_for"),
     ]
-    _form(visit, case, "pause", fields, _given)
+    form(visit, case, "pause", fields, _given)
 
 
 def cause(visit: Visit, case: Case) -> None:
@@ -282,7 +282,7 @@ def cause(visit: Visit, case: Case) -> None:
         Field("root_cause", visit.say("case.ask_cause"), "choice", case["root_cause"], words, needed=True),
         _area(visit, "ask_text", needed=False),
     ]
-    _form(visit, case, "cause", fields, _given)
+    form(visit, case, "cause", fields, _given)
 
 
 def repaired(visit: Visit, case: Case) -> None:
@@ -297,7 +297,7 @@ def repaired(visit: Visit, case: Case) -> None:
         part = {name: told[f"part_{name}"] for name in ("name", "old", "new") if told[f"part_{name}"]}
         return {"remedy": told["remedy"], "text": told["text"]} | ({"part": part} if part else {})
 
-    _form(visit, case, "repaired", fields, body)
+    form(visit, case, "repaired", fields, body)
 
 
 def tag(visit: Visit, case: Case) -> None:
@@ -307,7 +307,7 @@ def tag(visit: Visit, case: Case) -> None:
         now = {each.strip().lower() for each in told["tags"].replace("，", ",").split(",") if each.strip()}
         return {"add": sorted(now - set(before)), "remove": sorted(set(before) - now)}
 
-    _form(visit, case, "tag", [Field("tags", visit.say("case.ask_tags"), value=", ".join(before))], body)
+    form(visit, case, "tag", [Field("tags", visit.say("case.ask_tags"), value=", ".join(before))], body)
 
 
 def dismiss(visit: Visit, case: Case) -> None:
@@ -352,7 +352,7 @@ def send(visit: Visit, case: Case, zone: str) -> None:
         ),
         Field("access", visit.say("case.access"), "area"),
     ]
-    _form(visit, case, "dispatch", fields, _given)
+    form(visit, case, "dispatch", fields, _given)
 
 
 def check(visit: Visit, terminals: Sequence[tuple[str, str]], devices: Sequence[str], case: str | None) -> None:

@@ -28,8 +28,9 @@ _ICONS: Final = {
     "watching": "visibility", "watch_extended": "visibility", "asking": "help", "answered": "question_answer",
     "reopened": "replay", "recurred": "replay", "rated": "star", "clock": "alarm", "command": "terminal",
     "attachment": "attach_file", "tagged": "sell", "merged": "merge", "closed": "task_alt", "began": "bolt",
-    "joined": "add", "left": "remove", "resolved": "check_circle", "undone": "undo", "inspected": "policy",
-    "adopted": "merge", "split": "call_split",
+    "joined": "add", "left": "remove", "resolved": "check_circle", "undone": "undo",
+    "adopted": "merge", "split": "call_split", "grouped": "hub", "problem": "bug_report",
+    "link_withdrawn": "link_off", "link_made": "add_link", "inspected": "policy",
 }  # fmt: skip
 
 
@@ -208,9 +209,21 @@ def _step(visit: Visit, step: Row, zone: str) -> None:
         with ui.element("div").classes("story-head"):
             ui.icon(_ICONS.get(step["kind"], "circle")).props('aria-hidden="true"')
             parts.text("strong", _what(visit, step, zone))
-        _by(visit, step.get("by") or "", step["at"], zone)
-        if step.get("text") and step["kind"] != "clock":
+        _by(visit, _who(visit, step), step["at"], zone)
+        if step.get("text") and step["kind"] != "clock" and not _nothing_more(step):
             parts.text("div", _said(visit, step)).classes("said")
+
+
+def _nothing_more(step: Row) -> bool:
+    """An answer without a word of the merchant's own, which its heading tells."""
+    return step["kind"] == "answered" and step["text"].startswith("the merchant says that it ")
+
+
+def _who(visit: Visit, step: Row) -> str:
+    data = step.get("data") or {}
+    if data.get("by_phone"):
+        return visit.say("step.by_phone", who=data.get("with_whom") or "–", name=step["by"])
+    return step.get("by") or ""
 
 
 def _said(visit: Visit, step: Row) -> str:
@@ -225,6 +238,8 @@ def _what(visit: Visit, step: Row, zone: str) -> str:
         return visit.say(f"incident.step_{kind}", n=step.get("n", 0))
     if kind == "message" and data.get("direction") == "in":
         kind = "message_in"
+    if kind == "answered" and "works" in data:
+        kind = "said_works" if data["works"] else "said_broken"
     to = data.get("to") or data
     facts = {
         "name": to.get("owner") or to.get("team") or "",

@@ -8,7 +8,7 @@ case as it is then and raise NoCase or CaseError.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, delete, exists, select
 
@@ -17,14 +17,13 @@ from center.access.scope import Scope
 from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, case_tags, cases, sites, terminals
 from center.domain import closing, remedies, sla
-from center.domain.cases_book import OPEN, WORKING, Act, Book, Case, CaseError, NoCase, book_of, number_of
+from center.domain.cases_book import OPEN, WORKING, Act, Book, Case, CaseError, NoCase, book_of, carry_out, number_of
 from center.domain.cases_incidents import open_by_hand
 from center.domain.cases_intake import report_key
 from center.domain.cases_opening import NewCase
 from center.domain.cases_policy import MINUTE_MS, Policy
 from center.domain.people import check_owner
 from center.domain.texts import PAUSES
-from center.ids import new_id
 
 UNDO_MS: Final = 15 * MINUTE_MS
 ROOT_CAUSES: Final = (
@@ -296,15 +295,7 @@ class Cases:
     # --- inside
 
     def _do(self, act: Act, case_id: str, do: Callable[[Book, Case, str], Case]) -> Case:
-        with book_of(self._database, self._policy, self._now_ms()) as book:
-            case = book.find(act.scope, case_id)
-            key = f"{case_id}:{act.key}" if act.key else new_id("step", book.now_ms)
-            if not (act.key and book.has_step(key)):
-                if act.seen is not None and act.seen != case["updated_ms"]:
-                    raise CaseError("somebody changed the case meanwhile; look at it again", "conflict")
-                case = do(book, case, key)
-            act.done(book.connection, case_id)
-            return case
+        return carry_out(self._database, self._policy, self._now_ms(), act, case_id, do)
 
 
 def resumed(book: Book, case: Case, by: str, said: str, key: str) -> Case:
@@ -325,7 +316,9 @@ def resumed(book: Book, case: Case, by: str, said: str, key: str) -> Case:
     return book.step(case, "resumed", by, said, key=key, facts=facts, **changes)
 
 
-def _taken(book: Book, case: Case, by: str, key: str, kind: str, **changes: Any) -> Case:
+def _taken(
+    book: Book, case: Case, by: str, key: str, kind: Literal["acknowledged", "assigned"], **changes: Any
+) -> Case:
     clocks = dict((case["data"] or {}).get("clocks", {}))
     before = {name: case[name] for name in _UNDONE} | {"clocks": dict(clocks)}
     if "first_response" in clocks:

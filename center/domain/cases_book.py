@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, select, text, update
 
@@ -67,6 +67,18 @@ class Act:
             self.record(connection, case_id, detail)
 
 
+StepKind = Literal[
+    "opened", "reported", "reopened", "recurred", "grouped", "merged", "problem", "closed",
+    "acknowledged", "assigned", "undone", "handed_over", "note", "call", "message", "tagged", "attachment",
+    "eta", "paused", "resumed", "clock", "root_cause", "repaired", "command",
+    "dispatched", "visit_cancelled", "visit_announced", "visit_ended", "checked_in", "checked_out", "inspected",
+    "fault_raised", "fault_cleared", "fault_flapping", "watching", "watch_extended",
+    "asking", "answered", "rated", "link_withdrawn", "link_made",
+    "boot", "device_swapped", "config_applied", "clock_step", "store_gap", "store_reset",
+]  # fmt: skip
+"""What stands in timelines. Each has words in the console and in the printed record."""
+
+
 class Book:
     """Not thread-safe; ends with its transaction."""
 
@@ -121,7 +133,7 @@ class Book:
     def step(
         self,
         case: Case,
-        kind: str,
+        kind: StepKind,
         by: str,
         said: str = "",
         *,
@@ -199,6 +211,26 @@ def book_of(database: Database, policy: Policy, now_ms: int) -> Iterator[Book]:
         book = Book(connection, policy, now_ms)
         yield book
         book.tell()
+
+
+def carry_out(
+    database: Database,
+    policy: Policy,
+    now_ms: int,
+    act: Act,
+    case_id: str,
+    do: Callable[[Book, Case, str], Case],
+) -> Case:
+    """One act on a case, once by its key; `do` gets the key of its step. Raises NoCase and CaseError."""
+    with book_of(database, policy, now_ms) as book:
+        case = book.find(act.scope, case_id)
+        key = f"{case_id}:{act.key}" if act.key else new_id("step", now_ms)
+        if not (act.key and book.has_step(key)):
+            if act.seen is not None and act.seen != case["updated_ms"]:
+                raise CaseError("somebody changed the case meanwhile; look at it again", "conflict")
+            case = do(book, case, key)
+        act.done(book.connection, case_id)
+        return case
 
 
 def next_moment(case: Case) -> int | None:

@@ -6,7 +6,7 @@ of what caused it: a kill anywhere repeats safely and doubles nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, or_, select, tuple_
@@ -20,7 +20,7 @@ from center.db.tables import (
     faults,
 )
 from center.domain import closing, follow, sla
-from center.domain.cases_book import ENGINE, OPEN, Book, Case, book_of, number_text
+from center.domain.cases_book import ENGINE, OPEN, Book, Case, StepKind, book_of, number_text
 from center.domain.cases_incidents import (
     Key,
     follow_incidents,
@@ -38,7 +38,7 @@ from center.domain.cases_policy import MINUTE_MS, Policy
 PAGE: Final = 500
 _AT_ONCE: Final = 100
 _LATER_MS: Final = 10 * MINUTE_MS
-_TOLD: Final = {
+_TOLD: Final[Mapping[str, StepKind]] = {
     "boot": "boot",
     "device.swapped": "device_swapped",
     "config.applied": "config_applied",
@@ -50,6 +50,11 @@ _TOLD: Final = {
     "work_order.closed": "checked_out",
 }
 """Events of a terminal that belong into the timelines of its open cases."""
+_FAULT: Final[Mapping[str, StepKind]] = {
+    "raised": "fault_raised",
+    "cleared": "fault_cleared",
+    "flapping": "fault_flapping",
+}
 _CLOCK_TEXT: Final = {
     "amber": "75 % of the time is over",
     "escalated": "90 % of the time is over",
@@ -141,7 +146,7 @@ def _told(book: Book, case: Case, fault: Any) -> None:
         reopen(book, case, ENGINE, "the fault is back", key)
         return
     linked = {"incident_id": case["incident_id"] or fault["incident_id"]}
-    noted = book.step(case, f"fault_{fault['state']}", ENGINE, key=key, facts=facts, **linked)
+    noted = book.step(case, _FAULT[fault["state"]], ENGINE, key=key, facts=facts, **linked)
     if fault["state"] == "cleared":
         closing.consider(book, noted, f"{key}:considered")
 

@@ -192,21 +192,28 @@ def ask(book: Book, case: Case, by: str, why: str, key: str) -> Case:
     return changed
 
 
-def answered(book: Book, case: Case, *, works: bool, by: str, said: str, key: str) -> Case:
-    """The merchant says whether it works, at whatever time. Raises CaseError for a case closed otherwise."""
+def answered(
+    book: Book, case: Case, *, works: bool, by: str, said: str, key: str, with_whom: str | None = None
+) -> Case:
+    """The merchant says whether it works, at whatever time. Raises CaseError for a case closed otherwise.
+
+    `with_whom` said so by telephone, and `by` wrote it down, which is a step of its own.
+    """
     if book.has_step(key):
         return case
-    if not works:
-        return reopen(book, case, by, said or "the merchant says that it is still broken", key)
-    if case["state"] == "asking":
-        return close(book, case, "confirmed", by, said or "the merchant says that it works", key)
-    if case["state"] == "closed":
+    if works and case["state"] == "closed":
         raise CaseError("the case is closed already", "conflict")
+    why = said or f"the merchant says that it {'works' if works else 'is still broken'}"
     # They may say so before the gate is open; the probes are asked all the same.
-    facts = {"works": True}
-    data = {**(case["data"] or {}), "repaired_ms": book.now_ms}
-    noted = book.step(case, "answered", by, said or "the merchant says that it works", key=key, facts=facts, data=data)
-    return consider(book, noted, f"{key}:considered")
+    early = works and case["state"] != "asking"
+    if early or with_whom is not None:
+        facts = {"works": works} | ({} if with_whom is None else {"by_phone": True, "with_whom": with_whom})
+        data = {**(case["data"] or {}), "repaired_ms": book.now_ms} if early else case["data"]
+        case = book.step(case, "answered", by, why, key=key, facts=facts, data=data)
+        key = f"{key}:considered"
+    if early:
+        return consider(book, case, key)
+    return close(book, case, "confirmed", by, why, key) if works else reopen(book, case, by, why, key)
 
 
 def unanswered(book: Book, case: Case) -> Case:

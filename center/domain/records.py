@@ -148,11 +148,14 @@ def _what(step: Mapping[str, Any], spoken: str, timezone: str) -> str:
         part = data.get("part") or {}
         serials = f" ({part.get('name', '')} {part.get('old', '')} → {part.get('new', '')})" if part else ""
         return f"{name} {data['remedy']}{serials}"
+    if step["kind"] == "answered" and data.get("by_phone"):
+        return f"{name}{_BY_PHONE[spoken]} ({data['with_whom']})"
     if step["kind"] == "command":
         return f"{name} {data['cmd']} {data['state']}"
     return str(name)
 
 
+_BY_PHONE: Final = {"en": ", by phone", "zh": "（电话）"}
 _WORDS: Final = {
     "en": {
         "title": "Record of case",
@@ -238,6 +241,8 @@ _STEPS: Final = {
         "command": "Remote action",
         "attachment": "Attachment",
         "grouped": "Part of an incident",
+        "link_withdrawn": "The merchant's link was withdrawn",
+        "link_made": "The merchant got a new link",
         "merged": "Another case is the same",
         "problem": "Part of a problem",
         "tagged": "Tags",
@@ -282,6 +287,8 @@ _STEPS: Final = {
         "command": "远程操作",
         "attachment": "附件",
         "grouped": "归入事件",
+        "link_withdrawn": "商户链接已撤销",
+        "link_made": "已生成新的商户链接",
         "merged": "合并了相同工单",
         "problem": "归入问题",
         "tagged": "标签",

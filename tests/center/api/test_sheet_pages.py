@@ -127,6 +127,27 @@ def test_a_fault_that_stands_keeps_the_gate_shut(api: Api) -> None:
     assert (told["trouble"], told["needs"], told["passes"]) == ("stands", "fault_stands", False)
 
 
+def test_the_desk_withdraws_a_link_and_writes_down_what_the_merchant_said_by_telephone(api: Api) -> None:
+    asks = api.asks("agent")
+    case = opened(api.asks(), terminal="t000002", fault="printer/cutter_error")["id"]
+    address = asks.get(f"cases/{case}/sheet")["merchant_page"]
+    does(asks, case, "withdraw_link", text="sent to the wrong shop")
+    assert asks.get(f"cases/{case}/sheet")["merchant_page"] is None
+    assert asks.get(f"cases/{case}/merchant-link")["link"] is None
+    assert asks("POST", f"cases/{case}/withdraw_link", json={"text": "again"}).status_code == 409
+    does(asks, case, "new_link")
+    assert asks.get(f"cases/{case}/sheet")["merchant_page"] not in {None, address}
+    does(asks, case, "merchant_answer", works=True, with_whom="Mrs Li", text="it prints")
+    told = asks.get(f"cases/{case}")["steps"]
+    answer = next(each for each in told if each["kind"] == "answered")
+    assert (answer["by"], answer["text"], answer["data"]["by_phone"]) == ("token agent", "it prints", True)
+    assert asks.get(f"cases/{case}")["state"] == "watching"
+    for verb, body in (("withdraw_link", {"text": "x"}), ("new_link", None), ("merchant_answer", {"works": True})):
+        assert api.asks("viewer")("POST", f"cases/{case}/{verb}", json=body).status_code == 403
+    audited = {row["what"] for row in api.asks().get("audit")["items"]}
+    assert {"case.withdraw_link", "case.new_link", "case.merchant_answer"} <= audited
+
+
 def test_the_merchants_address_is_for_those_who_may_write(api: Api) -> None:
     case = opened(api.asks(), terminal="t000002", fault="printer/cutter_error")["id"]
     address = api.asks("agent").get(f"cases/{case}/sheet")["merchant_page"]

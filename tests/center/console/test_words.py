@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -15,6 +15,8 @@ from agent.vocabulary import UNITS
 from agent.wire import TIERS
 from center.console import lights, terminal_time
 from center.console.words import LANGUAGES, phrases
+from center.domain.cases_book import StepKind
+from center.domain.records import _STEPS
 
 CONSOLE = Path(str(files("center.console")))
 SCREENS = sorted(path.stem for path in (CONSOLE / "words").glob("*.toml"))
@@ -24,6 +26,19 @@ _ASKED = re.compile(r"""\bsay\(\s*(?:visit\.language,\s*|language,\s*)?["']([a-z
 def _asked() -> set[str]:
     """Keys that stand in the sources as they are."""
     return {key for path in CONSOLE.rglob("*.py") for key in _ASKED.findall(path.read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("kind", get_args(StepKind))
+def test_every_step_of_a_case_has_words_on_the_screen_and_on_paper(kind: str) -> None:
+    assert kind in phrases("step")
+    by_state = {"watching", "asking", "closed"}  # of which the record says what the merchant reads
+    assert kind in by_state or all(kind in _STEPS[language] for language in LANGUAGES)
+
+
+def test_every_step_of_an_incident_has_words() -> None:
+    by_hand = [f"{kind}{undone}" for kind in ("merged", "adopted", "split") for undone in ("", "_undone")]
+    for kind in ("began", "opened", "acknowledged", "resolved", "joined", "left", *by_hand):
+        assert f"step_{kind}" in phrases("incident")
 
 
 def _made() -> Iterator[str]:

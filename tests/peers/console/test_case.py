@@ -122,3 +122,27 @@ def test_a_case_can_be_opened_by_hand(desk: Desk) -> None:
     page.wait_for_url("**/console/case/*")
     expect(page.locator("h1")).to_contain_text("How do I print twice?")
     expect(page.get_by_role("button", name="Answer…")).to_be_visible()
+
+
+def test_the_merchants_word_by_telephone_goes_on_and_a_link_is_withdrawn(desk: Desk) -> None:
+    case = opened(desk, desk.terminals[5], "reader/sensor_error")
+    page = desk.page(f"/console/case/{case['id']}")
+    address = str(page.locator("[data-link]").text_content())
+    page.get_by_role("button", name="Withdraw the link…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Reason").fill("sent to the wrong shop")
+    form.get_by_role("button", name="Withdraw the link").click()
+    expect(page.locator("#merchant")).to_contain_text("was withdrawn")
+    assert desk.api.get(address).status_code == 404
+    page.get_by_role("button", name="Make a new link").click()
+    expect(page.locator("[data-link]")).not_to_have_text(address)
+
+    page.get_by_role("button", name="More").click()
+    page.get_by_text("The merchant answered by phone…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("With whom").fill("Mrs Li")
+    form.get_by_role("button", name="The merchant answered by phone").click()
+    expect(page.locator("#timeline")).to_contain_text("The merchant says that it works")
+    expect(page.locator("#timeline")).to_contain_text("by phone with Mrs Li, recorded by admin")
+    expect(page.locator("#gate")).to_contain_text("Watching until")
+    desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})

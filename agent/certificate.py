@@ -16,7 +16,7 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----",
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 _BEFORE_VALIDITY = 3  # serialNumber, signature, issuer
 _SHARE = 6  # what is renewed in time has more than a sixth of its life left, be it a day or a year
-
+_GROWN = 0.9
 _ABSENCES = 3  # who was away that long may be away so long again, and once more before somebody notices
 
 
@@ -39,10 +39,10 @@ class Validity:
         """Whether fewer than `warn_days` are left; of a short-lived one, less than a sixth of its life.
 
         Earlier for a terminal that has been without its broker for `offline_s` at a time: three times that before, but
-        not in the first half of the life.
+        not in the first tenth of the life, or it would be told as soon as it is renewed.
         """
         life = self.not_after - self.not_before
-        margin = max(min(warn_days * 86_400, life / _SHARE), min(_ABSENCES * offline_s, life / 2))
+        margin = max(min(warn_days * 86_400, life / _SHARE), min(_ABSENCES * offline_s, life * _GROWN))
         return self.not_after - wall < margin
 
 

@@ -54,8 +54,10 @@ def test_what_was_not_kept_by_it_counts_as_nothing(kept: str) -> None:
         (31, 10, False),
         (29, 10, True),  # three times ten days
         (29, 0, False),
-        (181, 90, False),  # never before half of its life, or it would be told as soon as it is renewed
-        (179, 90, True),
+        (271, 90, False),
+        (269, 90, True),
+        (325, 200, False),  # its life is too short for such absences; a fresh one is none the less not told
+        (323, 200, True),
     ],
 )
 def test_a_certificate_is_told_three_absences_before_its_end(days_left: float, offline_days: float, soon: bool) -> None:

@@ -240,7 +240,7 @@ def _what(visit: Visit, step: Row, zone: str) -> str:
         kind = "message_in"
     if kind == "answered" and "works" in data:
         kind = "said_works" if data["works"] else "said_broken"
-    to = data.get("to") or data
+    to = data["to"] if isinstance(data.get("to"), Mapping) else data  # of one that is open again it is a state
     facts = {
         "name": to.get("owner") or to.get("team") or "",
         "at": parts.clock(_moment(data["eta_ms"]), zone) if data.get("eta_ms") else "",

@@ -71,7 +71,8 @@ def test_it_carries_the_daemon_and_its_dependencies_and_nothing_of_the_builder(c
     for absent in ("center", "simulator", "pip", "setuptools", "fastapi", "bin"):
         assert not (site / absent).exists(), absent
     sources = [path for path in site.rglob("*.py") if "__pycache__" not in path.parts]
-    compiled = [path.parent / "__pycache__" / f"{path.stem}.cpython-311.pyc" for path in sources]
+    kinds = ("", ".opt-2")
+    compiled = [path.parent / f"__pycache__/{path.stem}.cpython-311{kind}.pyc" for path in sources for kind in kinds]
     assert [path for path in compiled if not path.exists()] == []
     assert {path.read_bytes()[4:8] for path in compiled} == {b"\1\0\0\0"}, "a hash that is not checked (PEP 552)"
     here = os.fsencode(REPOSITORY)
@@ -180,6 +181,9 @@ def test_confined_it_reaches_everything_that_it_needs(machine: Machine, terminal
     wait_until(heard, 20, 0.2)
     assert machine.unit("posdiag.service", "ActiveState") == "active"
     assert machine.unit("posdiag.service", "StatusText").startswith("can sell: ")
+    process = f"/proc/{machine.unit('posdiag.service', 'MainPID')}"
+    assert "PYTHONOPTIMIZE=2" in machine.good("cat", f"{process}/environ").split("\0")
+    assert not {"-I", "-E"} & set(machine.good("cat", f"{process}/cmdline").split("\0")), "which would overrule it"
     change(machine, "printer.paper=out")
     wait_until(lambda: "printer/paper_out" in faults(machine), 10, 0.1)
     change(machine, "printer.paper=ok")

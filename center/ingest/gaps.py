@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, and_, func, select, update
+from sqlalchemy import Connection, Table, and_, exists, func, select, update
 
 from center.db.engine import upsert
 from center.db.tables import events, gaps, receipts, results, streams, telemetry
@@ -45,13 +45,20 @@ def look(connection: Connection, cls: str, since_ms: int, until_ms: int, now_ms:
         for stream, first, last in _take_receipts(connection, since_ms, until_ms):
             _settle(connection, stream, first, last, now_ms)
     smooth: list[dict[str, Any]] = []
+    begun: set[tuple[str, str]] = set()
     for row in connection.execute(_heard(table, cls, since_ms, until_ms)).all():
         stream = Stream(row.estate, row.terminal, row.boot, cls)
-        if row.known_last is not None and row.first == row.known_last + 1 and row.n == row.last - row.first + 1:
-            values = {"first": row.known_first, "last": row.last, "updated_ms": now_ms}
-            smooth.append(stream.values() | values)  # the common case: it goes on where it stood
+        first = row.known_first
+        if row.known_last is None:
+            is_known = row.earlier or (row.estate, row.terminal) in begun
+            first = 1 if is_known else row.first
+            begun.add((row.estate, row.terminal))
+        expected = first if row.known_last is None else row.known_last + 1
+        if row.first == expected and row.n == row.last - row.first + 1:
+            values = {"first": first, "last": row.last, "updated_ms": now_ms}
+            smooth.append(stream.values() | values)  # the common case: it begins, or goes on where it stood
         else:
-            _extend(connection, stream, row, now_ms)
+            _extend(connection, stream, row, first, now_ms)
     upsert(connection, streams, smooth)
 
 
@@ -73,13 +80,18 @@ def _heard(table: Table, cls: str, since_ms: int, until_ms: int) -> Any:
         *(streams.c[name] == window.c[name] for name in ("estate", "terminal", "boot")), streams.c["class"] == cls
     )
     known = (streams.c.first.label("known_first"), streams.c.last.label("known_last"))
-    return select(window, *known).select_from(window.outerjoin(streams, same)).order_by(window.c.boot)
+    before = streams.alias()
+    earlier = exists().where(
+        before.c.estate == window.c.estate, before.c.terminal == window.c.terminal, before.c.boot < window.c.boot
+    )
+    heard = select(window, *known, earlier.label("earlier")).select_from(window.outerjoin(streams, same))
+    return heard.order_by(window.c.boot)
 
 
-def _extend(connection: Connection, stream: Stream, row: Any, now_ms: int) -> None:
-    """What came leaves a hole, fills one, or begins a stream."""
+def _extend(connection: Connection, stream: Stream, row: Any, begin: int, now_ms: int) -> None:
+    """What came leaves a hole, fills one, or begins a stream at `begin` with a hole."""
     if row.known_last is None:
-        first = low = _begin(connection, stream, row.first)
+        first = low = begin
         high = row.last
     else:
         first = min(row.known_first, row.first)
@@ -88,14 +100,6 @@ def _extend(connection: Connection, stream: Stream, row: Any, now_ms: int) -> No
     last = max(row.last, row.known_last or 0)
     upsert(connection, streams, [stream.values() | {"first": first, "last": last, "updated_ms": now_ms}])
     _settle(connection, stream, low, high, now_ms)
-
-
-def _begin(connection: Connection, stream: Stream, heard: int) -> int:
-    """The number that the stream begins with."""
-    earlier = select(streams.c.boot).where(
-        streams.c.estate == stream.estate, streams.c.terminal == stream.terminal, streams.c.boot < stream.boot
-    )
-    return 1 if connection.execute(earlier.limit(1)).first() else heard
 
 
 def _settle(connection: Connection, stream: Stream, low: int, high: int, now_ms: int) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 
 from center.db import feed
 from center.db.engine import Database, upsert
@@ -73,6 +73,25 @@ def test_a_later_boot_counts_from_one(ingest: Ingest, upkeep: Upkeep) -> None:
     ingest(("event", said.event(3, boot=2)), ("event", said.event(1, boot=2)))
     _step(ingest, upkeep)
     assert _missing(ingest) == [(2, "event", 2, 2)]
+
+
+def test_boots_of_one_window_follow_each_other(ingest: Ingest, upkeep: Upkeep) -> None:
+    ingest(*(("event", said.event(seq, boot=boot)) for boot, seq in ((1, 30), (2, 3))))
+    _step(ingest, upkeep)
+    assert _missing(ingest) == [(2, "event", 1, 2)]
+
+
+def test_a_whole_fleet_that_boots_is_no_more_work_than_one_terminal(ingest: Ingest, upkeep: Upkeep) -> None:
+    counts = []
+    for boot, terminals in ((1, 40), (2, 1), (3, 40)):
+        for number in range(terminals):
+            ingest(*(("event", said.event(seq, boot=boot)) for seq in (1, 2)), base=f"pos/1/e/t{number}")
+        told: list[str] = []
+        event.listen(ingest.database.engine, "before_cursor_execute", lambda *it, told=told: told.append(it[2]))
+        _step(ingest, upkeep)
+        counts.append(len(told))
+    assert _missing(ingest) == []
+    assert counts[2] < counts[1] + 10
 
 
 def test_classes_and_terminals_do_not_mix(ingest: Ingest, upkeep: Upkeep) -> None:

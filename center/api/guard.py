@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from http import HTTPStatus
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -26,6 +27,9 @@ _CONSOLE_POLICY: Final = (  # what NiceGUI needs: its templates are compiled in 
     "frame-ancestors 'none'"
 )
 _PRINTED: Final = "/console/print/"
+_SCRIPTS: Final = re.compile(r"/console/_nicegui/[0-9][^/]*/(esm|components|libraries|resources)/")
+_LASTING: Final = b"public, max-age=31536000, immutable"
+"""For what has NiceGUI's version in its address; without it a browser would compile a megabyte anew for each page."""
 _HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -62,7 +66,8 @@ class Guard:
                     policy = _CONSOLE_POLICY if _is_console(scope["path"]) else _POLICY
                     more.append((b"content-security-policy", policy.encode()))
                 if b"cache-control" not in there:
-                    more.append((b"cache-control", b"no-store"))
+                    lasts = message["status"] == HTTPStatus.OK and _SCRIPTS.match(scope["path"])
+                    more.append((b"cache-control", _LASTING if lasts else b"no-store"))
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 

@@ -372,7 +372,7 @@ def validate(payload: bytes, keys_file: str) -> Signed:
 
 
 def ask_child(
-    kind: Literal["command", "settings"], payload: bytes, keys_file: str, config_file: str = ""
+    kind: Literal["command", "settings", "visit"], payload: bytes, keys_file: str, config_file: str = ""
 ) -> dict[str, Any]:
     """One answer of `agent.actions.validate`. Raises Refusal when there is none."""
     asked = json.dumps({"kind": kind, "keys_file": keys_file, "config_file": config_file}).encode()

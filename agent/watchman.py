@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from agent import wire
 from agent.absence import Absence
+from agent.announced import Announcements
 from agent.clock import Clock
 from agent.config import Config
 from agent.core import Core
@@ -51,6 +52,7 @@ class Watchman:
         self._lost = set(store.get(_KEPT_LOST).split())
         """Devices that told something of tampering once, which never came whole."""
         self.guard = Guard(config.terminal.id, store.get(_KEPT), self._event, clock.wall, mobile=config.security.mobile)
+        self.take_case = Announcements(config, self._announced).take
         families = {name: worker.device.family for name, worker in self._workers.items()}
         self._absence = Absence(store.get(_KEPT_ABSENCE))
         self.probe = SecurityProbe(
@@ -136,15 +138,8 @@ class Watchman:
 
     # --- work orders
 
-    def take_case(self, payload: bytes) -> None:
-        """The center's message: `work_order_until` announces a visit; without it there is none, or none any more."""
-        until = None
-        if payload and len(payload) <= wire.MAX_PACKET_BYTES:
-            try:
-                case = wire.loads(payload)
-                until = wire.epoch(case["work_order_until"]) if isinstance(case, dict) else None
-            except (ValueError, KeyError, TypeError):
-                until = None
+    def _announced(self, until: float | None) -> None:
+        """The center announces a visit until then; with None there is none, or none any more."""
         try:
             if until is None:
                 self.guard.close_work_order("center")

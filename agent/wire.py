@@ -364,10 +364,20 @@ class SettingsBody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VisitBody:
+    """What is signed to announce a visit to the terminal `aud` until then, in epoch seconds."""
+
+    iss: str
+    aud: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaseMessage:
     """Topic `case`: what the merchant is told. Until `work_order_until` a visit is announced, so parts may change.
 
-    `link` is the address of the merchant's page, "" where the center has no public one.
+    `visit` is a `VisitBody`, signed as commands are: a terminal that has command keys believes that alone. `link` is
+    the address of the merchant's page, "" where the center has no public one.
     """
 
     case: str
@@ -376,6 +386,7 @@ class CaseMessage:
     channel: str = ""
     link: str = ""
     work_order_until: Timestamp | None = None
+    visit: str = ""
     at: Timestamp | None = None
 
 

@@ -154,7 +154,7 @@ class Web:
             Outages(database),
             Incidents(database),
             CaseEngine(database, self._policy),
-            CaseMessages(database, self._policy),
+            CaseMessages(database, self._policy, signer, self._settings.name),
             CommandEngine(database),
             CampaignEngine(database, signer, self._settings.name),
             DesiredEngine(database),

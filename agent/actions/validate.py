@@ -1,8 +1,8 @@
 """The short-lived child that says who signed a message and what is in it, so that the daemon holds neither code for it.
 
-Standard input: one line of JSON, {"kind": "command" or "settings", "keys_file": path, "config_file": path}, then the
-message's bytes, of which the daemon gives no more than a packet holds. An empty `keys_file` is a closed test network's:
-then the message is plain JSON.
+Standard input: one line of JSON, {"kind": "command", "settings" or "visit", "keys_file": path, "config_file": path},
+then the message's bytes, of which the daemon gives no more than a packet holds. An empty `keys_file` is a closed test
+network's: then the message is plain JSON.
 Standard output: {"ok": {…}, "kid": …}, or {"reason": word, "error": one line}; with "id" and "kid" once the signature
 is known to be good. Settings have "rejected", key to why, beside "ok".
 """
@@ -34,8 +34,9 @@ def judge(kind: str, payload: bytes, keys_file: str, config_file: str = "") -> d
             return {"reason": error.reason, "error": str(error)}
     from agent import wire  # noqa: PLC0415 - what nobody has signed is not worth the time
 
+    kinds = {"command": wire.CommandBody, "settings": wire.SettingsBody, "visit": wire.VisitBody}
     try:
-        message = wire.decode(wire.SettingsBody if kind == "settings" else wire.CommandBody, payload)
+        message: Any = wire.decode(kinds[kind], payload)
     except wire.WireError as error:
         return {
             "reason": "malformed",

@@ -7,12 +7,14 @@ from typing import Final
 
 from sqlalchemy import Connection, case, select
 
-from agent.wire import CaseMessage, Topics, dumps, encode, timestamp, to_json
+from agent.wire import CaseMessage, Topics, VisitBody, dumps, encode, timestamp, to_json, to_json_whole
 from center.db.engine import Database, insert_ignore, upsert
 from center.db.tables import case_messages, cases, outbox, terminals
 from center.domain import follow, posts
 from center.domain.cases_book import OPEN, Case, number_text
 from center.domain.cases_policy import DAY_MS, Policy
+from center.domain.commands_key import Signer
+from center.domain.refusal import Refusal
 from center.domain.texts import progress
 
 EXPIRY_MS: Final = 7 * DAY_MS
@@ -28,9 +30,13 @@ class CaseMessages:
 
     name = "case-messages"
 
-    def __init__(self, database: Database, policy: Policy) -> None:
+    def __init__(
+        self, database: Database, policy: Policy, signer: Signer | None = None, issuer: str = "center"
+    ) -> None:
         self._database = database
         self._policy = policy
+        self._signer = signer or Signer("")
+        self._issuer = issuer
 
     def step(self, now_ms: int) -> bool:
         """The terminals of a page of changed cases, and those whose message gets old."""
@@ -81,14 +87,24 @@ class CaseMessages:
         said = (chosen["data"] or {}).get("said", "")
         told = f"{progress(chosen['state'], chosen['pause_reason'], language)} {said}".strip()
         visit_ms = chosen["work_order_until_ms"]
+        visit_ms = visit_ms if visit_ms is not None and visit_ms > now_ms else None
         return CaseMessage(
             case=number_text(chosen["number"]),
             progress=told[:_LONGEST],
             eta=_time(chosen["eta_ms"]),
             channel=self._policy.channel_in(language),
             link=self._policy.merchant_page(chosen["merchant_token"]),
-            work_order_until=_time(visit_ms) if visit_ms is not None and visit_ms > now_ms else None,
+            work_order_until=_time(visit_ms),
+            visit="" if visit_ms is None else self._signed(chosen, visit_ms),
         )
+
+    def _signed(self, chosen: Case, visit_ms: int) -> str:
+        """The visit as terminals with command keys believe it; "" for a center that has none. Always the same bytes."""
+        body = VisitBody(iss=self._issuer[:64], aud=f"{chosen['estate']}/{chosen['terminal']}", until=visit_ms // 1000)
+        try:
+            return self._signer.sign(to_json_whole(body)).decode()
+        except Refusal:
+            return ""
 
 
 def _time(at_ms: int | None) -> str | None:

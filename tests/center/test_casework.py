@@ -10,17 +10,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from agent import report_code
 from agent.vocabulary import VOCABULARY
+from agent.wire import timestamp
 from center.access.scope import EVERYTHING, Scope
 from center.db.engine import Database
 from center.db.tables import case_steps, cases, guides, remedies, surveys
 from center.domain import knowledge, merchant, reports
 from center.domain.cases_book import CaseError, NoCase
 from center.domain.cases_intake import report_key
+from center.domain.cases_messages import CaseMessages
 from center.domain.cases_opening import NewCase
 from center.domain.commands_key import Signer
 from center.domain.dispatch import Dispatch, NotGenuine, plan, verify
@@ -254,7 +257,15 @@ def test_a_visit_is_announced_with_what_is_needed(world: World, signer: tuple[Si
     assert (visit.technician, visit.number) == ("Zhang San", f"C-{case['number']}")
     (told,) = world.told("case.visit")
     assert "请核对上门码" in told["short"]
+    world.messages = CaseMessages(world.database, world.policy, signer[0], "desk-1")
     world.run()
+    said = json.loads(base64.b64decode(world.posts("mqtt")[-1]["payload"]))
+    claims = jwt.decode(said["visit"], signer[1], ["EdDSA"], options={"verify_aud": False})
+    assert claims == {"iss": "desk-1", "aud": f"{ESTATE}/t1", "until": end // 1000}
+    assert said["work_order_until"] == timestamp(end / 1000)
+    sent_before = len(world.posts("mqtt"))
+    world.later(MINUTE)
+    assert len(world.posts("mqtt")) == sent_before, "signed anew it says the same"
     world.event("work_order.opened", {"by": "center", "until_s": end // 1000})
     world.event("work_order.opened", {"by": "terminal", "until_s": end // 1000})
     world.event("device.swapped", {"device": "printer"})

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
+from sqlalchemy import Connection, Table, select
 
 from center.access.roles import Who
 from center.api import filters, items
 from center.api.context import Center
 from center.api.desk_pages import row_item
 from center.api.filters import Language, Listing
-from center.api.lookups import Name, case_row
+from center.api.lookups import Name, case_row, one
 from center.api.paging import Order, page
-from center.api.proof import Reader, TheCenter
-from center.db.tables import incident_members
-from center.domain import case_sheet, incident_sheet
+from center.api.proof import Reader, TheCenter, allowed
+from center.db.tables import cases, incident_members, incidents
+from center.domain import case_sheet, incident_sheet, people
 from center.domain.texts import fault_title, language_of
 
 router = APIRouter(prefix="/api/v1")
@@ -82,6 +83,30 @@ def get_case_sheet(name: Name, center: TheCenter, who: Reader, language: Languag
     return JSONResponse(
         items.case(row) | items.named(found) | lists | ones | {"merchant_page": _page_of(center, who, case)}
     )
+
+
+@router.get("/cases/{name}/owners")
+def list_case_owners(
+    name: Name, center: TheCenter, who: Annotated[Who, Depends(allowed("case.write"))]
+) -> JSONResponse:
+    """Accounts that a case can be given to: those that may work on it, in whose scope it is."""
+    with center.database.read() as connection:
+        return _owners(connection, cases, case_row(connection, who.scope, name).id)
+
+
+@router.get("/incidents/{name}/owners")
+def list_incident_owners(
+    name: Name, center: TheCenter, who: Annotated[Who, Depends(allowed("incident.write"))]
+) -> JSONResponse:
+    """The same for an incident."""
+    with center.database.read() as connection:
+        one(connection, select(incidents).where(incidents.c.id == name, who.scope.where(incidents)), "incident")
+        return _owners(connection, incidents, name)
+
+
+def _owners(connection: Connection, table: Table, name: str) -> JSONResponse:
+    found = people.owners(connection, table, name)
+    return JSONResponse({"items": [{"id": each, "name": each} for each in found], "next": None})
 
 
 def _page_of(center: Center, who: Who, case: dict[str, Any]) -> str | None:

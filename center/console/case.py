@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from nicegui import events, ui
 
-from center.console import case_acts, case_merchant, case_views, knowledge_views, parts
+from center.console import case_acts, case_merchant, case_tasks, case_views, knowledge_views, parts
 from center.console.app import screen
 from center.console.case_acts import Act
 from center.console.pane import Pane
@@ -45,7 +45,8 @@ async def _read(visit: Visit, name: str) -> dict[str, Any]:
         visit.api.get(f"{at}/similar"),
     )
     lists = {"files": files["items"], "remedies": remedies["items"], "similar": similar["items"]}
-    found: dict[str, Any] = sheet | {"steps": whole["steps"]} | lists
+    tasks = await visit.api.get("/tasks", case=whole["id"], language=visit.language)
+    found: dict[str, Any] = sheet | {"steps": whole["steps"], "tasks": tasks["items"]} | lists
     return found
 
 
@@ -60,6 +61,7 @@ class _Page:
         self._head = Pane(self._draw_head)
         with ui.element("div").classes("sheet"):
             with ui.element("div"):
+                self._tasks = Pane(lambda found: case_tasks.draw(visit, case_id, found, self._zone))
                 self._gate = Pane(lambda case: self._part("gate", case_views.gate, case))
                 self._story = Pane(self._draw_story)
                 self._checks = Pane(self._draw_checks)
@@ -85,6 +87,7 @@ class _Page:
         self._place = case["estate"], case["terminal"]
         self._zone = (case["place"] or {}).get("timezone") or "UTC"
         self._head.show({name: value for name, value in case.items() if name not in _LIVELY})
+        self._tasks.show(case["tasks"])
         self._gate.show({name: case[name] for name in ("gate", "watch_until", "outcome")})
         self._clocks.show({name: case[name] for name in ("clocks", "paused_since", "pause_reason")})
         self._promises.show({"promises": case["promises"]})
@@ -228,6 +231,7 @@ class _Page:
 _LIVELY: Final = frozenset(
     {
         "steps",
+        "tasks",
         "files",
         "remedies",
         "similar",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from nicegui import ui
 
-from center.console import parts
+from center.console import case_owner, parts
+from center.console.case_form import area, form, given
 from center.console.parts import Field
 from center.console.queue import promise
 from center.console.session import Refused, Visit, lead_to
@@ -66,10 +67,10 @@ def of_case(visit: Visit, case: Case, zone: str) -> list[Act]:
         (case["state"] == "dispatched", "cancel_visit", "event_busy", lambda: cancel(visit, case)),
         (working and case["kind"] == "fault", "repaired", "build", lambda: repaired(visit, case)),
         (working and not mine and visit.may("case.assign"), "own", "person_add", lambda: own(visit, case)),
-        (working and visit.may("case.assign"), "assign", "group_add", lambda: assign(visit, case)),
+        (working and visit.may("case.assign"), "assign", "group_add", lambda: case_owner.assign(visit, case)),
         (working and not case["paused_since"], "pause", "pause", lambda: pause(visit, case)),
         (bool(case["paused_since"]), "resume", "play_arrow", lambda: resume(visit, case)),
-        (True, "hand_over", "swap_horiz", lambda: hand_over(visit, case)),
+        (True, "hand_over", "swap_horiz", lambda: case_owner.hand_over(visit, case)),
         (True, "note", "edit_note", lambda: note(visit, case)),
         (True, "call", "call", lambda: call(visit, case)),
         (True, "cause", "troubleshoot", lambda: cause(visit, case)),
@@ -92,7 +93,7 @@ def of_incident(visit: Visit, told: Mapping[str, Any]) -> list[Act]:
         (told["state"] == "open", "acknowledge", "check", lambda: _take(visit, told, None)),
         (visit.may("case.write") and told["scope"] == "terminal", "open", "note_add", lambda: open_case(visit, about)),
         (told["owner"] != visit.me["name"], "own", "person_add", lambda: _take(visit, told, visit.me["name"])),
-        (True, "assign", "group_add", lambda: _give(visit, told)),
+        (True, "assign", "group_add", lambda: case_owner.give(visit, told)),
         (told["state"] == "acknowledged", "release", "person_remove", lambda: _release(visit, told)),
     ]
     return [Act(name, icon, do) for there, name, icon, do in found if there]
@@ -101,32 +102,12 @@ def of_incident(visit: Visit, told: Mapping[str, Any]) -> list[Act]:
 async def _take(visit: Visit, told: Mapping[str, Any], owner: str | None) -> None:
     at, name = f"/incidents/{told['id']}", "own" if owner else "acknowledge"
     doing = visit.api.post(f"{at}/assign", {"owner": owner}) if owner else visit.api.post(f"{at}/acknowledge")
-    await visit.act(doing, visit.say(f"case.done_{name}"), _back(visit, told))
-
-
-def _give(visit: Visit, told: Mapping[str, Any]) -> None:
-    async def do(given: dict[str, Any]) -> None:
-        await visit.api.post(f"/incidents/{told['id']}/assign", given)
-        visit.told(visit.say("case.done_assign", name=given["owner"]), _back(visit, told))
-
-    fields = [
-        Field("owner", visit.say("case.ask_owner"), value=told["owner"] or visit.me["name"], needed=True),
-        Field("external", visit.say("case.ask_external"), "check", value=False),
-    ]
-    parts.ask(visit, visit.say("case.do_assign").rstrip("…"), fields, do)
+    await visit.act(doing, visit.say(f"case.done_{name}"), case_owner.back(visit, told))
 
 
 async def _release(visit: Visit, told: Mapping[str, Any]) -> None:
     doing = visit.api.post(f"/incidents/{told['id']}/release")
-    await visit.act(doing, visit.say("case.done_release"), _back(visit, told))
-
-
-def _back(visit: Visit, told: Mapping[str, Any]) -> Callable[[], Awaitable[Any]]:
-    """To whose it was before, or nobody's."""
-    at = f"/incidents/{told['id']}"
-    if told["owner"]:
-        return lambda: visit.api.post(f"{at}/assign", {"owner": told["owner"], "external": True})
-    return lambda: visit.api.post(f"{at}/release")
+    await visit.act(doing, visit.say("case.done_release"), case_owner.back(visit, told))
 
 
 async def merge(visit: Visit, told: Mapping[str, Any]) -> None:
@@ -197,72 +178,27 @@ async def _at_once(visit: Visit, case: Case, verb: str, done: str, body: Any, *,
 # --- with a form ------------------------------------------------------------------------------------------------------
 
 
-def form(
-    visit: Visit,
-    case: Case,
-    name: str,
-    fields: Sequence[Field],
-    body: Callable[[dict[str, Any]], dict[str, Any]],
-    *,
-    verb: str = "",
-    undo: bool = False,
-) -> None:
-    """A form that ends in `POST /cases/{id}/{verb}`; refused if somebody changed the case since it was opened."""
-
-    async def do(told: dict[str, Any]) -> None:
-        await visit.api.post(f"/cases/{case['id']}/{verb or name}", body(told))
-        named = told.get("owner") or told.get("team") or ""
-        back = (lambda: visit.api.post(f"/cases/{case['id']}/undo")) if undo else None
-        visit.told(visit.say(f"case.done_{name}", name=named), back)
-
-    parts.ask(visit, visit.say(f"case.do_{name}").rstrip("…"), fields, do)
-
-
-def _area(visit: Visit, label: str, hint: str = "", *, needed: bool = True) -> Field:
-    return Field(
-        "text", visit.say(f"case.{label}"), "area", needed=needed, hint=visit.say(f"case.{hint}") if hint else ""
-    )
-
-
-def assign(visit: Visit, case: Case) -> None:
-    fields = [
-        Field("owner", visit.say("case.ask_owner"), value=case["owner"] or visit.me["name"]),
-        Field("team", visit.say("case.ask_team"), value=case["team"] or ""),
-        Field("external", visit.say("case.ask_external"), "check", value=False),
-    ]
-    form(visit, case, "assign", fields, _given, undo=True)
-
-
-def hand_over(visit: Visit, case: Case) -> None:
-    fields = [
-        Field("team", visit.say("case.ask_team"), needed=True),
-        Field("owner", visit.say("case.ask_owner")),
-        Field("reason", visit.say("case.ask_reason"), "area", needed=True),
-    ]
-    form(visit, case, "hand_over", fields, _given)
-
-
 def note(visit: Visit, case: Case) -> None:
-    form(visit, case, "note", [_area(visit, "ask_text", "note_hint")], _given)
+    form(visit, case, "note", [area(visit, "ask_text", "note_hint")], given)
 
 
 def message(visit: Visit, case: Case) -> None:
-    form(visit, case, "message", [_area(visit, "ask_text", "message_hint")], _given)
+    form(visit, case, "message", [area(visit, "ask_text", "message_hint")], given)
 
 
 def answer(visit: Visit, case: Case) -> None:
-    form(visit, case, "answer", [_area(visit, "ask_text", "message_hint")], _given)
+    form(visit, case, "answer", [area(visit, "ask_text", "message_hint")], given)
 
 
 def cancel(visit: Visit, case: Case) -> None:
-    form(visit, case, "cancel_visit", [_area(visit, "ask_reason")], _given)
+    form(visit, case, "cancel_visit", [area(visit, "ask_reason")], given)
 
 
 def call(visit: Visit, case: Case) -> None:
     fields = [
         Field("with_whom", visit.say("case.ask_with"), needed=True),
         Field("incoming", visit.say("case.ask_incoming"), "check", value=True),
-        _area(visit, "ask_text"),
+        area(visit, "ask_text"),
     ]
     form(visit, case, "call", fields, dict)
 
@@ -271,25 +207,25 @@ def pause(visit: Visit, case: Case) -> None:
     waits = {each: visit.say(f"case.waits_{each}") for each in _WAITS}
     fields = [
         Field("reason", visit.say("case.ask_waits"), "choice", "merchant", waits, needed=True),
-        _area(visit, "ask_what_for"),
+        area(visit, "ask_what_for"),
     ]
-    form(visit, case, "pause", fields, _given)
+    form(visit, case, "pause", fields, given)
 
 
 def cause(visit: Visit, case: Case) -> None:
     words = {each: visit.word(f"cause.{each}", each) for each in case["choices"]["root_causes"]}
     fields = [
         Field("root_cause", visit.say("case.ask_cause"), "choice", case["root_cause"], words, needed=True),
-        _area(visit, "ask_text", needed=False),
+        area(visit, "ask_text", needed=False),
     ]
-    form(visit, case, "cause", fields, _given)
+    form(visit, case, "cause", fields, given)
 
 
 def repaired(visit: Visit, case: Case) -> None:
     words = {each: visit.word(f"remedy.{each}", each) for each in case["choices"]["remedies"]}
     fields = [
         Field("remedy", visit.say("case.ask_remedy"), "choice", None, words, needed=True),
-        _area(visit, "ask_text", needed=False),
+        area(visit, "ask_text", needed=False),
         *(Field(f"part_{name}", visit.say(f"case.ask_part_{name}")) for name in ("name", "old", "new")),
     ]
 
@@ -352,7 +288,7 @@ def send(visit: Visit, case: Case, zone: str) -> None:
         ),
         Field("access", visit.say("case.access"), "area"),
     ]
-    form(visit, case, "dispatch", fields, _given)
+    form(visit, case, "dispatch", fields, given)
 
 
 def check(visit: Visit, terminals: Sequence[tuple[str, str]], devices: Sequence[str], case: str | None) -> None:
@@ -384,8 +320,3 @@ def check(visit: Visit, terminals: Sequence[tuple[str, str]], devices: Sequence[
         visit.told(visit.say("case.done_check"))
 
     parts.ask(visit, visit.say("case.do_check"), fields, do)
-
-
-def _given(told: dict[str, Any]) -> dict[str, Any]:
-    """Only what was filled in."""
-    return {name: value for name, value in told.items() if value not in (None, "")}

@@ -7,7 +7,8 @@ from typing import Any
 
 from nicegui import ui
 
-from center.console import case_acts, case_views, parts
+from center.console import case_views, parts
+from center.console.case_form import form
 from center.console.parts import Field
 from center.console.session import Visit
 
@@ -63,13 +64,13 @@ def answer(visit: Visit, case: Case) -> None:
     def body(told: dict[str, Any]) -> dict[str, Any]:
         return told | {"works": told["works"] == "yes", "text": told.get("text") or ""}
 
-    case_acts.form(visit, case, "merchant_answer", fields, body)
+    form(visit, case, "merchant_answer", fields, body)
 
 
 def withdraw(visit: Visit, case: Case) -> None:
     """The page is gone for whoever has its address; the reason stays in the time line."""
     fields = [Field("text", visit.say("case.ask_reason"), "area", needed=True, hint=visit.say("case.withdraw_hint"))]
-    case_acts.form(visit, case, "withdraw_link", fields, dict)
+    form(visit, case, "withdraw_link", fields, dict)
 
 
 async def renew(visit: Visit, case: Case) -> None:

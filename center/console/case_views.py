@@ -216,7 +216,7 @@ def _step(visit: Visit, step: Row, zone: str) -> None:
 
 def _nothing_more(step: Row) -> bool:
     """An answer without a word of the merchant's own, which its heading tells."""
-    return step["kind"] == "answered" and step["text"].startswith("the merchant says that it ")
+    return step["kind"] == "answered" and str(step["text"]).startswith("the merchant says that it ")
 
 
 def _who(visit: Visit, step: Row) -> str:
@@ -237,7 +237,7 @@ def _what(visit: Visit, step: Row, zone: str) -> str:
     if "data" not in step:
         return visit.say(f"incident.step_{kind}", n=step.get("n", 0))
     if kind == "message" and data.get("direction") == "in":
-        kind = "message_in"
+        kind = "call_asked" if data.get("call_me") else "message_in"
     if kind == "answered" and "works" in data:
         kind = "said_works" if data["works"] else "said_broken"
     to = data["to"] if isinstance(data.get("to"), Mapping) else data  # of one that is open again it is a state

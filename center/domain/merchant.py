@@ -56,8 +56,8 @@ class Page:
 
     `stop_now`: the terminal must not be used at all. `can_sell` is yes, degraded, no, or unknown where nobody hears the
     terminal; "" once it works again. `waits_for` is merchant, part or operator while it waits. `messages` are (time in
-    ms, from_support, text), oldest first. `eta_was_ms` is the promise before the present one. `visit` is (technician,
-    from, until) in ms.
+    ms, from_support, text), oldest first; one without text asks for a call. `call_waits`: that call is still to come.
+    `eta_was_ms` is the promise before the present one. `visit` is (technician, from, until) in ms.
     """
 
     number: str
@@ -84,6 +84,8 @@ class Page:
     messages: tuple[tuple[int, bool, str], ...]
     may_answer: bool
     may_rate: bool
+    may_call: bool
+    call_waits: bool
 
 
 class MerchantDesk:
@@ -231,6 +233,8 @@ def _page(connection: Connection, policy: Policy, case: Case, language: str | No
         messages=_messages(steps),
         may_answer=case["state"] in OPEN or case["outcome"] in {"unanswered", "confirmed"},
         may_rate=_may_rate(connection, policy, case, now_ms),
+        may_call=case["state"] != "closed",
+        call_waits=tasks.call_waits(connection, case["id"]),
     )
 
 

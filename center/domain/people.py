@@ -21,13 +21,18 @@ def check_owner(connection: Connection, owner: str, by: str, table: Table, row_i
     account = connection.execute(query.where(accounts.c.name == owner)).first()
     if owner == by or (account is not None and _may_work_on(connection, account, table, row_id)):
         return
-    some = connection.execute(query.order_by(accounts.c.name).limit(_TRIED))
-    known = [str(row.name) for row in some if _may_work_on(connection, row, table, row_id)]
+    known = owners(connection, table, row_id)
     there = ", ".join(known[:_NAMED]) or "no account that may"
     more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
     raise Refusal(
         "invalid", f"no account {owner[:80]!r} may work on this; there is {there}{more}; anybody else is external"
     )
+
+
+def owners(connection: Connection, table: Table, row_id: str) -> list[str]:
+    """Names of accounts that may work on this case or incident, in order."""
+    query = select(accounts).where(accounts.c.disabled.is_(False)).order_by(accounts.c.name).limit(_TRIED)
+    return [str(row.name) for row in connection.execute(query) if _may_work_on(connection, row, table, row_id)]
 
 
 def _may_work_on(connection: Connection, account: Any, table: Table, row_id: str) -> bool:

@@ -78,12 +78,17 @@ class Tasks:
 
 def ask_call(book: Book, case: Case, said: str) -> None:
     """The merchant wants a call: by the next deadline of the case, within an hour where it has none; once is enough."""
-    waiting = case_tasks.c.case_id == case["id"], case_tasks.c.kind == "call_back", case_tasks.c.done_ms.is_(None)
-    if book.connection.execute(select(case_tasks.c.id).where(*waiting)).first() is not None:
+    if call_waits(book.connection, case["id"]):
         return
     ahead = [case[f"{name}_due_ms"] for name in CLOCKS if (case[f"{name}_due_ms"] or 0) > book.now_ms]
     due_ms = min(ahead, default=book.now_ms + HOUR_MS)
     _added(book, case, "call_back", said or "call back", due_ms, "merchant", owner=case["owner"], guide=None)
+
+
+def call_waits(connection: Connection, case_id: str) -> bool:
+    """Whether somebody is still to call the merchant back."""
+    waiting = case_tasks.c.case_id == case_id, case_tasks.c.kind == "call_back", case_tasks.c.done_ms.is_(None)
+    return connection.execute(select(case_tasks.c.id).where(*waiting)).first() is not None
 
 
 def waiting(

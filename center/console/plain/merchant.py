@@ -28,7 +28,7 @@ _STAGE: Final = {"new": 0, "acknowledged": 1, "assigned": 1, "reopened": 1, "dis
     "closed": 4,
 }
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_NOTICES: Final = frozenset({"answered_yes", "answered_no", "answered_closed", "wrote", "rated"})
+_NOTICES: Final = frozenset({"answered_yes", "answered_no", "answered_closed", "wrote", "rated", "call_asked"})
 
 Key = Annotated[str, Form(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Language = Annotated[str, Form(alias="lang", max_length=10)]
@@ -81,6 +81,19 @@ def write(token: str, request: Request, center: TheCenter, key: Key, lang: Langu
         return "wrote"
 
     return _posted(request, center, token, lang, do, message=said)
+
+
+@router.post("/{token}/call")
+def call_me(
+    token: str, request: Request, center: TheCenter, key: Key, lang: Language = "", said: Said = ""
+) -> Response:
+    """A wish to be called back."""
+
+    def do(desk: MerchantDesk, spoken: str | None) -> str:
+        desk.call_me(token, said, key, spoken)
+        return "call_asked"
+
+    return _posted(request, center, token, lang, do, when=said)
 
 
 @router.post("/{token}/survey")
@@ -157,5 +170,5 @@ def _shown(request: Request, center: Center, token: str, page: Page, status: int
         "phone": dialled(page.service_point.phone) if page.service_point else "",
         **clock(page.timezone, page.language, now_ms),
     }
-    values |= {"notice": "", "error": "", "said": "", "message": ""} | told
+    values |= {"notice": "", "error": "", "said": "", "message": "", "when": ""} | told
     return render("merchant.html", "merchant", page.language, request, status, path=f"/m/{token}", **values)

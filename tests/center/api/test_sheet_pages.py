@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from center.access.scope import Scope
+from center.access import accounts
+from center.access.scope import EVERYTHING, Scope
 from center.db import tables
 from tests.center.asking import Api, Asker
 from tests.center.fleet_rows import NOW, incident, put
@@ -146,6 +147,20 @@ def test_the_desk_withdraws_a_link_and_writes_down_what_the_merchant_said_by_tel
         assert api.asks("viewer")("POST", f"cases/{case}/{verb}", json=body).status_code == 403
     audited = {row["what"] for row in api.asks().get("audit")["items"]}
     assert {"case.withdraw_link", "case.new_link", "case.merchant_answer"} <= audited
+
+
+def test_those_are_named_who_may_own_it(api: Api) -> None:
+    case = opened(api.asks(), terminal="t000002", fault="printer/cutter_error")["id"]
+    with api.database.begin() as connection:
+        for name, role, scope in (
+            ("kim", "agent", EVERYTHING),
+            ("lee", "viewer", EVERYTHING),
+            ("far", "agent", FOREIGN),
+        ):
+            accounts.create(connection, name, [role], NOW, scope=scope)
+    assert [each["name"] for each in api.asks("agent").get(f"cases/{case}/owners")["items"]] == ["kim"]
+    assert api.asks("viewer")("GET", f"cases/{case}/owners").status_code == 403
+    assert api.asks("agent")("GET", "incidents/nothing/owners").status_code == 404
 
 
 def test_the_merchants_address_is_for_those_who_may_write(api: Api) -> None:

@@ -16,7 +16,7 @@ from center.console.plain.merchant import _STAGE, STAGES
 from center.console.plain.page import dialled
 from center.console.plain.pictures import drawing, picture_of
 from center.db.engine import Database
-from center.db.tables import case_steps, cases, surveys
+from center.db.tables import case_steps, case_tasks, cases, surveys
 from center.domain.cases import NewCase
 from center.domain.dispatch import Dispatch
 from center.domain.grouping import OFFLINE
@@ -211,6 +211,28 @@ def test_answers_and_messages_arrive_once(at: Shop) -> None:
     sent = _send(at, token, "answer", works="no", said="it jams")
     assert sent.headers["location"] == f"/m/{token}?done=answered_no&lang=zh"
     assert "已记录仍未解决" in at.client.get(sent.headers["location"]).text
+
+
+def test_a_merchant_asks_to_be_called_back_once(at: Shop) -> None:
+    case = at.case()
+    token = case["merchant_token"]
+    page = at.client.get(f"/m/{token}?lang=en").text
+    assert f'action="/m/{token}/call"' in page
+    for said in ("after five, 138 0013 8000", ""):
+        sent = _send(at, token, "call", said=said)
+        assert (sent.status_code, sent.headers["location"]) == (303, f"/m/{token}?done=call_asked&lang=zh")
+    (task,) = at.world.rows(case_tasks)
+    assert (task["kind"], task["text"], task["by"]) == ("call_back", "after five, 138 0013 8000", "merchant")
+    page = at.client.get(f"/m/{token}?lang=en&done=call_asked").text
+    assert "You asked to be called back." in page
+    assert "Please call me back." in page  # the second wish had no words
+    assert f'action="/m/{token}/call"' not in page
+    assert "我们会尽快给您回电" in at.client.get(f"/m/{token}?lang=zh&done=call_asked").text
+    closed = at.closed("t2")["merchant_token"]
+    assert f'action="/m/{closed}/call"' not in at.client.get(f"/m/{closed}").text
+    refused = at.client.post(f"/m/{closed}/call", data={"key": "k1", "said": "now"})
+    assert (refused.status_code, "本工单已经结案" in refused.text) == (409, True)
+    assert at.client.post(f"/m/{token}/call", data={"said": "now"}).status_code == 422
 
 
 def test_the_whole_way_to_the_survey_and_back(at: Shop) -> None:

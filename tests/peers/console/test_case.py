@@ -151,3 +151,39 @@ def test_the_merchants_word_by_telephone_goes_on_and_a_link_is_withdrawn(desk: D
     desk.post(f"/cases/{case['id']}/merchant_answer", {"works": True, "with_whom": "Mrs Li"})
     expect(page.locator("#gate")).to_contain_text("Watching until")
     desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
+
+
+def test_a_merchant_who_asks_for_a_call_is_seen_and_called(desk: Desk) -> None:
+    case = opened(desk, desk.terminals[4], "reader/sensor_error")
+    page = desk.page(f"/console/case/{case['id']}")
+    merchant = desk.page(str(page.locator("[data-link]").text_content()), scripts=False)
+    merchant.get_by_label("When and at which number?").fill("after five <img src=x onerror=alert(1)>")
+    merchant.get_by_role("button", name="Call me back").click()
+    expect(merchant.get_by_role("status")).to_contain_text("We will call you back.")
+    expect(page.locator("#tasks")).to_contain_text("after five <img src=x onerror=alert(1)>")
+    expect(page.locator("#timeline")).to_contain_text("The merchant asks to be called back")
+    page.get_by_role("button", name="It is done…").click()
+    page.get_by_role("dialog").get_by_role("button", name="It is done").click()
+    expect(page.locator("#tasks")).to_have_count(0)
+    merchant.reload()
+    expect(merchant.get_by_role("button", name="Call me back")).to_be_visible()
+    desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
+
+
+def test_an_owner_is_picked_from_those_who_may_have_it(desk: Desk) -> None:
+    desk.post("/accounts", {"name": "kim", "roles": ["agent"], "scope": {}})
+    desk.post("/accounts", {"name": "looker", "roles": ["viewer"], "scope": {}})
+    case = opened(desk, desk.terminals[4], "reader/shutter_error")
+    page = desk.page(f"/console/case/{case['id']}")
+    for pick, outside, shown in (("kim", "", "kim"), ("", "Fast Repairs Ltd", "Fast Repairs Ltd")):
+        page.get_by_role("button", name="More").click()
+        page.get_by_text("Assign…").click()
+        form = page.get_by_role("dialog")
+        form.get_by_label("To whom").click()
+        expect(page.get_by_role("option", name="admin")).to_be_visible()
+        expect(page.get_by_role("option", name="looker")).to_have_count(0)
+        page.get_by_role("option", name=pick or "nobody of the list").click()
+        form.get_by_label("Or somebody without an account here").fill(outside)
+        form.get_by_role("button", name="Assign").click()
+        expect(page.locator(".head .facts")).to_contain_text(shown)
+    desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})

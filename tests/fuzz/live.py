@@ -232,7 +232,7 @@ def _forged(signer: Signer) -> Target:
 
 
 def _signed(signer: Signer, config_file: Path) -> list[Target]:
-    """What a signer may say that is not of the contract: commands, and desired settings."""
+    """What a signer may say that is not of the contract: commands, desired settings, and visits."""
 
     def take(kind: str, piece: bytes) -> int:
         answer = judge(kind, signer.sign(piece), str(signer.keys_file), str(config_file))
@@ -248,6 +248,7 @@ def _signed(signer: Signer, config_file: Path) -> list[Target]:
     return [
         Target(name="commands, signed", corpus=commands, take=partial(take, "command")),
         Target(name="desired settings, signed", corpus=settings, take=partial(take, "settings")),
+        Target(name="visits, signed", corpus=[b'{"iss":"c","aud":"demo/x","until":9}'], take=partial(take, "visit")),
     ]
 
 

@@ -329,7 +329,7 @@ class Daemon:
         assert self.app.control.is_alive()
         assert self.app.report.is_alive()
         assert self.app.commands.is_alive()
-        assert not self.app.commands._rate.all, "a command was accepted"
+        assert not self.app.commands._rate._every, "a command was accepted"
         status = (self.run_dir / "status.json").read_bytes()
         assert json.loads(status)["terminal"] == "pos-1"
         assert len(status) < 64 * 1024

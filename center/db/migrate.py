@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from center.db import timescale
 from center.db.engine import Database, DatabaseError, reason
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
@@ -25,6 +26,8 @@ def migrate(database: Database) -> None:
             if database.dialect == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             command.upgrade(config(connection), "head")
+            if database.dialect == "postgresql":
+                timescale.adopt(connection)
     except DBAPIError as error:
         raise DatabaseError(f"{database.name}: {reason(error)}") from error
 

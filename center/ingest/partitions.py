@@ -1,6 +1,7 @@
 """PostgreSQL's partitions of `telemetry`, one a day: made before they are needed, dropped when they are too old.
 
-What comes with a time far from now (a wrong clock) is in `telemetry_rest`.
+What comes with a time far from now (a wrong clock) is in `telemetry_rest`. Where `telemetry` is a hypertable,
+TimescaleDB makes what is needed, and only the end is here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from center.db import timescale
+
 DAY_MS: Final = 86_400_000
 AHEAD: Final = 3
 _REST: Final = "telemetry_rest"
@@ -16,6 +19,8 @@ _REST: Final = "telemetry_rest"
 
 def ensure(connection: Connection, now_ms: int) -> None:
     """Make the partitions of yesterday to three days ahead. What waits for one in the rest moves into it."""
+    if not timescale.has_partitions(connection):
+        return
     there = existing(connection)
     today = now_ms // DAY_MS
     for day in range(today - 1, today + AHEAD + 1):
@@ -25,8 +30,14 @@ def ensure(connection: Connection, now_ms: int) -> None:
 
 def drop(connection: Connection, before_ms: int, now_ms: int) -> None:
     """Drop the partitions whose last moment is before `before_ms`, but those that are held as evidence."""
+    if not timescale.has_partitions(connection):
+        for first, end in timescale.old_chunks(connection, before_ms):
+            if not _held(connection, first, end, now_ms):
+                timescale.drop_chunk(connection, first, end)
+        return
     for day in existing(connection):
-        if (day + 1) * DAY_MS <= before_ms and not _held(connection, day, now_ms):
+        first, end = day * DAY_MS, (day + 1) * DAY_MS
+        if end <= before_ms and not _held(connection, first, end, now_ms):
             connection.execute(text(f"DROP TABLE {_name(day)}"))
 
 
@@ -52,8 +63,6 @@ def _make(connection: Connection, day: int) -> None:
     connection.execute(text(f"ALTER TABLE telemetry ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({end})"))
 
 
-def _held(connection: Connection, day: int, now_ms: int) -> bool:
+def _held(connection: Connection, first_ms: int, end_ms: int, now_ms: int) -> bool:
     held = text("SELECT 1 FROM evidence WHERE hold_until_ms > :now AND from_ms < :end AND until_ms >= :first LIMIT 1")
-    return (
-        connection.execute(held, {"first": day * DAY_MS, "end": (day + 1) * DAY_MS, "now": now_ms}).first() is not None
-    )
+    return connection.execute(held, {"first": first_ms, "end": end_ms, "now": now_ms}).first() is not None

@@ -29,6 +29,8 @@ class Postgres:
             shutil.chown(self._directory, "postgres")
         self._run("initdb", "--auth=trust", "--username=posdiag", "--encoding=UTF8", "--no-sync", "--locale=C")
         self._options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync={durable}"
+        if any((PROGRAMS[-1].parent / "lib").glob("timescaledb.so")):
+            self._options += " -c shared_preload_libraries=timescaledb -c max_worker_processes=0"  # ours does its work
         self.start()
 
     def _run(self, program: str, *words: str) -> None:
@@ -38,7 +40,7 @@ class Postgres:
     def url(self, name: str = "postgres") -> str:
         return f"postgresql://posdiag@127.0.0.1:{self.port}/{name}"
 
-    def create(self, template: str = "template1") -> str:
+    def create(self, template: str = "template0") -> str:
         """A new database like `template`; its name."""
         self._names += 1
         name = f"test_{self._names}"

@@ -19,6 +19,10 @@ CHUNK_MS: Final = 86_400_000
 _MADE: Final = "SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'"
 _AVAILABLE: Final = "SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'"
 _KIND: Final = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'telemetry'::regclass"
+_MAKE: Final = (
+    "SELECT create_hypertable('telemetry', 'at_ms', "
+    f"chunk_time_interval => BIGINT '{CHUNK_MS}', create_default_indexes => false)"
+)
 _OLD: Final = (
     "SELECT range_start_integer, range_end_integer FROM timescaledb_information.chunks "
     "WHERE hypertable_schema = current_schema() AND hypertable_name = 'telemetry' AND range_end_integer <= :before "
@@ -44,8 +48,7 @@ def adopt(connection: Connection) -> None:
         "DROP TABLE telemetry_before",
         f"ALTER TABLE telemetry ADD CONSTRAINT {key.name} PRIMARY KEY ({', '.join(each.name for each in key)})",
         f"CREATE INDEX ix_telemetry_{by.name} ON telemetry ({by.name})",
-        "SELECT create_hypertable('telemetry', 'at_ms', "
-        f"chunk_time_interval => BIGINT '{CHUNK_MS}', create_default_indexes => false)",
+        _MAKE,
     ):
         connection.execute(text(statement))
 

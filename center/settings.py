@@ -23,6 +23,8 @@ Role = Literal["all", "ingest", "web"]
 DEFAULT: Final = "default"
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ADDRESS: Final = re.compile("[!-~]{1,120}")  # with a merchant's token behind it, it is printed as a QR code
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")  # it stands in a header
+_TILES: Final = re.compile("[!-~]{1,500}")
 _PLACES: Final = ("POSDIAG_CENTER_DIR", "XDG_STATE_HOME")
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
@@ -72,6 +74,8 @@ class Settings:
     hosts: tuple[str, ...] = _is((), "names under which the pages are asked for, beside localhost and addresses")
     public_url: str = _is("", "where people reach the center, such as https://pos.example.org")
     """For the merchants' links, logins elsewhere and safe cookies."""
+    map_tiles: str = _is("", "where pictures for the map are, https://HOST/…{z}/{x}/{y}…; empty for a map without")
+    map_attribution: str = _is("", "whose pictures they are, as their makers want it said on the map")
     oidc_issuer: str = _is("", "an OpenID Connect provider to log in by; its discovery document is below this URL")
     oidc_client_id: str = _is("", "what that provider calls the center")
     oidc_client_secret_file: str = _is("", "the file with the secret that the provider gave for oidc_client_id")
@@ -122,6 +126,7 @@ def read(args: argparse.Namespace) -> tuple[Settings, dict[str, str]]:
     broker(settings.mqtt)
     listener(settings.http)
     public_address(settings.public_url)
+    tile_server(settings.map_tiles)
     origins = dict.fromkeys((spec.name for spec in fields(Settings)), DEFAULT)
     told = next((name for name in _PLACES if os.environ.get(name)), None)
     if told and not settings.db:
@@ -225,6 +230,22 @@ def public_address(url: str) -> None:
     extra = not fits or parts.query or parts.fragment or parts.username is not None or "?" in url or "#" in url
     if url and (extra or not _ADDRESS.fullmatch(url)):
         raise SettingsError(f"public_url {url!r} is not https://HOST, with nothing behind it but a path")
+
+
+def tile_server(template: str) -> str:
+    """The origin `https://HOST[:PORT]` of a template of tiles; "" for none. Raises SettingsError."""
+    if not template:
+        return ""
+    plain = template.replace("{z}", "0").replace("{x}", "0").replace("{y}", "0")
+    try:
+        parts = urlsplit(plain)
+        named = _HOST.fullmatch(parts.netloc) is not None and parts.port != 0
+    except ValueError:
+        named = False
+    whole = all(template.count(each) == 1 for each in ("{z}", "{x}", "{y}")) and not set("{}") & set(plain)
+    if not named or parts.scheme != "https" or not whole or not _TILES.fullmatch(template):
+        raise SettingsError(f"map_tiles {template!r} is not https://HOST/…{{z}}/{{x}}/{{y}}…, each of them once")
+    return f"https://{parts.netloc}"
 
 
 def listener(text: str) -> tuple[str, int]:

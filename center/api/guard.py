@@ -7,12 +7,14 @@ import json
 import re
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from center.api.context import Center
 from center.domain.cases_attachments import LARGEST
+from center.settings import tile_server
 
 MOST_BYTES: Final = 1 << 20
 _ATTACHING: Final = re.compile(r"/api/v1/cases/[^/]+/attachments")
@@ -26,6 +28,7 @@ _CONSOLE_POLICY: Final = (  # what NiceGUI needs: its templates are compiled in 
     "script-src 'self' 'unsafe-inline' 'unsafe-eval'; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
+_MAP: Final = "/console/map"
 _PRINTED: Final = "/console/print/"
 _SCRIPTS: Final = re.compile(r"/console/_nicegui/[0-9][^/]*/(esm|components|libraries|resources)/")
 _LASTING: Final = b"public, max-age=31536000, immutable"
@@ -46,9 +49,12 @@ class Guard:
     def __init__(self, app: ASGIApp, center: Center) -> None:
         self._app = app
         self._center = center
-        self._names = {"localhost", *(name.lower() for name in center.settings.hosts)}
+        settings = center.settings
+        public = urlsplit(settings.public_url).hostname or ""
+        self._names = {"localhost", public, *(name.lower() for name in settings.hosts)} - {""}
+        self._map_policy = _CONSOLE_POLICY.replace("img-src", f"img-src {tile_server(settings.map_tiles)}".rstrip(), 1)
         self._headers = list(_HEADERS)
-        if center.settings.public_url.startswith("https://"):
+        if settings.public_url.startswith("https://"):
             self._headers.append((b"strict-transport-security", b"max-age=31536000"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,8 +69,7 @@ class Guard:
                 there = {name for name, _ in message["headers"]}
                 more = [header for header in self._headers if header[0] not in there]
                 if b"content-security-policy" not in there:
-                    policy = _CONSOLE_POLICY if _is_console(scope["path"]) else _POLICY
-                    more.append((b"content-security-policy", policy.encode()))
+                    more.append((b"content-security-policy", self._policy(scope["path"]).encode()))
                 if b"cache-control" not in there:
                     lasts = message["status"] == HTTPStatus.OK and _SCRIPTS.match(scope["path"])
                     more.append((b"cache-control", _LASTING if lasts else b"no-store"))
@@ -76,6 +81,11 @@ class Guard:
             await _refuse(answer, *refused)
             return
         await self._app(scope, _limited(receive, _most(scope)), answer)
+
+    def _policy(self, path: str) -> str:
+        if path == _MAP:
+            return self._map_policy
+        return _CONSOLE_POLICY if _is_console(path) else _POLICY
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = dict(scope["headers"])

@@ -1,6 +1,7 @@
 """The map: which share of the terminals is out of contact or cannot sell, by region or operator, and a list beside it.
 
-There are no tiles: nothing comes from elsewhere. static/map.js draws the marks; all of it can be read in the list.
+Without tiles in the settings nothing comes from elsewhere, and a grid lies below the marks, which static/map.js draws.
+All of it can be read in the list.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from html import escape
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -99,11 +101,15 @@ class _Marks:
             "many": MANY,
             "unsure": _UNSURE,
             "labels": labels,
+            "grid": not visit.settings.map_tiles,
         }
-        options = {"attributionControl": False, "minZoom": 2, "maxZoom": 17}
+        options = {"attributionControl": bool(visit.settings.map_attribution), "minZoom": 2, "maxZoom": 17}
         middle = (rows[0]["lat"], rows[0]["lon"])
         self._map = ui.leaflet(middle, 5, options=options, additional_resources=[f"{AT}/static/map.js"])
-        self._map.clear_layers()  # the one that would fetch tiles from elsewhere
+        self._map.clear_layers()  # the one that would fetch tiles from somebody whom nobody chose
+        if visit.settings.map_tiles:
+            about = {"attribution": escape(visit.settings.map_attribution), "maxZoom": 17}
+            self._map.tile_layer(url_template=visit.settings.map_tiles, options=about)
         self._map.classes("map").props["aria-label"] = visit.say("map.picture")
         self._map.props["role"] = "region"
         self._layer = self._map.generic_layer(name="posdiagSites", args=[list(map(_row, rows)), told])

@@ -22,6 +22,7 @@ from center.access.scope import Scope
 from center.api.proof import COOKIE, CSRF_HEADER
 from center.api.stream import Follower
 from center.console.words import say, word_or
+from center.settings import Settings
 
 LEAST_S: Final = 0.5
 """Between two refreshings of a page; a change that comes alone is shown at once."""
@@ -100,6 +101,7 @@ class Visit:
         self.client = client
         self.snack = ui.element("div").props('role="status" aria-live="polite"')
         """Where `told` writes."""
+        self.settings: Settings = app.state.center.settings
         self._follower: Follower = app.state.follower
         self._scope = Scope.of(me["scope"])
         self._following: set[asyncio.Task[Any]] = set()

@@ -338,3 +338,9 @@ def test_the_same_step_sent_twice_is_one_step(api: Api) -> None:
     assert [step["text"] for step in steps] == ["came by"]
     stale = asks("POST", "cases/1000/note", json={"text": "again"}, params={"seen": "2026-09-21T00:00:00Z"})
     assert stale.status_code == 409
+
+
+def test_the_public_name_is_one_of_ours(database: Database) -> None:
+    with asking(database, Settings(public_url="https://merchants.example.org:8443/pos")) as running:
+        for host, status in (("merchants.example.org:8443", 200), ("evil.example.org", 400)):
+            assert running.client.get("/api/v1/openapi.json", headers={"host": host}).status_code == status

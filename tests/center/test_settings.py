@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from center.settings import Settings, SettingsError, load
+from center.settings import Settings, SettingsError, load, tile_server
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +65,28 @@ def test_an_address_that_people_can_go_to_is_taken(tmp_path: Path, url: str):
 def test_an_address_that_no_link_can_be_made_of_is_refused(tmp_path: Path, url: str):
     with pytest.raises(SettingsError, match=r"public_url .* is not https://HOST"):
         loaded(tmp_path, f'public_url = "{url}"')
+
+
+@pytest.mark.parametrize(
+    ("template", "origin"),
+    [
+        ("", ""),
+        ("https://tiles.example.org/{z}/{x}/{y}.png", "https://tiles.example.org"),
+        ("https://t.example.org:8443/a/{z}/{y}/{x}?key=k", "https://t.example.org:8443"),
+    ],
+)
+def test_pictures_for_the_map_come_from_one_server(tmp_path: Path, template: str, origin: str):
+    assert tile_server(loaded(tmp_path, f'map_tiles = "{template}"').map_tiles) == origin
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *("http://t.example.org/{z}/{x}/{y}.png", "https:///{z}/{x}/{y}", "https://t.example.org/{z}/{x}.png"),
+        *("https://{s}.example.org/{z}/{x}/{y}", "https://ann:w@t.example.org/{z}/{x}/{y}", "/{z}/{x}/{y}.png"),
+        *("https://t.example.org;script-src/{z}/{x}/{y}", "https://h/{z}/{x}/{y} ", "https://{z}/{x}/{y}/{z}"),
+    ],
+)
+def test_a_template_that_names_no_server_or_no_place_is_refused(tmp_path: Path, template: str):
+    with pytest.raises(SettingsError, match="map_tiles"):
+        loaded(tmp_path, f'map_tiles = "{template}"')

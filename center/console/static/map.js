@@ -1,4 +1,4 @@
-// The map of sites: near ones drawn as one mark with shape, colour and number; a quiet grid below, and no tiles.
+// The map of sites: near ones drawn as one mark with shape, colour and number; a quiet grid below, or tiles where the settings name some.
 (() => {
   const CELL_PX = 72;
   const APART_PX = 50;
@@ -162,8 +162,13 @@
     },
 
     _drawGrid() {
-      const map = this._map;
       this._under.clearLayers();
+      if (this._told.grid) this._drawLines();
+      if (this._told.labels) this._drawNames();
+    },
+
+    _drawLines() {
+      const map = this._map;
       const seen = map.getBounds().pad(0.1);
       const degree_px = (256 * 2 ** map.getZoom()) / 360;
       const step = STEPS.findLast((each) => each * degree_px >= LINE_PX) ?? STEPS[0];
@@ -173,7 +178,6 @@
         L.polyline([[south, lon], [north, lon]], look).addTo(this._under);
       for (let lat = Math.ceil(south / step) * step; lat <= north; lat += step)
         L.polyline([[lat, seen.getWest()], [lat, seen.getEast()]], look).addTo(this._under);
-      if (this._told.labels) this._drawNames();
     },
 
     // Where a region is, as the middle of its sites: something to find one's way by.

@@ -106,15 +106,15 @@ class Desk:
 
 
 @contextmanager
-def desk(folder: Path, browser: Browser, terminals: int = 12) -> Iterator[Desk]:
-    """A desk over a fleet that is well."""
+def desk(folder: Path, browser: Browser, terminals: int = 12, settings: str = "") -> Iterator[Desk]:
+    """A desk over a fleet that is well. `settings` are lines of the center's file."""
     broker = Rumqttd(folder)
     broker.start()
     port = free_port()
     url = f"mqtt://127.0.0.1:{broker.port}"
     words = ("--mqtt", url, "--db", f"sqlite:///{folder}/center.db", "--http", f"127.0.0.1:{port}", "--alone")
     config, key_file = folder / "center.toml", folder / "command.jwk"
-    config.write_text(f"command_key_file = {str(key_file)!r}\n")
+    config.write_text(f"command_key_file = {str(key_file)!r}\n{settings}")
     try:
         with Process(folder / "center.log", "center", "run", "--config", str(config), *words) as center:
             password = wait_until(lambda: re.search(r"one-time password (\S+)", center.said()), 30)[1]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Route, expect
 
+from tests.peers.console import stage
 from tests.peers.console.stage import Desk
 from tests.wait import wait_until
 
@@ -107,3 +109,36 @@ def test_a_region_leads_to_its_faults_in_the_queue(desk: Desk, placed: dict[str,
     expect(page.locator(f'.ag-row[row-id="{incident}"]')).to_be_visible()
     desk.fault(terminal, "printer/cutter_error", "cleared")
     assert placed
+
+
+TILE = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
+    b"\x00\x00\x00\rIDATx\x9cc\xf8\xff\xff\xff\x7f\x00\t\xfb\x03\xfd*\x86\xe3\x8a\x00\x00\x00\x00IEND\xaeB`\x82"
+)
+
+
+def test_pictures_come_from_the_server_of_the_settings_alone(browser: Browser, tmp_path: Path) -> None:
+    settings = 'map_tiles = "https://tiles.example.org/{z}/{x}/{y}.png"\nmap_attribution = "© <b>Maps</b> & Co"\n'
+    with stage.desk(tmp_path, browser, 2, settings) as desk:
+        place = desk.fleet.places[0]
+        desk.post("/sites/import", [{"estate": place.estate, "site": place.site, "lat": HERE[0], "lon": HERE[1]}])
+        desk.post("/places/import", [{"estate": place.estate, "terminal": place.terminal, "site": place.site}])
+        page = desk.page("/console/")
+        asked: list[str] = []
+
+        def tile(route: Route) -> None:
+            asked.append(route.request.url)
+            route.fulfill(body=TILE, content_type="image/png")
+
+        page.route("https://tiles.example.org/**", tile)
+        page.goto("/console/map")
+        expect(page.locator("img.leaflet-tile-loaded").first).to_be_attached()
+        assert asked
+        expect(page.locator(".leaflet-control-attribution")).to_contain_text("© <b>Maps</b> & Co")
+        expect(page.locator(".map-place")).to_have_count(1)
+        assert page.locator(".map-line").count() == 0
+        headers = {
+            path: desk.api.get(path).headers["content-security-policy"] for path in ("/console/map", "/console/queue")
+        }
+        assert ["tiles.example.org" in each for each in headers.values()] == [True, False]
+        assert desk.errors == []

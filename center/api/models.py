@@ -140,12 +140,13 @@ class FaultItem(OfTerminal):
 
 
 class TerminalDetail(TerminalItem):
-    """With what its retained topics say, and its faults."""
+    """With what its retained topics say, its tags and those of its site, and its faults."""
 
     model_config = ConfigDict(extra="forbid")
     inventory: Json | None
     health: Json | None
     config_reported: Json | None
+    tags: list[str]
     faults: list[FaultItem]
 
 

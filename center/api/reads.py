@@ -18,6 +18,7 @@ from center.api.paging import Item, Order, page
 from center.api.proof import Reader, TheCenter
 from center.api.windows import in_windows
 from center.db import tables
+from center.domain import tags
 
 router = APIRouter(prefix="/api/v1")
 
@@ -76,6 +77,7 @@ def _terminal(connection: Connection, scope: Scope, named: ColumnElement[bool]) 
     here = and_(t.faults.c.estate == row.estate, t.faults.c.terminal == row.terminal, filters.is_present())
     faults = connection.execute(select(t.faults).where(here).order_by(t.faults.c.first_ms.desc()))
     more = {name: row._mapping[name] for name in ("inventory", "health", "config_reported")}  # noqa: SLF001 - as named
+    more["tags"] = tags.of(connection, row.estate, row.terminal, row.site)
     return items.terminal(row) | more | {"faults": [items.fault(each) for each in faults]}
 
 

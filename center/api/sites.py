@@ -33,7 +33,10 @@ MOST_ROWS: Final = 10_000
 Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 Writer = Annotated[Who, Depends(allowed("place.write"))]
 _PLACE: Final = ("site", "operator", "cell", "region", "power_district", "host")
-_OF_JSON: Final = frozenset({"hours", "contacts", "contract"})
+_OF_JSON: Final = frozenset({"hours", "contacts", "contract", "tags"})
+Tags = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f,]+$")]], Field(max_length=50)
+]
 
 
 class Contact(BaseModel):
@@ -66,6 +69,7 @@ class Site(BaseModel):
     contract: dict[str, Any] | None = None
     power_district: Text | None = None
     operator: Text | None = None
+    tags: Tags | None = None
 
 
 class Place(BaseModel):
@@ -80,6 +84,7 @@ class Place(BaseModel):
     region: Text | None = None
     power_district: Text | None = None
     host: Text | None = None
+    tags: Tags | None = None
 
 
 async def _told(request: Request) -> tuple[str, bytes]:

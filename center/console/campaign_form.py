@@ -13,7 +13,9 @@ from center.console.parts import Field
 from center.console.session import Visit
 
 KINDS: Final = ("check", "readiness", "config")
-AUDIENCE: Final = ("estates", "regions", "operators", "models", "firmwares", "sites", "trades", "faults", "terminals")
+AUDIENCE: Final = (
+    *("estates", "regions", "operators", "models", "firmwares", "sites", "trades", "tags", "faults", "terminals"),
+)
 _LEVELS: Final = ("internal", "external")
 _USUAL_WAVES: Final = "5, 10%, 100%"
 _USUAL_PAUSE_MIN: Final = 15

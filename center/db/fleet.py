@@ -70,6 +70,7 @@ places = Table(
     text("power_district"),
     text("host"),
     ms("updated_ms"),
+    values("tags"),
 )
 
 sites = Table(
@@ -91,6 +92,7 @@ sites = Table(
     text("power_district"),
     text("operator"),
     ms("updated_ms"),
+    values("tags"),
     Index(None, "region"),
 )
 

@@ -13,6 +13,7 @@ from sqlalchemy.sql import ColumnElement
 
 from center.access.scope import Scope
 from center.db.tables import faults, sites, terminals
+from center.domain import tags
 from center.domain.refusal import Refusal
 
 _COLUMNS: Final = {
@@ -30,7 +31,7 @@ _COLUMNS: Final = {
     "status": terminals.c.status,
     "can_sell": terminals.c.can_sell,
 }
-_FIELDS: Final = (*_COLUMNS, "trades", "faults")
+_FIELDS: Final = (*_COLUMNS, "trades", "tags", "faults")
 _MOST: Final = 10_000  # names in one list, so that a store's own list of terminals fits
 
 
@@ -57,6 +58,8 @@ def members(scope: Scope, audience: Mapping[str, list[str]]) -> Select[tuple[str
     if "trades" in audience:
         same = and_(sites.c.estate == terminals.c.estate, sites.c.site == terminals.c.site)
         conditions.append(exists().where(same, sites.c.trade.in_(audience["trades"])))
+    if "tags" in audience:
+        conditions.append(tags.of_terminals(audience["tags"]))
     if "faults" in audience:
         same = and_(faults.c.estate == terminals.c.estate, faults.c.terminal == terminals.c.terminal)
         raised = and_(faults.c.state != "cleared", faults.c.fault.in_(audience["faults"]))

@@ -126,19 +126,24 @@ def test_a_campaign_is_drawn_up_and_cancelled(api: Api) -> None:
 
 def test_sites_and_places_come_as_csv_or_json_whole_or_not_at_all(api: Api) -> None:
     asks = api.asks("lead")
-    table = 'estate,site,name,timezone,contacts\ne,s1,Café Süd,Asia/Shanghai,"[{""phone"": ""155""}]"\ne,s2,Two,UTC,\n'
+    table = "estate,site,name,timezone,contacts,tags\n"
+    table += 'e,s1,Café Süd,Asia/Shanghai,"[{""phone"": ""155""}]","[""mall"", ""试点""]"\ne,s2,Two,UTC,,\n'
     csv = {"content-type": "text/csv"}
     assert asks("POST", "sites/import", content=table.encode(), headers=csv).json() == {"taken": 2}
     first = asks.get("sites/e/s1")
     assert (first["name"], first["contacts"][0]["phone"]) == ("Café Süd", "155")
-    places = [{"estate": "e", "terminal": "t000001", "site": "s1", "region": "south"}]
+    places = [{"estate": "e", "terminal": "t000001", "site": "s1", "region": "south", "tags": ["pilot"]}]
     assert asks("POST", "places/import", json=places).json() == {"taken": 1}
     assert asks.get("terminals/t000001")["region"] == "south"
+    assert asks.get("terminals/t000001")["tags"] == ["mall", "pilot", "试点"]
+    assert (asks.get("sites/e/s1")["tags"], asks.get("sites/e/s2")["tags"]) == (["mall", "试点"], None)
     assert asks.ids("terminals", site="s1") == ["e.t000001"]
     assert [each["site"] for each in asks.get("sites", terminal="t000001")["items"]] == ["s1"]
     for wrong in (
         b"estate,site\ne,s3\ne\n",
         b"estate,site,zip\ne,s3,1\n",
+        b'estate,site,tags\ne,s3,"[""a,b""]"\n',
+        b"estate,site,tags\ne,s3,pilot\n",
         b"estate,site,timezone\ne,s3,Mars/Base\n",
         b"estate,site\ne,s3\nE!,s4\n",
         b"\xff",

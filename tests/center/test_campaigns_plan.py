@@ -8,6 +8,7 @@ from center.access.scope import Scope
 from center.db.engine import Database, upsert
 from center.db.tables import (
     faults,
+    places,
     sites,
 )
 from center.domain import campaigns_audience
@@ -98,6 +99,11 @@ def test_a_pace_that_cannot_be(pace: dict[str, Any]) -> None:
         ({"operators": ["op"], "can_sell": ["no"]}, []),
         ({"sites": ["s2"]}, ["t3"]),
         ({"trades": ["bakery"]}, ["t3"]),
+        ({"tags": ["pilot"]}, ["t1", "t3"]),
+        ({"tags": ["试点", "none"]}, ["t1"]),
+        ({"tags": ["pilot"], "regions": ["south"]}, ["t3"]),
+        ({"tags": ["pi%", "pi", "a"]}, []),
+        ({"tags": ['a"b\\_']}, ["t2"]),
         ({"terminals": ["t1", "t9"]}, ["t1"]),
         ({"faults": ["printer/paper_out"]}, ["t2"]),
         ({"firmwares": ["1.0"]}, ["t1", "t2", "t3"]),
@@ -109,7 +115,10 @@ def test_an_audience(database: Database, audience: dict[str, list[str]], found: 
     fleet(database, ["t3"], site="s2", region="south", model="M2", firmware="1.0")
     raised = {"state": "raised", "severity": "major", "first_ms": 1, "last_ms": 1, "received_ms": 1}
     with database.begin() as connection:
-        upsert(connection, sites, [{"estate": "e", "site": "s2", "trade": "bakery", "updated_ms": 1}])
+        tagged = {"estate": "e", "site": "s2", "trade": "bakery", "tags": ["pilot", "big"], "updated_ms": 1}
+        upsert(connection, sites, [tagged])
+        for terminal, tags in (("t1", ["pilot", "试点"]), ("t2", ['a"b\\_'])):
+            upsert(connection, places, [{"estate": "e", "terminal": terminal, "tags": tags, "updated_ms": 1}])
         fault = {"estate": "e", "terminal": "t2", "fault": "printer/paper_out", **raised}
         upsert(connection, faults, [fault, {**fault, "terminal": "t1", "state": "cleared"}])
     with database.read() as connection:

@@ -226,7 +226,10 @@ def _value(each: Field, given: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `kind` says how a cell is drawn; `least_px` hides it on screens that are narrower."""
+    """One column. `kind` says how a cell is drawn; `least_px` hides it on screens that are narrower.
+
+    The filter also finds what the row's field `also` says.
+    """
 
     name: str
     title: str
@@ -234,12 +237,14 @@ class Column:
     width: int = 0
     flex: float = 0
     least_px: int = 0
+    also: str = ""
 
 
 class Table:
     """Rows that scroll, sort and filter in the browser. Each row has an `id`; `where` of a row is where it leads.
 
-    Cells of kind light are states; their words stand in the row as `{name}_words`. Ages are RFC 3339.
+    Cells of kind light are states; their words stand in the row as `{name}_words`. Ages are RFC 3339. Those of kind
+    noise name what `noise` tells the counts of.
     """
 
     def __init__(
@@ -269,6 +274,7 @@ class Table:
             "rowHeight": 44,
             "overlayNoRowsTemplate": escape(visit.say("shell.no_rows")),
             "domLayout": "normal" if height or len(rows) > 12 else "autoHeight",
+            "cacheQuickFilter": True,
             "context": {"language": visit.language},
         }  # fmt: skip
         self.grid = ui.aggrid(options, theme="quartz", auto_size_columns=False)
@@ -314,9 +320,11 @@ class Table:
                 "applyTransaction", {"add": add, "update": update, "remove": [{"id": row_id} for row_id in gone]}
             )
 
-    def filter(self, words: str) -> None:
-        """Only rows that have these words."""
-        self.grid.run_grid_method("setGridOption", "quickFilterText", words)
+    def noise(self, counts: Mapping[str, Sequence[int]]) -> None:
+        """What cells of kind noise draw: the counts of each hour, by the value of the cell."""
+        self.grid.options["context"]["noise"] = counts
+        self.grid.run_grid_method("setGridOption", "context", self.grid.options["context"])
+        self.grid.run_grid_method("refreshCells", {"columns": ["noise"], "force": True})
 
     def on_key(self, key: str, do: Callable[[str], Any]) -> None:
         """Call `do` with the id of the row where a key was pressed."""
@@ -344,7 +352,9 @@ def _definition(column: Column) -> dict[str, Any]:
     if column.kind == "light":
         made[":getQuickFilterText"] = f"row => row.data[{column.name + '_words'!r}] ?? row.value"
     if column.kind == "noise":
-        made |= {"sortable": False, ":valueFormatter": "cell => cell.value?.join(' ')", "cellDataType": False}
+        made |= {"sortable": False, ":getQuickFilterText": "() => ''"}
+    if column.also:
+        made[":getQuickFilterText"] = f"row => `${{row.value}} ${{row.data[{column.also!r}] ?? ''}}`"
     made["context"] = {"leastPx": made.pop("leastPx")}
     if column.flex:
         made |= {"flex": column.flex, "minWidth": column.width or 120}

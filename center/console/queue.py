@@ -34,23 +34,23 @@ async def build(
     told = {"owner": owner, "severity": severity, "q": q}
     told |= {"region": region, "operator": operator, "suppressed": suppressed}
     asked = {name: value or None for name, value in told.items()}
-    noise = await visit.api.get("/noise")
     page = await visit.api.get("/queue", limit=_FIRST, language=visit.language, **asked)
-    rows = [_row(visit, each, noise) for each in page["items"]]
+    rows = [_row(visit, each) for each in page["items"]]
     parts.heading(visit.say("queue.title"), visit.say("queue.about"))
     _filters(visit, told)
     if not rows:
         parts.empty(visit, "queue.empty_filtered" if any(asked.values()) else "queue.empty")
     table = _table(visit, rows)
     table.grid.set_visibility(bool(rows))
-    if q:
-        table.filter(q)
 
     async def more() -> None:
+        """Behind the page's back: it is shown with its first rows."""
+        await visit.client.connected()
+        table.noise(await visit.api.get("/noise"))
         cursor = page["next"]
         while cursor is not None and len(table) < _MOST:
             following = await visit.api.get("/queue", limit=1000, cursor=cursor, language=visit.language, **asked)
-            table.change([_row(visit, each, noise) for each in following["items"]])
+            table.change([_row(visit, each) for each in following["items"]])
             cursor = following["next"]
 
     async def changed(changes: Sequence[Change]) -> None:
@@ -60,13 +60,12 @@ async def build(
             found = await visit.api.get(
                 "/queue", limit=_MOST_ASKED, language=visit.language, ids=",".join(some), **asked
             )
-            there = [_row(visit, each, noise) for each in found["items"]]
+            there = [_row(visit, each) for each in found["items"]]
             table.change(there, [each for each in some if each not in {row["id"] for row in there}])
         if len(table):
             table.grid.set_visibility(True)
 
-    if page["next"] is not None:
-        visit.once(more)
+    visit.once(more)
     visit.follow({"incident", "case"}, changed)
 
 
@@ -90,7 +89,11 @@ def _filters(visit: Visit, told: Mapping[str, str]) -> None:
                 label=visit.say(f"queue.{name}"),
                 on_change=lambda event, name=name: go(**{name: event.value}),
             ).props("outlined dense").classes("pick").mark(f"filter-{name}")
-        for name in ("region", "operator", "suppressed"):
+        words = ui.input(visit.say("queue.filter")).props("outlined dense clearable data-filter")
+        words.classes("pick").mark("filter-words").on(
+            "update:model-value", js_handler="(words) => posdiag.filter(words)"
+        )
+        for name in ("q", "region", "operator", "suppressed"):
             if told[name]:
                 with parts.link(f"/console/queue?{urlencode({**told, name: ''})}").classes("only"):
                     parts.text("span", visit.say(f"queue.only_{name}", of=told[name]))
@@ -108,7 +111,7 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
             Column("severity", title("severity"), "light", 118),
             Column("title", title("what"), flex=4, width=230),
             Column("can_sell", title("can_sell"), "light", 165, least_px=700),
-            Column("place", title("place"), flex=1, width=130, least_px=900),
+            Column("place", title("place"), flex=1, width=130, least_px=900, also="terminal"),
             Column("terminals", title("terminals"), "number", 105, least_px=1100),
             Column("act", title("act"), width=120, least_px=1300),
             Column("first_at", title("age"), "age", 110),
@@ -128,7 +131,7 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _row(visit: Visit, told: dict[str, Any], noise: dict[str, list[int]]) -> dict[str, Any]:
+def _row(visit: Visit, told: dict[str, Any]) -> dict[str, Any]:
     case = told["case"] or {}
     clock = case.get("clock") or {}
     names = [each["name"] or each["site"] for each in told["sites"]]
@@ -146,7 +149,7 @@ def _row(visit: Visit, told: dict[str, Any], noise: dict[str, list[int]]) -> dic
         "terminals": told["terminals_n"],
         "act": visit.word(f"queue.act_{told['act']}", told["act"]),
         "first_at": told["first_at"],
-        "noise": noise.get(told["fault"] or "", [0] * 24),
+        "noise": told["fault"] or "",
         "owner": told["owner"] or "",
         "due_at": clock.get("due_at"),
         "due_share": clock.get("used"),

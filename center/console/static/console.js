@@ -49,7 +49,7 @@ window.posdiag = (() => {
       return made;
     },
     noise: (cell) => {
-      const counts = cell.value ?? [];
+      const counts = cell.context.noise?.[cell.value] ?? Array(24).fill(0);
       const most = Math.max(1, ...counts);
       const made = element("span", "blocks");
       made.role = "img";
@@ -120,6 +120,16 @@ window.posdiag = (() => {
     if (api) step(api, event.key === "j" ? -1 : api.getDisplayedRowCount(), event.key === "j" ? 1 : -1);
   });
 
+  // Shows only rows of the table that have these words, once nobody types any more.
+  let typing;
+  function filter(words) {
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      const table = document.querySelector(".table");
+      window.getElement(Number(table.id.slice(1)))?.api?.setGridOption("quickFilterText", words ?? "");
+    }, 150);
+  }
+
   setInterval(() => {
     for (const each of document.querySelectorAll("time.ago[data-at]")) {
       const words = age(each.dataset.at);
@@ -151,5 +161,5 @@ window.posdiag = (() => {
     emit(answer.ok ? "" : (await answer.json().catch(() => ({}))).error ?? String(answer.status));
   }
 
-  return { age, cells, open, key, fit, copy, attach };
+  return { age, cells, open, key, fit, filter, copy, attach };
 })();

@@ -71,6 +71,27 @@ def test_j_and_k_move_and_enter_opens(desk: Desk) -> None:
         desk.fault(name, "printer/paper_out", "cleared")
 
 
+def test_typing_leaves_only_rows_with_these_words(desk: Desk) -> None:
+    kept, other = (name for _, name in desk.terminals[4:6])
+    desk.fault(kept, "printer/paper_out")
+    desk.fault(other, "printer/cover_open")
+    stays, goes = desk.incident(kept, "printer/paper_out")["id"], desk.incident(other, "printer/cover_open")["id"]
+    page = desk.page("/console/queue")
+    expect(page.locator(_row(page, stays)).locator(".blocks i:not(.zero)")).not_to_have_count(0)
+    for words in ("paper roll", kept):
+        page.get_by_label("Only rows with").fill(words)
+        expect(page.locator(_row(page, goes))).to_have_count(0)
+        expect(page.locator(_row(page, stays))).to_be_visible()
+        page.get_by_label("Only rows with").fill("")
+        expect(page.locator(_row(page, goes))).to_be_visible()
+    page.goto(f"/console/queue?q={kept}")
+    expect(page.locator(_row(page, stays))).to_be_visible()
+    expect(page.locator(_row(page, goes))).to_have_count(0)
+    expect(page.get_by_text(f"only what “{kept}” is part of")).to_be_visible()
+    desk.fault(kept, "printer/paper_out", "cleared")
+    desk.fault(other, "printer/cover_open", "cleared")
+
+
 def test_an_empty_filter_teaches(desk: Desk) -> None:
     page = desk.page("/console/queue?owner=nobody-of-this-name")
     expect(page.get_by_text("Nothing with this filter")).to_be_visible()

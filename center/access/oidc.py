@@ -38,6 +38,8 @@ class Person:
     subject: str
     name: str
     roles: tuple[str, ...]
+    onward: str = "/"
+    """Where they wanted to go."""
 
 
 class Provider:
@@ -59,14 +61,14 @@ class Provider:
         self._lock = threading.Lock()
         self._found: dict[str, Any] = {}
 
-    def begin(self) -> tuple[str, str]:
-        """Where to send somebody, and the cookie to send along. Raises OidcError."""
+    def begin(self, onward: str = "/") -> tuple[str, str]:
+        """Where to send somebody, and the cookie to send along; `onward` is where they want to go. Raises OidcError."""
         verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
         with self._client() as client:
             address, state = client.create_authorization_url(
                 self._discovered()["authorization_endpoint"], code_verifier=verifier, nonce=nonce
             )
-        return address, self._signer.dumps({"state": state, "verifier": verifier, "nonce": nonce})
+        return address, self._signer.dumps({"state": state, "verifier": verifier, "nonce": nonce, "onward": onward})
 
     def finish(self, code: str, state: str, cookie: str) -> Person:
         """Who came back. Raises OidcError."""
@@ -94,6 +96,7 @@ class Provider:
             str(claims["sub"]),
             name,
             tuple(str(role) for role in roles) if isinstance(roles, list) else (),
+            kept["onward"],
         )
 
     def _client(self) -> OAuth2Session:

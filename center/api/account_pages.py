@@ -143,11 +143,16 @@ def choose_password(center: Center, who: Who, old: str | None, new: str) -> None
 
 
 @router.get("/oidc/login", response_class=RedirectResponse, status_code=303)
-def oidc_login(center: TheCenter) -> Response:
+def oidc_login(
+    center: TheCenter,
+    onward: Annotated[str, Query(alias="next", max_length=1000, description="Where to go then, on this center")] = "/",
+) -> Response:
     """Go to the OpenID Connect provider that is set up, to log in there."""
     provider = _provider(center)
+    if not is_own_path(onward):
+        raise ApiError(422, "next: not a path of this center")
     try:
-        address, kept = provider.begin()
+        address, kept = provider.begin(onward)
     except oidc.OidcError as error:
         raise ApiError(503, str(error)) from None
     answer = RedirectResponse(address, 303)
@@ -185,9 +190,15 @@ def oidc_callback(
         row = accounts.by_oidc(connection, person.issuer, person.subject)
     if row is None or row.disabled:
         raise ApiError(403, "this account is disabled")
-    answer = with_session(center, row, RedirectResponse("/", 303))
+    answer = with_session(center, row, RedirectResponse(person.onward, 303))
     answer.delete_cookie(_OIDC_COOKIE, path="/api/v1/oidc")
     return answer
+
+
+def is_own_path(told: str) -> bool:
+    """Whether it leads to this center and nowhere else, whatever a browser makes of it. Pure."""
+    odd = any(ord(letter) <= 32 or letter == "\\" for letter in told)
+    return told.startswith("/") and not told.startswith("//") and not odd
 
 
 def _turned_away(center: Center, why: str) -> ApiError:

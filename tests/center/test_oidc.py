@@ -114,9 +114,9 @@ def api(database: Database, idp: Idp, tmp_path: Path) -> Iterator[Api]:
         yield running
 
 
-def _begin(api: Api, idp: Idp) -> str:
+def _begin(api: Api, idp: Idp, **asked: str) -> str:
     """Go to the provider; the state that it must give back."""
-    answer = api.client.get("/api/v1/oidc/login")
+    answer = api.client.get("/api/v1/oidc/login", params=asked)
     assert answer.status_code == 303
     there = urlsplit(answer.headers["location"])
     idp.asked = {name: values[0] for name, values in parse_qs(there.query).items()}
@@ -140,6 +140,33 @@ def test_who_the_provider_vouches_for_gets_an_account_and_a_session(api: Api, id
         connection.execute(update(tables.accounts).values(disabled=True))
     assert api.client.get("/api/v1/me").status_code == 401
     assert _come_back(api, _begin(api, idp)).status_code == 403
+
+
+def test_the_way_goes_on_to_where_they_wanted_to_go(api: Api, idp: Idp) -> None:
+    idp.claims = {"roles": ["agent"]}
+    onward = "/console/queue?severity=major&q=a b".replace(" ", "%20")
+    answer = _come_back(api, _begin(api, idp, next=onward))
+    assert (answer.status_code, answer.headers["location"]) == (303, onward)
+
+
+@pytest.mark.parametrize(
+    "onward",
+    [
+        *(
+            "https://evil.example.org/",
+            "//evil.example.org/",
+            "/\\evil.example.org",
+            "\\\\evil.example.org",
+            "evil",
+            "",
+        ),
+        *("javascript:alert(1)", "/\t/evil.example.org", "/ok\r\nset-cookie: a=b"),
+    ],
+)
+def test_nobody_is_led_to_another_place(api: Api, onward: str) -> None:
+    answer = api.client.get("/api/v1/oidc/login", params={"next": onward})
+    assert (answer.status_code, answer.json()) == (422, {"error": "next: not a path of this center"})
+    assert "set-cookie" not in answer.headers
 
 
 CHEATS: list[dict[str, Any]] = [

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from center.access import accounts
 from center.access.roles import Who
-from center.api.account_pages import choose_password, end_session, let_in, set_cookie, with_session
+from center.api.account_pages import choose_password, end_session, is_own_path, let_in, set_cookie, with_session
 from center.api.context import ApiError, Center
 from center.api.proof import COOKIE, TheCenter, check_word, known
 from center.console.plain.page import Elsewhere, PlainRoute, language_asked, language_told, render
@@ -112,8 +112,7 @@ def session_or_login(request: Request, center: Center) -> Who:
 
 def own_path(told: str) -> str:
     """A path of this center, so that nobody is sent to another site; the start where it is none. Pure."""
-    odd = any(ord(letter) <= 32 or letter == "\\" for letter in told)
-    return told if told.startswith("/") and not told.startswith("//") and not odd else START
+    return told if is_own_path(told) else START
 
 
 def _session(request: Request, center: Center) -> Who:
@@ -164,6 +163,7 @@ def _form(
         "notice": notice,
         "oidc": center.provider is not None,
     }
+    values["oidc_next"] = quote(values["onward"], safe="")
     page = render("login.html", "login", language, request, status, **values)
     set_cookie(center, page, _FORM_COOKIE, word, _FORM_S, "/login")
     return _patient(page, wait_s)

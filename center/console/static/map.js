@@ -25,6 +25,7 @@
       this._under = L.layerGroup().addTo(map);
       this._group = L.layerGroup().addTo(map);
       L.control.scale({ imperial: false }).addTo(map);
+      map.attributionControl?.setPrefix(false);
       map.on("moveend", this._draw, this);
       const bounds = L.latLngBounds(this._rows.map((row) => [row[LAT], row[LON]]));
       if (bounds.isValid()) map.fitBounds(bounds, { padding: [40, 40], maxZoom: 13, animate: false });

@@ -181,7 +181,10 @@ def test_the_way_by_another_provider_is_offered_where_there_is_one(database: Dat
     )
     with shop(new_world(database), settings=settings, provider=Provider(settings)) as at:
         answer = at.client.get("/login?lang=en")
-        assert 'href="/api/v1/oidc/login"' in answer.text
+        assert 'href="/api/v1/oidc/login?next=%2Fconsole%2F"' in answer.text
+        asked = at.client.get("/login?lang=en&next=%2Fconsole%2Fqueue%3Fq%3Da%26b").text
+        assert 'href="/api/v1/oidc/login?next=%2Fconsole%2Fqueue%3Fq%3Da%26b"' in asked
+        assert "evil" not in at.client.get("/login?lang=en&next=//evil.example.org").text.split("oidc/login")[1]
         assert "Secure" in answer.headers["set-cookie"]
 
 

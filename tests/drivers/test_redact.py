@@ -101,6 +101,25 @@ def test_no_digit_stays_wherever_the_stream_is_cut(pan: str, name: str):
     assert not leaks(safe, pan), safe
 
 
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("57", "4111111111111112d2612101000000000f"),
+        ("9F6B", "4111111111111112d2612101000000000f"),
+        ("5A", "4111111111111112"),
+        ("5A", "411111111111111f"),
+        ("5F20", b"DOE/JANE".hex()),
+    ],
+)
+def test_a_tag_says_what_it_is_whatever_the_check_digit_says(tag: str, value: str):
+    data = b"\x70\x99" + bytes.fromhex(f"{tag}{len(value) // 2:02x}{value}") + b"\xe0\r\n"
+    safe = b"\x70\x99<emv:%s>\xe0\r\n" % tag.encode()
+    assert redact(data) == safe
+    for cut in range(1, len(data)):
+        stream = Redactor()
+        assert stream.feed(data[:cut]) + stream.feed(data[cut:]) == safe, cut
+
+
 def test_names_and_pins():
     assert redact(bytes.fromhex("5f200a444f452f4a414e452020")) == b"<emv:5F20>"
     assert redact_text("5F200A444F452F4A414E452020") == "<emv:5F20>"

@@ -16,6 +16,7 @@ from center.console.session import Refused, Visit, lead_to
 from center.db.feed import Change
 
 _FIRST: Final = 200
+_PIECE: Final = 500
 _MOST: Final = 5000
 _MOST_ASKED: Final = 100
 _SEVERITIES: Final = ("critical", "major", "minor", "warning")
@@ -49,7 +50,8 @@ async def build(
         table.noise(await visit.api.get("/noise"))
         cursor = page["next"]
         while cursor is not None and len(table) < _MOST:
-            following = await visit.api.get("/queue", limit=1000, cursor=cursor, language=visit.language, **asked)
+            some = min(_PIECE, _MOST - len(table))
+            following = await visit.api.get("/queue", limit=some, cursor=cursor, language=visit.language, **asked)
             table.change([_row(visit, each) for each in following["items"]])
             cursor = following["next"]
 

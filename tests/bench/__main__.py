@@ -20,7 +20,7 @@ from tests.bench.kept import Kept, Part, machine
 
 PARTS = (
     *("daemon", "peers", "outbox", "metered", "outage", "soak", "scenarios", "ingest", "incidents", "api", "fleet"),
-    "console_latency",
+    *("console_latency", "console_browser"),
 )
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -150,7 +150,7 @@ def target(number: int, estate: str = "e") -> dict[str, Any]:
     return {"campaign_id": f"cam-{number:08}", **at, "wave": 0, "state": "done", "updated_ms": NOW}
 
 
-def fill(database: Database, terminals: int, estate: str = "e") -> None:
+def fill(database: Database, terminals: int, estate: str = "e", now_ms: int = NOW) -> None:
     """So many terminals; a fifth of them have a fault now, and all had one; some of everything else."""
     numbers = range(terminals)
     rows: list[tuple[Any, list[dict[str, Any]]]] = [
@@ -169,7 +169,12 @@ def fill(database: Database, terminals: int, estate: str = "e") -> None:
     for table, some in rows:
         for start in range(0, len(some), 20_000):
             with database.begin() as connection:
-                bulk_insert(connection, table, some[start : start + 20_000])
+                bulk_insert(connection, table, [_moved(row, now_ms - NOW) for row in some[start : start + 20_000]])
+
+
+def _moved(row: dict[str, Any], by_ms: int) -> dict[str, Any]:
+    """The same at another time."""
+    return {name: value + by_ms if name.endswith("_ms") and value else value for name, value in row.items()}
 
 
 def put(database: Database, table: Any, **values: Any) -> None:

@@ -37,6 +37,7 @@ from center.domain.engines import Engine, Engines
 from center.domain.incidents import Incidents
 from center.domain.outages import Outages
 from center.domain.selfwatch import SelfWatch
+from center.domain.task_reminders import TaskReminders
 from center.notify.delivery import Delivery
 from center.notify.publisher import Publisher
 from center.settings import Settings, SettingsError, listener
@@ -154,6 +155,7 @@ class Web:
             Outages(database),
             Incidents(database),
             CaseEngine(database, self._policy),
+            TaskReminders(database),
             CaseMessages(database, self._policy, signer, self._settings.name),
             CommandEngine(database),
             CampaignEngine(database, signer, self._settings.name),

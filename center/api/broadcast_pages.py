@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/v1", tags=["merchants"])
 
 Lead = Annotated[Who, Depends(allowed("suppress"))]
 Text = Annotated[str, Field(min_length=1, max_length=broadcast.LONGEST, pattern=r"^[^\x00]*\S[^\x00]*$")]
-State = Literal["waiting", "sent", "failed", "unreachable"]
+State = Literal["waiting", "sent", "failed", "unreachable", "cancelled"]
 
 
 class Texts(BaseModel):
@@ -47,6 +47,11 @@ class NewBroadcast(BaseModel):
     texts: Texts | None = None
 
 
+class Cancel(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    reason: Text
+
+
 class BroadcastItem(BaseModel):
     """`sites`: how many of those inside of the caller's scope are in which state."""
 
@@ -60,7 +65,10 @@ class BroadcastItem(BaseModel):
         terminals_n=3,
         by="ann",
         created_at="2026-11-21T09:30:00.000Z",
-        sites={"waiting": 0, "sent": 2, "failed": 0, "unreachable": 1},
+        cancelled_by=None,
+        cancelled_at=None,
+        cancel_reason=None,
+        sites={"waiting": 0, "sent": 2, "failed": 0, "unreachable": 1, "cancelled": 0},
     )
     id: str
     kind: Literal["maintenance", "message"]
@@ -71,6 +79,9 @@ class BroadcastItem(BaseModel):
     terminals_n: int
     by: str
     created_at: At
+    cancelled_by: str | None
+    cancelled_at: At | None
+    cancel_reason: str | None
     sites: dict[State, int]
 
 
@@ -120,6 +131,13 @@ def list_broadcasts(center: TheCenter, who: Reader, limit: Limit = 20) -> JSONRe
 @router.get("/broadcasts/{name}", response_model=BroadcastItem)
 def get_broadcast(name: Name, center: TheCenter, who: Reader) -> JSONResponse:
     """One message, and how far it is."""
+    return JSONResponse(_shown(center, who, name))
+
+
+@router.post("/broadcasts/{name}/cancel", response_model=BroadcastItem)
+def cancel_broadcast(name: Name, body: Cancel, center: TheCenter, who: Lead) -> JSONResponse:
+    """Tell nobody more. Whoever was told stays `sent`, and what is being sent at this moment still arrives."""
+    broadcast.cancel(center.database, who, name, body.reason, center.now_ms())
     return JSONResponse(_shown(center, who, name))
 
 

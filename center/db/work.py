@@ -214,6 +214,9 @@ broadcasts = Table(
     whole("terminals_n", default=0),
     must("by"),
     ms("created_ms"),
+    text("cancelled_by"),
+    ms_or_null("cancelled_ms"),
+    text("cancel_reason"),
     Index(None, "incident_id"),
     Index(None, "suppression_id"),
 )

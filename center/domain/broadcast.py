@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, exists, func, select
+from sqlalchemy import Connection, Select, and_, exists, func, select, update
 
 from center.access import audit
 from center.access.audit import Entry
@@ -38,7 +38,7 @@ EVENT: Final = "merchant.notice"
 """What channels and webhooks are asked for by."""
 MOST_SITES: Final = 50_000
 LONGEST: Final = 2000
-STATES: Final = ("waiting", "sent", "failed", "unreachable")
+STATES: Final = ("waiting", "sent", "failed", "unreachable", "cancelled")
 _SLICE: Final = 400
 _SCOPES: Final = {
     "terminal": terminals.c.terminal,
@@ -100,6 +100,28 @@ def of_maintenance(database: Database, who: Who, suppression_id: str, now_ms: in
             conditions.append(_SCOPES[window.scope] == window.scope_key)
         reached = select(terminals.c.estate, terminals.c.terminal).where(*conditions)
         return _begun(connection, who, "maintenance", reached, {}, now_ms, window=window)
+
+
+def cancel(database: Database, who: Who, broadcast_id: str, reason: str, now_ms: int) -> None:
+    """Tell nobody more of it; who was told stays told. Raises Refusal, also where not all of its sites are theirs."""
+    reason = cards.redact(reason.strip())
+    if not reason:
+        raise Refusal("invalid", "say why it is cancelled")
+    with database.begin() as connection:
+        progress(connection, who.scope, broadcast_id)
+        here = terminals.c.estate == broadcast_sites.c.estate, terminals.c.site == broadcast_sites.c.site
+        foreign = exists().where(*here) & ~exists().where(*here, who.scope.where(terminals))
+        its = select(broadcast_sites.c.site).where(broadcast_sites.c.broadcast_id == broadcast_id)
+        if connection.execute(its.where(foreign).limit(1)).first() is not None:
+            raise Refusal("forbidden", "not all sites of this broadcast are yours")
+        named = broadcasts.c.id == broadcast_id
+        row = connection.execute(select(broadcasts).where(named).with_for_update()).one()
+        if row.cancelled_ms is not None:
+            raise Refusal("conflict", f"{row.cancelled_by} has cancelled it already")
+        stopped = {"cancelled_by": who.name, "cancelled_ms": now_ms, "cancel_reason": reason}
+        connection.execute(update(broadcasts).where(named).values(stopped))
+        audit.append(connection, [Entry(now_ms, who.name, "broadcast.cancel", broadcast_id, {"reason": reason})])
+        feed.append(connection, [("broadcast", None, None, broadcast_id)], now_ms)
 
 
 def _begun(
@@ -173,7 +195,7 @@ def _window_text(window: Any, language: str, timezone: str) -> str:
 
 
 def progress(connection: Connection, scope: Scope, broadcast_id: str) -> list[dict[str, Any]]:
-    """Each site inside of the scope by estate and name: `state` waiting, sent, failed or unreachable, and `why`.
+    """Each site inside of the scope by estate and name: `state` as in `STATES`, and `why`.
 
     Raises Refusal for a broadcast that is none, or that told nobody inside of the scope.
     """
@@ -188,7 +210,12 @@ def progress(connection: Connection, scope: Scope, broadcast_id: str) -> list[di
     some = list(connection.execute(select(channels.c.id)).scalars())
     posted = {row.post_key: [f"{row.post_key}>{each}" for each in some] for row in rows if row.post_key is not None}
     states = _states(connection, [*posted, *(key for keys in posted.values() for key in keys)])
-    return [{"estate": row.estate, "site": row.site, "name": row.name, **_state(row, posted, states)} for row in rows]
+    stopped = connection.execute(select(broadcasts.c.cancelled_ms).where(broadcasts.c.id == broadcast_id)).scalar()
+    found = [{"estate": row.estate, "site": row.site, "name": row.name, **_state(row, posted, states)} for row in rows]
+    for site in found if stopped is not None else ():
+        if site["state"] == "waiting":
+            site["state"] = "cancelled"
+    return found
 
 
 def _state(row: Any, posted: Mapping[str, list[str]], states: Mapping[str, tuple[str, str]]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from center.db.tables import cases, faults, guides, terminals
 from center.domain import four_eyes
 from center.domain.cases_book import Case, CaseError, NoCase
 from center.domain.grouping import OFFLINE
-from center.domain.texts import guidance, language_of
+from center.domain.texts import LANGUAGES, guidance, language_of
 from center.ids import new_id
 from center.ingest import cards
 
@@ -90,19 +90,22 @@ class Guide:
 def guide_for(
     connection: Connection, fault: str, language: str, audience: Audience, *, model: str = "", firmware: str = ""
 ) -> Guide | None:
-    """The closest approved guide: of this model and firmware, of this model, of all; then in English; then the shipped.
+    """The closest guide that the reader can read: the approved one, else the one that ships with the product.
 
-    None for a fault that nobody has written about.
+    Of approved ones the closest is that of this model and firmware, then of this model, then of all. Only where there
+    is neither in the language, one in the other is given. None for a fault that nobody has written about.
     """
     spoken = language_of(language)
     where = [guides.c.fault == fault, guides.c.audience == audience, guides.c.state == "approved"]
-    where += [guides.c.language.in_({spoken, "en"})]
     where += [guides.c.model.in_({model, ""}), guides.c.firmware.in_({firmware, ""})]
-    close = (case((guides.c.language == spoken, 0), else_=1), guides.c.firmware == "", guides.c.model == "")
-    row = connection.execute(select(guides).where(*where).order_by(*close).limit(1)).mappings().first()
-    if row is not None:
-        return _guide(row)
-    return _shipped(fault, spoken, audience)
+    close = (guides.c.firmware == "", guides.c.model == "")
+    for each in sorted(LANGUAGES, key=lambda other: other != spoken):
+        named = (*where, guides.c.language == each)
+        row = connection.execute(select(guides).where(*named).order_by(*close).limit(1)).mappings().first()
+        found = _shipped(fault, each, audience) if row is None else _guide(row)
+        if found is not None:
+            return found
+    return None
 
 
 def _guide(row: RowMapping) -> Guide:

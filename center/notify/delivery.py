@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from agent.wire import dumps
 from center.db.engine import Database, insert_ignore
-from center.db.tables import cases, channels, incidents, notifications, outbox, webhooks
+from center.db.tables import broadcasts, case_tasks, cases, channels, incidents, notifications, outbox, webhooks
 from center.domain.posts import DONE, FAILED, WAITING
 from center.ids import new_id
 from center.notify import channel_urls, rules, webhook_urls
@@ -27,7 +27,7 @@ CLAIM_MS: Final = 120_000
 MOST_ATTEMPTS: Final = 10
 SENDING: Final = "sending"
 MOOT: Final = "moot"
-"""Not sent: somebody had acknowledged before it was due."""
+"""Not sent: before it was due somebody had acknowledged, had done the task, or had stopped the broadcast."""
 _BATCH: Final = 200
 
 
@@ -78,7 +78,10 @@ class Delivery:
         with self._database.begin() as connection:
             query = select(outbox).where(*due).order_by(outbox.c.not_before_ms, outbox.c.id).limit(_BATCH)
             rows = connection.execute(query.with_for_update(skip_locked=True)).all()
-            moot = [row for row in rows if _is_moot(connection, row.payload)]
+            called_off = _called_off(connection, rows)
+            moot = [
+                row for row in rows if row.payload.get("broadcast") in called_off or _is_moot(connection, row.payload)
+            ]
             _mark(connection, moot, state=MOOT)
             taken = [row for row in rows if row not in moot]
             values = {"state": SENDING, "attempts": outbox.c.attempts + 1, "not_before_ms": now_ms + CLAIM_MS}
@@ -175,7 +178,10 @@ def _share(row: Any, kind: str, target: str, more: dict[str, Any], at_ms: int, n
 
 
 def _is_moot(connection: Connection, notice: dict[str, Any]) -> bool:
-    """Whether a step of an escalation is not needed: the case or incident was taken on, or is over."""
+    """Whether what is to be done was done; or an escalation is not needed, as somebody took on the case or incident."""
+    if notice.get("task"):
+        done = select(case_tasks.c.done_ms).where(case_tasks.c.id == notice["task"])
+        return connection.execute(done).scalar() is not None
     if not notice.get("escalation"):
         return False
     for name, table, waiting in (("case_id", cases, ("new", "reopened")), ("incident", incidents, ("open",))):
@@ -184,6 +190,13 @@ def _is_moot(connection: Connection, notice: dict[str, Any]) -> bool:
             state = connection.execute(select(table.c.state).where(table.c.id == about)).scalar()
             return state not in waiting
     return False
+
+
+def _called_off(connection: Connection, rows: Sequence[Any]) -> set[str]:
+    """Those of the broadcasts that these rows are of which somebody has stopped."""
+    named = {row.payload["broadcast"] for row in rows if row.payload.get("broadcast")}
+    stopped = select(broadcasts.c.id).where(broadcasts.c.id.in_(named), broadcasts.c.cancelled_ms.is_not(None))
+    return set(connection.execute(stopped).scalars()) if named else set()
 
 
 def _mark(connection: Connection, rows: Sequence[Any], **values: Any) -> None:

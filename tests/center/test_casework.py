@@ -111,7 +111,11 @@ def test_the_closest_approved_guide_wins(world: World) -> None:
     assert found(model="TM-T20", firmware="9").title == "model"
     assert found(model="TM-T20", firmware="2.0").title == "both"
     assert found(model="other", firmware="2.0").title == "all"
-    assert found(language="zh", model="TM-T20").title == "model"  # better than none in Chinese
+    shipped = found(language="zh", model="TM-T20")
+    assert (shipped.version, shipped.language) == (0, "zh")  # an English one is of no use to who reads Chinese
+    knowledge.approve(world.database, write("换纸", language="zh"), who=BOB, now_ms=world.now_ms)
+    assert found(language="zh", model="TM-T20").title == "换纸"
+    assert found(model="TM-T20").title == "model"
     knowledge.approve(world.database, write("all, again"), who=BOB, now_ms=world.now_ms)
     assert (found().title, found().version) == ("all, again", 2)
     states = {row["version"]: row["state"] for row in world.rows(guides, guides.c.model == "")}
@@ -120,6 +124,22 @@ def test_the_closest_approved_guide_wins(world: World) -> None:
         assert [each.title for each in knowledge.search(connection, "AGAIN", "en")][:1] == ["all, again"]
         assert knowledge.search(connection, "切刀", "zh")[0].fault == "printer/cutter_error"
         assert knowledge.search(connection, "100%", "en") == []
+
+
+def test_a_guide_in_the_other_language_is_better_than_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(language: str) -> Any:
+        with world.database.read() as connection:
+            return knowledge.guide_for(connection, FAULT, language, "agent")
+
+    whole = knowledge.guidance
+    monkeypatch.setattr(knowledge, "guidance", lambda fault, spoken: whole(fault, spoken) if spoken == "en" else None)
+    assert (found("zh").language, found("zh").version) == ("en", 0)
+    facts = {"fault": FAULT, "language": "en", "title": "all", "body": "do so"}
+    guide = knowledge.propose(world.database, who=ANN, now_ms=world.now_ms, **facts)
+    knowledge.approve(world.database, guide, who=BOB, now_ms=world.now_ms)
+    assert (found("zh").language, found("zh").title) == ("en", "all")
+    monkeypatch.setattr(knowledge, "guidance", lambda *_: None)
+    assert found("en").title == found("zh").title == "all"
 
 
 def test_nobody_approves_their_own_guide(world: World) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from center.access import audit
 from center.access.scope import Scope
@@ -61,7 +62,7 @@ def test_the_merchants_of_an_incident_are_told_each_in_their_language(api: Api, 
         put(api.database, tables.incident_members, **(member(number) | {"incident_id": "inc-00000005"}))
     told = _begin(api, incident="inc-00000005", texts=SAY)
     assert (told["terminals_n"], told["incident"]) == (5, "inc-00000005")
-    assert told["sites"] == {"waiting": 2, "sent": 0, "failed": 0, "unreachable": 1}
+    assert told["sites"] == {"waiting": 2, "sent": 0, "failed": 0, "unreachable": 1, "cancelled": 0}
     Delivery(api.database).step(NOW)
     mails = _mails(box)
     assert set(mails) == {"zhang@example.org", "bob@example.org"}
@@ -70,7 +71,13 @@ def test_the_merchants_of_an_incident_are_told_each_in_their_language(api: Api, 
     assert "4111" not in mails["bob@example.org"]
     assert "网络故障" not in mails["bob@example.org"]
     path = f"broadcasts/{told['id']}"
-    assert api.asks("viewer").get(path)["sites"] == {"waiting": 0, "sent": 2, "failed": 0, "unreachable": 1}
+    assert api.asks("viewer").get(path)["sites"] == {
+        "waiting": 0,
+        "sent": 2,
+        "failed": 0,
+        "unreachable": 1,
+        "cancelled": 0,
+    }
     (mute,) = api.asks("viewer").get(f"{path}/sites", state="unreachable")["items"]
     assert (mute["name"], mute["why"]) == ("Mute", "no contact with a telephone number or a mail address")
     there = api.asks("viewer", Scope(sites=("s000001",)))
@@ -98,6 +105,48 @@ def test_a_maintenance_is_announced_by_the_clock_of_each_site(api: Api, box: Mai
     assert "2026-09-22 02:00 至 2026-09-22 04:00" in mails["zhang@example.org"]
     assert "from 2026-09-21 18:00 to 2026-09-21 20:00" in mails["bob@example.org"]
     assert "new host" in mails["bob@example.org"]
+
+
+def test_what_was_not_sent_is_cancelled_and_what_was_is_not(api: Api, box: Mailbox) -> None:
+    told = _begin(api, audience={"sites": ["s000000", "s000001", "s000002"]}, texts=SAY)
+    path, delivery = f"broadcasts/{told['id']}", Delivery(api.database)
+    with api.database.begin() as connection:  # one of the two comes later
+        later = tables.outbox.c.key == f"{told['id']}:e/s000001"
+        connection.execute(update(tables.outbox).where(later).values(not_before_ms=NOW + HOUR))
+    delivery.step(NOW)
+    assert set(_mails(box)) == {"zhang@example.org"}
+    assert api.asks("agent")("POST", f"{path}/cancel", json={"reason": "no"}).status_code == 403
+    assert api.asks("lead", Scope(estates=("f",)))("POST", f"{path}/cancel", json={"reason": "no"}).status_code == 404
+    one_site = api.asks("lead", Scope(sites=("s000001",)))
+    assert one_site("POST", f"{path}/cancel", json={"reason": "no"}).status_code == 403
+    assert api.asks("lead")("POST", f"{path}/cancel", json={"reason": " "}).status_code == 422
+    answer = api.asks("lead")("POST", f"{path}/cancel", json={"reason": "it works again, 4111 1111 1111 1111"})
+    assert answer.status_code == 200, answer.text
+    ended = answer.json()
+    assert ended["sites"] == {"waiting": 0, "sent": 1, "failed": 0, "unreachable": 1, "cancelled": 1}
+    assert (ended["cancelled_by"], ended["cancelled_at"]) == ("token lead", "2026-09-21T14:13:20.000Z")
+    assert "4111" not in ended["cancel_reason"]
+    for turn in range(3):
+        delivery.step(NOW + (turn + 1) * HOUR)
+    assert set(_mails(box)) == {"zhang@example.org"}
+    assert api.asks("viewer").get(path)["sites"] == ended["sites"]
+    assert api.asks("lead")("POST", f"{path}/cancel", json={"reason": "again"}).status_code == 409
+    with api.database.read() as connection:
+        assert [row.target for row in audit.every(connection) if row.what == "broadcast.cancel"] == [told["id"]]
+
+
+def test_what_failed_once_is_not_tried_again_when_cancelled(api: Api, box: Mailbox) -> None:
+    told = _begin(api, audience={"sites": ["s000001"]}, texts=SAY)
+    box.shutdown()
+    box.server_close()
+    delivery = Delivery(api.database)
+    delivery.step(NOW)
+    assert api.asks("lead")("POST", f"broadcasts/{told['id']}/cancel", json={"reason": "no"}).status_code == 200
+    for turn in range(12):
+        delivery.step(NOW + (turn + 1) * HOUR)
+    with api.database.read() as connection:
+        posts = connection.execute(select(tables.outbox.c.state, tables.outbox.c.attempts)).all()
+    assert sorted(map(tuple, posts)) == [("done", 0), ("moot", 1)]
 
 
 def test_what_could_not_be_sent_is_said(api: Api, box: Mailbox) -> None:

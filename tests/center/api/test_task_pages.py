@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from datetime import datetime
+
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from center.access.scope import Scope
 from center.db import tables
 from center.domain.cases_book import CaseError
 from center.domain.cases_policy import Policy
 from center.domain.merchant import MerchantDesk
+from center.domain.task_reminders import TaskReminders
+from center.notify.delivery import Delivery
 from tests.center.asking import Api
-from tests.center.fleet_rows import NOW
+from tests.center.fleet_rows import NOW, put
+from tests.center.test_notify import Receiver, serving
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
 
 SOON, LATER = "2026-09-21T15:00:00Z", "2026-09-22T15:00:00Z"
 
@@ -46,6 +55,59 @@ def test_a_task_is_listed_until_it_is_done(api: Api) -> None:
     with api.database.begin() as connection:
         connection.execute(update(tables.cases).values(state="closed"))
     assert _ids(api) == []
+
+
+@pytest.fixture
+def hook(api: Api) -> Iterator[Receiver]:
+    """A channel for tasks that gathers for ten minutes, and is quiet from 22:00 to 06:00."""
+    with serving(Receiver()) as hook:
+        url = hook.url.replace("http://", "json://")
+        more = {"filter": {"group_s": 600}, "quiet_hours": {"from": "22:00", "until": "06:00", "timezone": "UTC"}}
+        put(api.database, tables.channels, id="chan-1", name="desk", url=url, events=["task.*"], created_ms=NOW, **more)
+        yield hook
+
+
+def _tell(api: Api, at: str) -> None:
+    """A step of those who tell, each time of one that knows only what was stored."""
+    at_ms = int(datetime.fromisoformat(f"{at}Z").timestamp() * 1000)
+    TaskReminders(api.database).step(at_ms)
+    Delivery(api.database).step(at_ms)
+
+
+def test_what_becomes_due_is_told_once_and_together(api: Api, hook: Receiver) -> None:
+    ann = api.asks("agent")
+    for case, due in ((1000, "2026-09-21T15:00:00Z"), (1005, "2026-09-21T15:03:00Z"), (1000, "2026-09-21T22:30:00Z")):
+        assert ann("POST", f"cases/{case}/tasks", json={"text": f"by {due}", "due": due}).status_code == 200
+    for minute in ("14:59", "15:00", "15:03", "15:04"):
+        _tell(api, f"2026-09-21T{minute}")
+    assert hook.got == []
+    _tell(api, "2026-09-21T15:10")
+    (told,) = (json.loads(body) for _, body in hook.got)
+    assert told["title"].startswith("2 × posdiag: C-100")
+    assert "C-1000: to be done" in told["message"]
+    assert "C-1005: to be done" in told["message"]
+    for moment in ("21T15:20", "21T22:30", "22T01:00", "22T05:59"):
+        _tell(api, f"2026-09-{moment}")
+    assert len(hook.got) == 1
+    _tell(api, "2026-09-22T06:00")
+    assert json.loads(hook.got[1][1])["message"] == "by 2026-09-21T22:30:00Z"
+    _tell(api, "2026-09-22T09:00")
+    assert len(hook.got) == 2
+
+
+def test_what_was_done_in_time_or_before_morning_is_not_told(api: Api, hook: Receiver) -> None:
+    ann, night = api.asks("agent"), "2026-09-21T22:30:00Z"
+    for due in (SOON, night):
+        assert ann("POST", "cases/1000/tasks", json={"text": "look", "due": due}).status_code == 200
+    early, late = (each["id"] for each in ann.get("tasks")["items"])
+    assert ann("POST", f"cases/1000/tasks/{early}/done", json={}).status_code == 200
+    _tell(api, "2026-09-21T22:31")
+    with api.database.read() as connection:
+        keys = set(connection.execute(select(tables.outbox.c.key).where(tables.outbox.c.kind == "notify")).scalars())
+    assert keys == {f"task.due:{late}"}
+    assert ann("POST", f"cases/1000/tasks/{late}/done", json={}).status_code == 200
+    _tell(api, "2026-09-22T09:00")
+    assert hook.got == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import io
@@ -299,6 +300,7 @@ class Depot:
         self.total = 0
         self.breaks = 0
         self.asked: list[tuple[str, str]] = []
+        self.digests: set[str] = set()
         self.answer = 0
         depot = self
 
@@ -337,6 +339,7 @@ class Depot:
     def put(self, request: BaseHTTPRequestHandler) -> None:
         content_range = request.headers["Content-Range"]
         self.asked.append((request.path, content_range))
+        self.digests.add(request.headers["Repr-Digest"])
         body = request.rfile.read(int(request.headers["Content-Length"] or 0))
         span, _, total = content_range.removeprefix("bytes ").partition("/")
         self.total = int(total)
@@ -389,8 +392,9 @@ def test_a_bundle_is_uploaded_whole_after_breaks(
             assert states(life)[-1] == "succeeded", life
             progress = [each["output"] for each in life if each["state"] == "running" and "output" in each]
             assert progress[-1] == {"sent": depot.total, "total": depot.total}
-            digest = hashlib.sha256(depot.got).hexdigest()
-            assert life[-1]["output"] == {"size": len(depot.got), "sha256": digest, "breaks": 2}
+            digest = hashlib.sha256(depot.got)
+            assert life[-1]["output"] == {"size": len(depot.got), "sha256": digest.hexdigest(), "breaks": 2}
+            assert depot.digests == {f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"}, "told with each part"
             assert {path for path, _ in depot.asked} == {"/one-time/abc?sig=1"}
             assert ("/one-time/abc?sig=1", f"bytes */{depot.total}") in depot.asked
             content = unpacked(depot.got)

@@ -101,7 +101,8 @@ class App:
         self._look_s = min(_LOOK_S, self.notifier.watchdog_s or _LOOK_S)
         self._processor = Processor()
         self._health_due = self.clock.monotonic() + _HEALTH_FIRST_S
-        self._look_due = 0.0
+        self._look_due = self._keep_due = 0.0
+        self._kept_for: tuple[object, ...] = ()
         self._own = OwnState(delivery, self._network, self.observe)
         self._link: Reading = unknown(Cause.NOT_ASKED)
 
@@ -153,7 +154,7 @@ class App:
             self.core.event("boot", {"reason": boot.reason, "boot": boot.number})
         self.core.event("agent.started", {"config": self.config.terminal.id, "version": self.core.version})
         self._own.tell_store()
-        self._remember(at_once=True)  # else a power loss in the first minute would be judged by the boot before
+        self._remember()  # else a power loss in the first minute would be judged by the boot before
 
     def run(self) -> None:
         """Look after everything until `stop` is called."""
@@ -196,21 +197,24 @@ class App:
     def _housekeeping(self) -> float:
         now = self.clock.monotonic()
         if now >= self._look_due:
-            self._look_due = now + (_TRIAL_LOOK_S if self.office.on_trial else self._look_s)
             self._look()
+            hurry = self.office.on_trial or self.store.problems()
+            self._look_due = now + (_TRIAL_LOOK_S if hurry else self._look_s)
         if now >= self._health_due:
             self._health_due = now + self.config.telemetry.health_s
             self._publish_health()
+        if now >= self._keep_due or self._boots.decisive != self._kept_for:
+            self._remember()
         telemetry_due: float | None = self.core.telemetry_due()
         if telemetry_due is not None and now >= telemetry_due:
             self._flush_telemetry()
             telemetry_due = None
-        due = min(self._look_due, self._health_due)
+        due = min(self._look_due, self._health_due, self._keep_due)
         return max(0.0, (due if telemetry_due is None else min(due, telemetry_due)) - now)
 
     def _look(self) -> None:
         """The agent's own state: store, broker, dead threads, clock steps."""
-        self.store.recover()
+        self.outbox.tick()
         step = self.clock.step()
         if step is not None:
             self.core.event("clock.step", step)
@@ -236,7 +240,6 @@ class App:
         self._own.tell_store()
         self.watchman.look(connected=self.uplink.connected)
         self.office.look(connected=self.uplink.connected)
-        self._remember()
 
     def _failing(self) -> list[str]:
         failing = self.supervisor.failing(self.clock.monotonic())
@@ -263,7 +266,10 @@ class App:
         if batch is not None:
             self.outbox.put("telemetry", batch)
 
-    def _remember(self, *, clean: bool = False, at_once: bool = False) -> None:
+    def _remember(self, *, clean: bool = False) -> None:
+        """What the next start needs goes to disk; seldom, since each time wears the flash."""
+        self._keep_due = self.clock.monotonic() + self._boots.keep_every_s
+        self._kept_for = self._boots.decisive
         kept = {"boots": json.dumps(self._boots.remember(clean=clean)), "budget": self.budget.state()}
         if clean:
             kept["trends"] = json.dumps(self.trends.state())
@@ -272,7 +278,7 @@ class App:
             kept["baselines"] = json.dumps(self._baselines_kept)
         if clean:
             self.watchman.keep(now=False)
-        self.store.keep("kv", kept, now=clean or at_once)
+        self.store.keep("kv", kept)
 
     # --- from the devices and probes; any thread
 
@@ -285,6 +291,8 @@ class App:
         self.office.live.heard(source, readings)
         if source == "power":
             self._boots.sample_power(readings["mains"], readings.get("battery_percent", _NONE), readings["supply"])
+            if self._boots.decisive != self._kept_for:
+                self.delivery.wake()
         elif "clock_utc" in readings and readings["clock_utc"].value is not None:
             self._system.told_by_modem(str(readings["clock_utc"].value))
         elif source == "network" and "link" in readings:

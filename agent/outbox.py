@@ -1,4 +1,4 @@
-"""What waits to be sent: put, take in the drain's order, settle on PUBACK. Nothing is lost without a receipt.
+"""What waits to be sent: put, take, settle on PUBACK. Nothing is lost without a receipt.
 
 A row is one message of a queued class. Its `id` orders all rows of this process; `(boot, class, seq)` is its name for
 the center. A row leaves when the broker has acknowledged it, or by quota, and then a `store.gap` event says which.
@@ -21,6 +21,7 @@ MAX_PAYLOAD_BYTES: Final = MAX_PACKET_BYTES - 512  # topic, properties and "late
 FILL: Final = 0.7  # of max_bytes; the rest is half-empty pages and index
 RESERVE: Final = 0.1  # of the limit is freed beyond what is needed, so that eviction is rare
 MEMORY_BYTES: Final = 256 * 1024  # rows that wait in memory while the disk refuses
+LEFT_MOST: Final = 8  # delivered batches of telemetry that may stand in the file until something is written anyway
 SWEEP_S: Final = 600.0  # how often rows are looked over for age; quotas are in hours
 
 
@@ -40,7 +41,8 @@ class Outbox:
             "telemetry": config.telemetry_hours,
         }
         self._memory: list[Row] = []
-        self._settled: set[int] = set()
+        self._settled: dict[int, int] = {}
+        """Ids of rows that were delivered and may still stand in the file, each with its cost."""
         self._receipts = Receipts()
         self._bytes = 0
         self._generation = -1
@@ -170,7 +172,9 @@ class Outbox:
         told = [self._row("event", body, "") for body in self._receipts.events()]
         self._remember_seq([*waiting, *told])
         try:
-            self._store.write(lambda db: insert(db, [*waiting, *told]), durable=durable or bool(self._memory))
+            freed = self._store.write(
+                lambda db: self._exchange(db, [*waiting, *told]), durable=durable or bool(self._memory)
+            )
         except StoreUnwritable:
             self._seq, self._next_id = before
             self._hold_seq_back()
@@ -180,7 +184,14 @@ class Outbox:
         receipts, self._receipts = self._receipts, Receipts()
         self._count(receipts)
         self._memory = []
-        self._account(sum(row.cost for row in (*waiting, *told)))
+        self._settled.clear()
+        self._account(sum(row.cost for row in (*waiting, *told)) - freed)
+
+    def _exchange(self, db: Connection, rows: Sequence[Row]) -> int:
+        """Rows in, what was delivered out; returns the bytes freed."""
+        freed = delete(db, list(self._settled))
+        insert(db, rows)
+        return freed
 
     def _hold_seq_back(self) -> None:
         """Numbers of rows that are in memory only must not come to disk before them: nobody would miss the rows."""
@@ -251,20 +262,25 @@ class Outbox:
 
     # --- settle ------------------------------------------------------------------------------------------------------
 
-    def settle(self, ids: Sequence[int]) -> None:
-        """Forget rows that the broker has acknowledged. What a crash undoes of it is sent twice, never lost."""
+    def settle(self, rows: Sequence[Row]) -> None:
+        """Forget rows that the broker has acknowledged. What a crash undoes of it is sent twice, never lost.
+
+        A batch of telemetry leaves the file with the next rows that go in: a transaction of its own for each would
+        double what is written in a quiet day.
+        """
         with self._store.lock:
-            gone = set(ids)
+            gone = {row.id: row.cost for row in rows}
+            in_memory = {row.id for row in self._memory}
             self._memory = [row for row in self._memory if row.id not in gone]
-            self._settled |= gone
-            self._delete_settled()
+            self._settled |= {row_id: cost for row_id, cost in gone.items() if row_id not in in_memory}
+            if len(self._settled) > LEFT_MOST or any(row.cls != "telemetry" for row in rows):
+                self._delete_settled()
 
     def _delete_settled(self) -> None:
         if not self._settled:
             return
-        ids = list(self._settled)
         try:
-            freed = self._store.write(lambda db: delete(db, ids), durable=False)
+            freed = self._store.write(lambda db: self._exchange(db, []), durable=False)
         except StoreUnwritable:
             return
         self._settled.clear()
@@ -276,7 +292,7 @@ class Outbox:
             receipts = Receipts()
             receipts.add(row.cls, row.boot, row.seq, why)
             self._count(receipts)
-            self._settled.add(row.id)
+            self._settled[row.id] = row.cost
             self._memory = [waiting for waiting in self._memory if waiting.id != row.id]
             self._save([self._row("event", body, "") for body in receipts.events()], durable=True)
             self._delete_settled()
@@ -306,11 +322,13 @@ class Outbox:
             self._hold_seq_back()
             return
         self._count(receipts)
+        self._settled.clear()
         self._account(change)
 
     def _enforce(self, db: Connection, receipts: Receipts) -> int:
         now = self._stamp()
-        freed = expire(db, receipts, {cls: now - int(hours * 3600) for cls, hours in self._hours.items()})
+        freed = self._exchange(db, [])  # what was delivered needs no receipt
+        freed += expire(db, receipts, {cls: now - int(hours * 3600) for cls, hours in self._hours.items()})
         if self._bytes - freed > self._limit:
             freed += make_room(db, receipts, self._bytes - freed - self._limit, int(self._limit * RESERVE))
         rows = [self._row("event", body, "") for body in receipts.events()]
@@ -331,53 +349,21 @@ class Outbox:
     def depth(self) -> dict[str, Any]:
         """`rows` by class, `bytes`, `fill` (share of the limit), `hours` (age of the oldest row), `drops` by reason."""
         with self._store.lock:
-            query = "SELECT class, count(*), min(stamp) FROM outbox GROUP BY class"
-            found: list[Any] = self._store.read(lambda db: db.execute(query).fetchall(), [])
+            left = (
+                {} if self._store.problems() else self._settled
+            )  # while the disk refuses, it keeps what was delivered
+            marks = ",".join("?" * len(left))
+            query = f"SELECT class, count(*), min(stamp) FROM outbox WHERE id NOT IN ({marks}) GROUP BY class"  # noqa: S608
+            found: list[Any] = self._store.read(lambda db: db.execute(query, [*left]).fetchall(), [])
+            size = self._bytes - sum(left.values())
             rows = {cls: count for cls, count, _ in found}
             stamps = [stamp for _, _, stamp in found] + [row.stamp for row in self._memory[:1]]
             for row in self._memory:
                 rows[row.cls] = rows.get(row.cls, 0) + 1
             return {
                 "rows": rows,
-                "bytes": self._bytes + sum(row.cost for row in self._memory),
-                "fill": round(self._bytes / self._limit, 3),
+                "bytes": size + sum(row.cost for row in self._memory),
+                "fill": round(size / self._limit, 3),
                 "hours": round((self._stamp() - min(stamps, default=self._stamp())) / 3600, 2),
                 "drops": dict(self.drops),
             }
-
-
-class Drain:
-    """One connection's way through the outbox: what is new at once, what waited in the drain's order.
-
-    Made when a connection begins; that moment is the outage's end.
-    """
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._end = outbox.last_id()
-        self._live = self._end
-        self._bounds: dict[QueuedClass, tuple[int, int]] = dict.fromkeys(CLASSES, (0, self._end))
-        self.done = False
-
-    def is_late(self, row: Row) -> bool:
-        """Whether the row is older than the outage's end."""
-        return row.id <= self._end
-
-    def live(self, limit: int) -> list[Row]:
-        """Rows that came since the connection began, oldest first; each is given once."""
-        rows = self._outbox.after(self._live, limit)
-        if rows:
-            self._live = rows[-1].id
-        return rows
-
-    def backlog(self, limit: int) -> list[Row]:
-        """Rows from before: events in order, then results, then telemetry newest first; each is given once."""
-        for cls in CLASSES:
-            newest_first = cls == "telemetry"
-            low, high = self._bounds[cls]
-            rows = self._outbox.between(cls, low, high, limit, newest_first=newest_first)
-            if rows:
-                self._bounds[cls] = (low, rows[-1].id - 1) if newest_first else (rows[-1].id, high)
-                return rows
-        self.done = True
-        return []

@@ -8,9 +8,11 @@ from typing import Final
 from agent.budget import SPARING
 from agent.delivery import Delivery
 from agent.probes.network import NetworkProbe
+from agent.vocabulary import VOCABULARY
 from drivers.reading import Cause, Reading, known, unknown
 
 _RESET_S: Final = 86_400.0
+_PROBED_S: Final = 5.0  # by then what is broken has been seen again
 _RESET_AT, _RESET_WHY = "store_reset_at", "store_reset_why"
 
 
@@ -28,11 +30,18 @@ class OwnState:
         self._aside: tuple[str, str] | None = None
         self._store_told: dict[str, Reading] = {}
         self._broker: Reading = unknown(Cause.NOT_ASKED)
+        # Without the file nobody knows which faults the broker still holds of an earlier life.
+        forgotten = self._store.moved_aside or not self._store.generation
+        self._sweep_at = self._clock.monotonic() + _PROBED_S if forgotten else float("inf")
 
     def look(self) -> None:
         """Broker and budget; a lost broker has the network looked at, a spent budget makes the rest sparing."""
         self._tell_broker()
         self._mind_budget()
+        if self._clock.monotonic() >= self._sweep_at:
+            self._sweep_at = float("inf")
+            for key in VOCABULARY.keys() - self._core.faults().keys():
+                self._uplink.clear_retained(f"fault/{key}", "fault")
 
     def tell_store(self) -> None:
         """A store that was set aside is told for a day; what was lost with it cannot be had again."""

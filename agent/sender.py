@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from agent.clock import Clock
-from agent.outbox import Drain, Outbox
+from agent.drain import Drain
+from agent.outbox import Outbox
 from agent.packing import deflate
 from agent.rows import Row
 from agent.wire import CONTENT_JSON, DELIVERY
@@ -175,7 +176,7 @@ class Sender:
         self._retry_at: float | None = None
         self._held_values: set[str] = set()
         self._flying: dict[int, _Flying] = {}
-        self._acked: list[int] = []
+        self._acked: list[Row] = []
         self._settle_at = 0.0
 
     @property
@@ -268,7 +269,7 @@ class Sender:
         else:
             if not self._acked:
                 self._settle_at = now + SETTLE_S
-            self._acked.append(flying.row.id)
+            self._acked.append(flying.row)
 
     def _settle(self, now: float) -> None:
         if self._acked and (not self._flying or len(self._acked) >= SETTLE_ROWS or now >= self._settle_at):

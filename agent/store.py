@@ -25,13 +25,14 @@ Space = Literal["kv", "fault", "command", "seq"]
 FILE: Final = "posdiag.db"
 APPLICATION_ID: Final = 0x706F7364  # "posd", stands in the file's header
 SCHEMA: Final = 1
-PAGE_BYTES: Final = 4096
+PAGE_BYTES: Final = 1024  # a change writes whole pages: a quarter of the usual size wears the flash half as much
 CACHE_KIB: Final = 256  # memory is dearer here than reads
-WAL_PAGES: Final = 128  # half a MiB between checkpoints
+WAL_PAGES: Final = 512  # half a MiB between checkpoints
 RETRY_S: Final = 5.0  # how often a disk that refused is tried again
 COMMANDS_KEPT_S: Final = 3600  # commands live 300 s at most; the rest is for clocks that differ
 COMMANDS_AFTER_LOSS_S: Final = 330  # whatever was taken before a store was lost has ended by then
 _FLOOR: Final = "command_floor"
+_TRIED: Final = "tried"
 MARKED: Final = ("boot", "conn")  # counters of `kv` that, as all of `seq`, must never go back
 CORPSES_KEPT: Final = 2  # files moved aside; more would fill the disk that broke them
 
@@ -80,7 +81,7 @@ class Store:
         self.moved_aside: tuple[str, str] | None = None
         self.unsaved: list[tuple[str, int, int, int]] = []
         self.generation = 0
-        self._max_pages = max_bytes // PAGE_BYTES
+        self._max_bytes = max_bytes
         self._clock = clock
         self._db: Connection | None = None
         self._durable = True
@@ -134,6 +135,7 @@ class Store:
         return db
 
     def _prepare(self, db: Connection) -> None:
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a new file; another keeps its own
         db.execute("PRAGMA locking_mode = EXCLUSIVE")  # no second daemon, and no shared-memory file
         owner, schema = _pragma(db, "application_id"), _pragma(db, "user_version")
         tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
@@ -144,7 +146,7 @@ class Store:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         db.execute(f"PRAGMA journal_size_limit = {WAL_PAGES * PAGE_BYTES}")
-        db.execute(f"PRAGMA max_page_count = {self._max_pages}")
+        db.execute(f"PRAGMA max_page_count = {self._max_bytes // _pragma(db, 'page_size')}")
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise _Corrupt(str(verdict).splitlines()[0])
@@ -309,6 +311,8 @@ class Store:
                 self._retry_at = 0.0
             if self._db is not None and not self._dirty and not self._trouble:
                 return True
+            if self._trouble and not self._dirty:  # even a full disk takes a transaction with nothing in it
+                self.keep("kv", {_TRIED: timestamp(self._clock.wall())}, now=False)
             try:
                 self.write(lambda _: None, durable=True)
             except StoreUnwritable:

@@ -1,7 +1,8 @@
 """Which boot this is and why the last one ended, from what was remembered and what the kernel kept.
 
 A boot is known by the kernel's boot_id, never by the date: after a dead clock battery the date jumps. What is
-remembered is one small dictionary that the caller stores: `remember()` after each `run`, `remember(clean=True)` last.
+remembered is one small dictionary that the caller stores: `remember()` each `keep_every_s` and at once when `decisive`
+changes, `remember(clean=True)` last.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Reason = Literal["clean", "power_loss", "crash", "unknown"]
 
 _LOW_PERCENT = 10.0  # a worn battery breaks down under load from about here
 _LOOP_S = 1800.0
+_KEEP_S, _KEEP_LATER_S = 60.0, 600.0
 _RECENT_S = 3600.0
 _HISTORY = 10
 _PANIC = ("dmesg-", "console-")
@@ -82,7 +84,7 @@ class BootsProbe:
     """Judges once at the start; then only tells, and remembers what the next start will need."""
 
     name = "boots"
-    interval_s = 10.0  # how much of a session's end may be missing when it ends without a word
+    interval_s = 60.0  # of what it tells only the time since an unclean end changes
 
     def __init__(
         self, paths: PathsConfig, remembered: Mapping[str, Any] | None, clock: Callable[[], float] = time.monotonic
@@ -102,6 +104,18 @@ class BootsProbe:
     def sample_power(self, mains: Reading, battery_percent: Reading, supply: Reading) -> None:
         """The latest power readings; an unknown one is remembered as None, never as the one before."""
         self._power = {"mains": mains.value, "battery_percent": battery_percent.value, "supply": supply.value}
+
+    @property
+    def decisive(self) -> tuple[object, ...]:
+        """What an end without a word would be judged by, coarse enough to stand for days."""
+        percent = self._power.get("battery_percent")
+        low = percent is None or percent <= _LOW_PERCENT
+        return self._power.get("mains"), self._power.get("supply"), low
+
+    @property
+    def keep_every_s(self) -> float:
+        """So much of a session's end may be missing when it ends without a word; once it was no loop, more may."""
+        return _KEEP_S if self._session_s() < _LOOP_S else _KEEP_LATER_S
 
     def run(self) -> dict[str, Reading]:
         """Readings boot, boot_reason, unclean_recently yes|no (for an hour), unclean_boots (in a row, in half an hour).

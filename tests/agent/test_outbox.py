@@ -16,7 +16,8 @@ import pytest
 
 from agent.clock import ManualClock
 from agent.config import StoreConfig
-from agent.outbox import MAX_PAYLOAD_BYTES, Drain, Outbox
+from agent.drain import Drain
+from agent.outbox import MAX_PAYLOAD_BYTES, Outbox
 from agent.rows import Row
 from agent.store import FILE, Store
 from agent.wire import EventMessage, decode
@@ -71,7 +72,7 @@ def test_a_row_is_a_whole_message_of_the_contract(outbox: Outbox) -> None:
 
 def test_seq_counts_per_class_within_a_boot(tmp_path: Path, store: Store, outbox: Outbox, clock: ManualClock) -> None:
     assert [outbox.put("event", {}), outbox.put("event", {}), outbox.put("result", {}, suffix="result/a1")] == [1, 2, 1]
-    outbox.settle([row.id for row in outbox.after(0, 10)])
+    outbox.settle(outbox.after(0, 10))
     store.close()
     again = Store(tmp_path, LIMIT, clock)
     same_boot = Outbox(again, clock, 1, StoreConfig())
@@ -129,9 +130,49 @@ def test_the_drain_goes_events_results_then_newest_telemetry(outbox: Outbox) -> 
 def test_settled_rows_do_not_come_back(outbox: Outbox) -> None:
     for n in range(5):
         outbox.put("event", event(n))
-    outbox.settle([row.id for row in outbox.after(0, 3)])
+    outbox.settle(outbox.after(0, 3))
     assert names(outbox.after(0, 10)) == [("event", 4), ("event", 5)]
     assert outbox.depth()["rows"] == {"event": 2}
+
+
+def on_file(tmp_path: Path, clock: ManualClock) -> list[tuple[str, int]]:
+    """What a process would find that came up after this one had died."""
+    copy = tmp_path / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for path in tmp_path.glob(f"{FILE}*"):
+        shutil.copy(path, copy)
+    with_copy = Store(copy, LIMIT, clock)
+    try:
+        return names(Outbox(with_copy, clock, 1, StoreConfig()).after(0, 99))
+    finally:
+        with_copy.close()
+
+
+def test_delivered_telemetry_leaves_the_file_with_the_next_rows(
+    tmp_path: Path, outbox: Outbox, clock: ManualClock
+) -> None:
+    outbox.put("telemetry", {"samples": []})
+    outbox.settle(outbox.after(0, 9))
+    assert outbox.after(0, 9) == []
+    depth = outbox.depth()
+    assert (depth["rows"], depth["bytes"]) == ({}, 0), "it is not waiting, wherever it stands"
+    assert on_file(tmp_path, clock) == [("telemetry", 1)], "no transaction of its own"
+    outbox.put("telemetry", {"samples": []})
+    assert on_file(tmp_path, clock) == [("telemetry", 2)]
+    assert outbox.depth()["rows"] == {"telemetry": 1}
+    outbox.put("event", event(1))
+    outbox.settle(outbox.after(0, 9))
+    assert on_file(tmp_path, clock) == [], "a delivered event leaves at once, so that few come twice"
+
+
+def test_what_was_delivered_needs_no_receipt(outbox: Outbox, clock: ManualClock) -> None:
+    outbox.put("telemetry", {"samples": []})
+    outbox.settle(outbox.after(0, 9))
+    clock.advance(100 * 3600)
+    outbox.tick()
+    assert outbox.after(0, 9) == []
+    assert outbox.drops == {}
 
 
 def test_telemetry_is_thinned_before_it_is_dropped_and_events_stay(store: Store, outbox: Outbox) -> None:
@@ -199,7 +240,7 @@ def test_the_seq_of_a_receipt_does_not_come_twice(
     clock.advance(73 * 3600)
     outbox.tick()
     assert names(outbox.after(0, 9)) == [("event", 1)]
-    outbox.settle([row.id for row in outbox.after(0, 9)])
+    outbox.settle(outbox.after(0, 9))
     store.close()
     again = Store(tmp_path, LIMIT, clock)
     assert Outbox(again, clock, 1, StoreConfig()).put("event", {}) == 2
@@ -245,7 +286,7 @@ def test_a_full_disk_loses_nothing_and_writing_resumes(
         for n in range(3, 40):
             assert outbox.put("event", event(n, 500)) == n + 1
             clock.advance(0.1)
-        outbox.settle([delivered[0].id])
+        outbox.settle(delivered[:1])
         assert len(outbox.problems()) == 2, outbox.problems()
         assert "memory only" in outbox.problems()[1]
         assert [row.seq for row in outbox.after(0, 100)] == list(range(2, 41)), "memory's rows can be sent"

@@ -103,7 +103,7 @@ def test_what_will_always_be_refused_is_dropped_with_a_receipt(outbox: Outbox, c
     sending.pump()
     sending.acknowledged(1, 0x99)
     assert b'"why":"refused"' in outbox.after(0, 9)[0].payload
-    outbox.settle([outbox.after(0, 9)[0].id])
+    outbox.settle(outbox.after(0, 9)[:1])
     small = sender(outbox, clock, wire, max_bytes=1000)
     outbox.put("event", {"data": "x" * 2000})
     small.pump()

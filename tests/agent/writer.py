@@ -26,7 +26,7 @@ def main(directory: str, boot: int) -> None:
         if step % 7 == 0:
             row = outbox.after(0, 1)[0]
             print("settle", row.cls, row.boot, row.seq, flush=True)
-            outbox.settle([row.id])
+            outbox.settle([row])
 
 
 if __name__ == "__main__":

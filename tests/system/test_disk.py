@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ class Disk:
     def fill(self, agent: Agent) -> Path:
         """Use up the last byte."""
         filler = self.seen_by(agent) / "filler"
-        with filler.open("wb", buffering=0) as file:
+        with filler.open("ab", buffering=0) as file:
             for size in (1 << 16, 4096, 512, 1):
                 try:
                     while file.write(bytes(size)):
@@ -80,7 +81,14 @@ def test_a_full_disk(sim: Sim, observer: Observer) -> None:
             agent.until(lambda status, wanted=wanted: set(raised(status)) - {"system/disk_full"} == wanted)
         agent.until(lambda status: _problem(status, "takes no data: the disk is full") and status["connected"], 40)
         agent.until(lambda status: "system/disk_full" in raised(status), 20)
-        wait_until(lambda: [h for h in _health(observer, agent) if "the disk is full" in str(h.get("problems"))], 25)
+
+        def told() -> list:
+            disk.fill(agent)  # its log goes into the file when that is opened anew, and leaves a little room
+            sim.set(printer_paper=next(papers))
+            return [h for h in _health(observer, agent) if "the disk is full" in str(h.get("problems"))]
+
+        papers = cycle(("ok", "near_end"))
+        wait_until(told, 25, every_s=2)
         filler.unlink()
         sim.set(printer_paper="ok")
         agent.until(lambda status: not status["faults"] and not status["problems"], 40)

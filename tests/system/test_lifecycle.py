@@ -190,7 +190,14 @@ def test_a_wrong_configuration_starts_nothing(sim: Sim, change, says: tuple[str,
 
 def test_a_file_that_is_no_store_is_moved_aside(sim: Sim, observer: Observer) -> None:
     (sim.folder / "state" / "posdiag.db").write_bytes(b"not a database at all" * 500)
+    sim.set(printer_cover="open")
     with Agent(sim.config) as agent:
+        stale, true = (f"{agent.base}/fault/printer/{kind}" for kind in ("paper_out", "cover_open"))
+        observer.publish(stale, b'{"v":1,"state":"raised"}', retain=True)  # of the life that is forgotten
+        agent.until(lambda status: "printer/cover_open" in raised(status))
+        wait_until(lambda: [h for h in observer.heard if h.topic == stale and h.body is None], 20)
+        assert all(h.body for h in observer.heard if h.topic == true), "what is raised stays told"
+        sim.set(printer_cover="closed")
         agent.until(lambda status: set(raised(status)) == {"agent/store_reset"} and status["connected"])
         agent.until(lambda status: status["verdict"]["can_sell"] == "degraded")
         wait_until(lambda: [e for e in events(observer, agent) if e["event"] == "fault.raised"])

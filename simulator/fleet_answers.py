@@ -46,7 +46,7 @@ class Answers:
         rest = packet.topic.removeprefix(f"{wire.PREFIX}/{member.topics.estate}/")
         if rest in {"all/command", f"{member.topics.terminal}/command"}:
             self._command(member, packet, to_all=rest == "all/command")
-        elif rest == f"{member.topics.terminal}/config" and packet.payload:
+        elif rest == f"{member.topics.terminal}/config":
             self._settings(member, packet.payload)
 
     # --- commands
@@ -118,17 +118,22 @@ class Answers:
 
     @staticmethod
     def _settings(member: Member, payload: bytes) -> None:
-        """Take newer settings, and tell so; what is not newer has been told before."""
+        """Take newer settings, or refuse them, and tell so. An empty message withdraws what was wished."""
+        settings = member.settings
+        if not payload:
+            settings.withdraw()
+            member.report_settings()
+            return
         try:
             body = _body(wire.SettingsBody, payload)
         except ValueError:
             return
-        now = member.settings_version
-        if not _is_for(member, body.aud, to_all=False) or (now != "file" and body.version <= int(now)):
+        taken = settings.take(body) if _is_for(member, body.aud, to_all=False) else None
+        if taken is None:
             return
-        member.settings_version = str(body.version)
-        data = {"version": member.settings_version, "hash": member.settings_hash}
-        member.outbox.row("event", {"event": "config.applied", "data": data})
+        if taken:
+            data = {"version": settings.named(), "hash": settings.hash(member.topics.terminal)}
+            member.outbox.row("event", {"event": "config.applied", "data": data})
         member.report_settings()
 
 

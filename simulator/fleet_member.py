@@ -14,9 +14,10 @@ from typing import Any, Final
 from agent import wire
 from agent.vocabulary import VOCABULARY, act_of
 from simulator.fleet_estate import Place
-from simulator.fleet_faults import SIGNS, Label, Outcome, Standing, labels, outcome, poi
+from simulator.fleet_faults import SIGNS, Label, Outcome, Sign, Standing, labels, outcome, poi
 from simulator.fleet_outbox import Outbox
 from simulator.fleet_parts import PROBES, Parts
+from simulator.fleet_settings import REJECTED, Settings
 
 DIGEST_S: Final = 60.0
 RETOLD_S: Final = 900.0
@@ -47,7 +48,7 @@ class Member:
         self.on = False
         self.known = False
         self.outbox = Outbox(clocks.now, self.header)
-        self.settings_version = "file"
+        self.settings = Settings()
         self._clocks = clocks
         self._rate = rate
         self._booted_at = clocks.now()
@@ -97,7 +98,7 @@ class Member:
             self._sample({name: own.get(name, value) for name, value in values.items()})
         self._retold_at = self._clocks.now()
         for key in self._raised:
-            self._sample(SIGNS[key].readings(raised=True))
+            self._sample(self._sign(key).readings(raised=True))
         self._judge()
         unseen, self._unseen = self._unseen, []
         for happened in unseen:
@@ -158,7 +159,7 @@ class Member:
             wall = self._clocks.wall()
             count = self._counts[key] = self._counts.get(key, 0) + 1
             standing = self._raised[key] = Standing(wall, wall, count)
-            self._sample(SIGNS[key].readings(raised=True))
+            self._sample(self._sign(key).readings(raised=True))
             self._changed(key, "fault.raised", standing)
         standing.holders.add(holder)
 
@@ -175,7 +176,7 @@ class Member:
             return
         del self._raised[key]
         standing.last_at = self._clocks.wall()
-        self._sample(SIGNS[key].readings(raised=False))
+        self._sample(self._sign(key).readings(raised=False))
         self._changed(key, "fault.cleared", standing)
 
     def _changed(self, key: str, event: str, standing: Standing) -> None:
@@ -207,6 +208,9 @@ class Member:
         self._judge()
         self.wake()
 
+    def _sign(self, key: str) -> Sign:
+        return self.settings.sign() if key == REJECTED else SIGNS[key]
+
     def _explain(self) -> None:
         found = labels(self._raised, self.place.bearer)
         self._labels = {key: found[key] for key in self._raised}
@@ -226,8 +230,8 @@ class Member:
             "first_at": wire.timestamp(standing.first_at),
             "last_at": wire.timestamp(standing.last_at),
             "count": standing.count,
-            "device": SIGNS[key].source,
-            "evidence": SIGNS[key].evidence(raised=not cleared),
+            "device": self._sign(key).source,
+            "evidence": self._sign(key).evidence(raised=not cleared),
             "advice": key.replace("/", "."),
             "act": act_of(key),
             "basis": "measured" if label.measured else "inferred",
@@ -315,15 +319,14 @@ class Member:
     def _is_silent(self, device: str) -> bool:
         return f"{device}/no_reply" in self._raised
 
-    @property
-    def settings_hash(self) -> str:
-        """Of all settings in force."""
-        return hashlib.sha256(f"{self.place.terminal}-{self.settings_version}".encode()).hexdigest()[:16]
-
     def report_settings(self) -> None:
-        """Which settings are in force."""
-        message = wire.ConfigReportedMessage(**self.header(), version=self.settings_version, hash=self.settings_hash)
+        """Which settings are in force, and the fault for what was refused."""
+        message = self.settings.message(self.place.terminal, self.header())
         self.outbox.value("config/reported", wire.encode(message), "config/reported")
+        if self.settings.why:
+            self.hold(REJECTED, "settings")
+        else:
+            self.release(REJECTED, "settings")
         self.wake()
 
     # --- telemetry

@@ -227,6 +227,37 @@ def test_commands_are_answered_as_an_agent_answers(broker: Rumqttd):
         assert states("job-check-1") == ["accepted", "running", "succeeded"], "a replay is not answered"
 
 
+def test_settings_are_taken_or_refused_as_a_whole_and_told_as_an_agent_tells(broker: Rumqttd):
+    with a_fleet(broker.port, terminals=1) as fleet, Observer(broker.port) as center:
+        wait_until(lambda: center.of("config/reported") != [])
+        wait_until(lambda: fleet.tell()["connected"] == 1)
+
+        def wish(version: int, settings: object) -> None:
+            body = {"iss": "center", "aud": "demo/fleet-00000", "nbf": 0, "version": version, "settings": settings}
+            center.publish("pos/1/demo/fleet-00000/config", wire.dumps(body))
+
+        def reported() -> dict[str, object]:
+            last = center.of("config/reported")[-1]  # what is empty is left out
+            return {name: last[name] for name in ("version", "rejected", "refused") if name in last}
+
+        def faults() -> list[str]:
+            return [told["state"] for told in center.of("fault/agent/config_rejected")]
+
+        assert reported() == {"version": "file"}
+        wish(3, {"telemetry": {"batch_s": 30}, "device": {"port": "/dev/x"}})
+        why = {"device.port": "is not set from afar"}
+        wait_until(lambda: reported() == {"version": "file", "rejected": why, "refused": "3"})
+        wait_until(lambda: faults() == ["raised"])
+        evidence = center.of("fault/agent/config_rejected")[-1]["evidence"]
+        assert evidence == {"config": "rejected", "config_why": "device.port: is not set from afar"}
+        wish(2, {"telemetry": {"batch_s": 30}})  # older than what was refused
+        wish(4, {"telemetry": {"batch_s": 30}})
+        wait_until(lambda: reported() == {"version": "4"})
+        wait_until(lambda: faults() == ["raised", "cleared"])
+        applied = [told["data"]["version"] for told in center.of("event") if told["event"] == "config.applied"]
+        assert applied == ["4"]
+
+
 def test_a_running_fleet_is_changed_and_read_from_outside(tmp_path: Path, broker: Rumqttd):
     with a_fleet(broker.port, terminals=3, folder=tmp_path) as fleet:
         wait_until(lambda: fleet.tell()["connected"] == 3)

@@ -7,9 +7,11 @@ import random
 import pytest
 
 from agent import causes
+from agent.desired import REMOTE
 from agent.model import Fault
 from agent.poi import poi_status
 from agent.vocabulary import VOCABULARY
+from simulator import fleet_settings
 from simulator.fleet_estate import OPERATORS, has_battery, make_places
 from simulator.fleet_faults import OUTAGES, SIGNS, TROUBLES, labels, outcome, poi
 from simulator.fleet_parts import make_parts
@@ -67,3 +69,7 @@ def test_an_estate_is_the_same_again_and_its_parts_hang_together():
         assert all(len(each) == 1 for each in by_site.values()), unit
     assert all((place.cell == "") is (place.operator == "") for place in places)
     assert len({place.site for place in make_places(100, estate="demo", seed=1, sites=7)}) == 7
+
+
+def test_the_settings_that_are_taken_from_afar_are_those_of_an_agent():
+    assert fleet_settings.FROM_AFAR == REMOTE

@@ -5,7 +5,7 @@ Each part is a page of its own, shown to whoever has the permission for it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from nicegui import ui
@@ -13,6 +13,7 @@ from nicegui import ui
 from center.console import admin_people, admin_places, admin_setup, admin_told, parts
 from center.console.app import screen
 from center.console.session import Refused, Visit
+from center.db.feed import Change
 
 _PARTS: Final[dict[str, tuple[str, Callable[[Visit], Awaitable[None]]]]] = {
     "accounts": ("admin", admin_people.accounts),
@@ -24,6 +25,9 @@ _PARTS: Final[dict[str, tuple[str, Callable[[Visit], Awaitable[None]]]]] = {
     "lists": ("place.write", admin_places.lists),
     "center": ("admin", admin_setup.center),
 }
+
+_LIVE: Final = {"windows": frozenset({"suppression"})}
+"""Parts that follow, and changes of what; of the others nobody is told."""
 
 
 @screen("/admin", "admin")
@@ -53,4 +57,28 @@ async def _show(visit: Visit, chosen: str) -> None:
                     shown.classes("here").props('aria-current="page"')
     with parts.section(visit.say(f"admin.part_{chosen}"), chosen):
         parts.text("p", visit.say(f"admin.about_{chosen}")).classes("quiet")
-        await _PARTS[chosen][1](visit)
+        if chosen in _LIVE:
+            await _followed(visit, chosen)
+        else:
+            parts.as_of(visit)
+            await _PARTS[chosen][1](visit)
+
+
+async def _followed(visit: Visit, chosen: str) -> None:
+    """Drawn anew with each change of what it shows."""
+    box = ui.element("div")
+
+    async def draw() -> None:
+        shown = ui.element("div")
+        with shown:
+            await _PARTS[chosen][1](visit)
+        for old in box.default_slot.children[:-1]:
+            old.delete()
+
+    async def changed(_changes: Sequence[Change]) -> None:
+        with box:
+            await draw()
+
+    with box:
+        await draw()
+    visit.follow(_LIVE[chosen], changed)

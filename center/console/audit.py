@@ -27,6 +27,7 @@ async def build(
     sent = asked | {"since": _moment(visit, since), "until": _moment(visit, until), "cursor": cursor}
     page = await visit.api.get("/audit", limit=_PAGE, **{name: value or None for name, value in sent.items()})
     parts.heading(visit.say("audit.title"), visit.say("audit.about"))
+    parts.as_of(visit)
     _acts(visit)
     _filters(visit, asked)
     if not page["items"]:

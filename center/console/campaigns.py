@@ -118,6 +118,8 @@ def stacked(states: Mapping[str, int]) -> None:
 
 @screen("/campaigns/new", "campaigns")
 async def new(visit: Visit, kind: str = "check", estates: str = "", sites: str = "", models: str = "") -> None:
+    if not visit.may("campaign.write"):
+        raise Refused(403, visit.say("campaigns.not_yours"))
     parts.heading(visit.say("campaigns.new"), visit.say("campaigns.about"))
     scope = visit.me["scope"] or {}
     known = estates or ",".join(scope.get("estates") or await _estates(visit))

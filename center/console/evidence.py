@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -11,9 +11,11 @@ from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
+from center.console.pane import Pane
 from center.console.parts import Field
 from center.console.plain_table import Cell, plain_table
 from center.console.session import Visit, lead_to
+from center.db.feed import Change
 
 Row = Mapping[str, Any]
 
@@ -30,6 +32,16 @@ async def build(visit: Visit, terminal: str = "", cursor: str = "") -> None:
         field.on("keydown.enter", lambda: lead_to(f"/console/evidence?terminal={quote(field.value or '', safe='')}"))
         if terminal or cursor:
             parts.link("/console/evidence", visit.say("shell.all"))
+    pane = Pane(lambda page: _list(visit, page, terminal))
+    pane.show(page)
+
+    async def changed(_changes: Sequence[Change]) -> None:
+        pane.show(await visit.api.get("/evidence", limit=50, **asked))
+
+    visit.follow({"evidence"}, changed)
+
+
+def _list(visit: Visit, page: Mapping[str, Any], terminal: str) -> None:
     if not page["items"]:
         parts.empty(visit, "evidence.empty")
         return

@@ -31,6 +31,7 @@ async def build(visit: Visit, q: str = "") -> None:
         visit.api.get("/knowledge/search", words=q or "/", language=visit.language),
     )
     parts.heading(visit.say("knowledge.title"), visit.say("knowledge.about"))
+    parts.as_of(visit)
     with ui.element("div").classes("bar"):
         field = ui.input(visit.say("knowledge.search"), value=q).props("outlined dense clearable").classes("pick")
 
@@ -67,6 +68,7 @@ async def fault_page(
         visit.api.get("/knowledge/guides", limit=200, fault=fault),
     )
     parts.heading(fault_title(fault, visit.language), fault)
+    parts.as_of(visit)
     parts.link("/console/knowledge", visit.say("knowledge.back"))
     _chooser(visit, fault, asked)
     with ui.element("div").classes("sheet"):

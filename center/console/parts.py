@@ -46,6 +46,15 @@ def heading(title: str, about: str = "") -> None:
             text("p", about).classes("quiet")
 
 
+def as_of(visit: Visit) -> None:
+    """When the figures on a page were read, and a way to read them anew; for what does not follow by itself."""
+    now = datetime.now(UTC)
+    with ui.element("p").classes("as-of quiet"):
+        text("span", visit.say("shell.as_of"))
+        text("time", f"{now:%H:%M} UTC").props(f'datetime="{now.isoformat(timespec="seconds")}"')
+        button(visit.say("shell.refresh"), ui.navigate.reload, "refresh", mark="refresh")
+
+
 @contextmanager
 def section(title: str, name: str = "") -> Iterator[Element]:
     """A part of a screen under a heading; `name` is where a link may lead to."""

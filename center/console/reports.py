@@ -28,6 +28,7 @@ async def build(
     visit: Visit, days: str = "", since: str = "", until: str = "", by: str = "", fault: str = "", zone: str = ""
 ) -> None:
     parts.heading(visit.say("reports.title"), visit.say("reports.about"))
+    parts.as_of(visit)
     try:
         span = Span.of(days, since, until, by)
     except ValueError:

@@ -47,6 +47,7 @@ async def build(
         asked["fault"] = fault
     page = await visit.api.get(f"/reports/{of}/cases", limit=_FIRST, **asked)
     parts.heading(visit.say("reports.rows_of", what=visit.say(f"reports.{of}")), _about(visit, span, group, fault))
+    parts.as_of(visit)
     with ui.element("div").classes("bar"):
         parts.link(f"/console/reports?{span.address()}", visit.say("reports.rows_back"))
         export = f"/api/v1/reports/{of}/export?{urlencode(asked)}"

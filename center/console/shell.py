@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -57,6 +58,7 @@ _THEME_ICON: Final = {"auto": "brightness_auto", "light": "light_mode", "dark": 
 _MOST_FOUND: Final = 12
 
 Build = Callable[[], Awaitable[None]]
+log = logging.getLogger("posdiag.center.console")
 
 
 async def show(visit: Visit, name: str, theme: str, build: Build) -> None:
@@ -79,6 +81,9 @@ async def show(visit: Visit, name: str, theme: str, build: Build) -> None:
                     await build()
                 except Refused as error:
                     _refusal(visit, error)
+                except Exception:  # whoever looks gets one sentence, and what is wrong stands in the log
+                    log.exception("the screen %s cannot be shown", name)
+                    _refusal(visit, Refused(500, visit.say("shell.failed")))
 
     ui.add_head_html(f"<script>document.documentElement.lang = {_tag(visit.language)!r}</script>")
     if not bare:

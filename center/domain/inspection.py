@@ -48,7 +48,7 @@ def sheet(connection: Connection, scope: Scope, estate: str, terminal: str) -> S
     here = (terminals.c.estate == estate, terminals.c.terminal == terminal)
     row = connection.execute(select(terminals).where(*here, scope.where(terminals))).mappings().first()
     if row is None:
-        raise Refusal("not_found", f"there is no terminal {estate}/{terminal}")
+        raise Refusal("not_found", "there is no such terminal")
     at_site = (sites.c.estate == estate, sites.c.site == row["site"])
     site = connection.execute(select(sites).where(*at_site)).mappings().first()
     named = events.c.data["fault"].as_string().in_(_SECURITY)

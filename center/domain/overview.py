@@ -195,7 +195,7 @@ def timeline(connection: Connection, scope: Scope, estate: str, terminal: str, n
     """
     here = terminals.c.estate == estate, terminals.c.terminal == terminal
     if connection.execute(select(terminals.c.estate).where(*here, scope.where(terminals))).first() is None:
-        raise Refusal("not_found", f"there is no terminal {estate}/{terminal}")
+        raise Refusal("not_found", "there is no such terminal")
     since_ms = now_ms - TIMELINE_DAYS * DAY_MS
     bands = _fault_bands(connection, estate, terminal, since_ms)
     gone = outages.c.estate == estate, outages.c.terminal == terminal

@@ -19,7 +19,7 @@ def latest(connection: Connection, scope: Scope, estate: str, terminal: str) -> 
     here = terminals.c.estate == estate, terminals.c.terminal == terminal, scope.where(terminals)
     row = connection.execute(select(terminals.c.inventory).where(*here)).first()
     if row is None:
-        raise Refusal("not_found", f"there is no terminal {estate}/{terminal}")
+        raise Refusal("not_found", "there is no such terminal")
     told = (row.inventory or {}).get("metrics")
     units = told if isinstance(told, dict) else {}
     batches = (

@@ -211,6 +211,6 @@ def _units(connection: Connection, scope: Scope, estate: str, terminal: str) -> 
     here = terminals.c.estate == estate, terminals.c.terminal == terminal, scope.where(terminals)
     row = connection.execute(select(terminals.c.inventory).where(*here)).first()
     if row is None:
-        raise Refusal("not_found", f"there is no terminal {estate}/{terminal}")
+        raise Refusal("not_found", "there is no such terminal")
     told = (row.inventory or {}).get("metrics")
     return {str(name): str(unit) for name, unit in told.items()} if isinstance(told, dict) else {}

@@ -30,6 +30,8 @@ class Desk:
         self.key_file = key_file
         """Where the center looks for the key that signs commands; not there until a test makes it."""
         self.address = address
+        self.port = 0
+        """Where the broker is."""
         self.api = api
         self.csrf = csrf
         self.terminals = [(place.estate, place.terminal) for place in fleet.places]
@@ -126,6 +128,7 @@ def desk(folder: Path, browser: Browser, terminals: int = 12, settings: str = ""
                 with httpx.Client(base_url=address, timeout=20) as api:
                     csrf = _log_in(api, password)
                     made = Desk(fleet, browser, address, api, csrf, key_file)
+                    made.port = broker.port
                     wait_until(lambda: len(made.get("/terminals", limit=200)["items"]) == terminals, 30)
                     yield made
                     made.close_pages()

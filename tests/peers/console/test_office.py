@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -138,3 +139,26 @@ def test_who_may_only_look_neither_finds_nor_opens_what_is_not_theirs(desk: Desk
             expect(page.get_by_role("alert")).to_contain_text("This cannot be shown")
         page.goto(f"/console/terminal/{desk.terminals[0][0]}/{terminal}")
         expect(page.get_by_role("alert")).to_contain_text("This is not there")
+
+
+def test_evidence_and_windows_follow_and_the_audit_says_of_when_it_is(desk: Desk) -> None:
+    estate, terminal = desk.terminals[1]
+    now = datetime.now(UTC)
+    period = {"from": (now - timedelta(hours=2)).isoformat(), "until": now.isoformat()}
+    evidence, windows = desk.page("/console/evidence"), desk.page("/console/admin/windows")
+    about = {"what": "hold", "estate": estate, "terminal": terminal, "reason": "seen at once"}
+    desk.post("/evidence", about | period | {"hold_until": (now + timedelta(days=9)).isoformat()})
+    expect(evidence.locator("tbody tr", has_text="seen at once")).to_be_visible()
+    later = {"from": (now + timedelta(days=1)).isoformat(), "until": (now + timedelta(days=2)).isoformat()}
+    about = {"kind": "silence", "scope": "site", "scope_key": "s-quiet", "estate": estate, "reason": "fair days"}
+    window = desk.post("/suppressions", about | later)["id"]
+    expect(windows.locator("tbody tr", has_text="s-quiet")).to_contain_text("fair days")
+    desk.post(f"/suppressions/{window}", method="DELETE")
+    expect(windows.locator("tbody tr", has_text="s-quiet")).to_have_count(0)
+
+    audit = desk.page("/console/audit?what=suppress")
+    expect(audit.locator(".as-of time")).to_have_text(re.compile(r"\d\d:\d\d UTC"))
+    before = audit.locator("tbody tr").count()
+    desk.post(f"/suppressions/{desk.post('/suppressions', about | later)['id']}", method="DELETE")
+    audit.get_by_role("button", name="Refresh").click()
+    expect(audit.locator("tbody tr")).to_have_count(before + 2)

@@ -331,8 +331,8 @@ class Table:
 
     def noise(self, counts: Mapping[str, Sequence[int]]) -> None:
         """What cells of kind noise draw: the counts of each hour, by the value of the cell."""
-        self.grid.options["context"]["noise"] = counts
-        self.grid.run_grid_method("setGridOption", "context", self.grid.options["context"])
+        context = {**self.grid.options["context"], "noise": counts}  # were the options changed, it would begin anew
+        self.grid.run_grid_method("setGridOption", "context", context)
         self.grid.run_grid_method("refreshCells", {"columns": ["noise"], "force": True})
 
     def on_key(self, key: str, do: Callable[[str], Any]) -> None:

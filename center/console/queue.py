@@ -39,10 +39,15 @@ async def build(
     rows = [_row(visit, each) for each in page["items"]]
     parts.heading(visit.say("queue.title"), visit.say("queue.about"))
     _filters(visit, told)
-    if not rows:
+    with ui.element("div") as nothing:
         parts.empty(visit, "queue.empty_filtered" if any(asked.values()) else "queue.empty")
     table = _table(visit, rows)
-    table.grid.set_visibility(bool(rows))
+
+    def show() -> None:
+        nothing.set_visibility(not len(table))
+        table.grid.set_visibility(bool(len(table)))
+
+    show()
 
     async def more() -> None:
         """Behind the page's back: it is shown with its first rows."""
@@ -64,8 +69,7 @@ async def build(
             )
             there = [_row(visit, each) for each in found["items"]]
             table.change(there, [each for each in some if each not in {row["id"] for row in there}])
-        if len(table):
-            table.grid.set_visibility(True)
+        show()
 
     visit.once(more)
     visit.follow({"incident", "case"}, changed)

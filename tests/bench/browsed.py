@@ -75,7 +75,7 @@ window.bench = (() => {
       if (news.length) shown(() => { for (const each of news) notes.changes.push([now(), ...each]); });
     };
     look();
-    new MutationObserver(look).observe(document.querySelector(".ag-root"), { subtree: true, childList: true, characterData: true });
+    new MutationObserver(look).observe(document.querySelector(".content"), { subtree: true, childList: true, characterData: true });
   }
 
   let last = 0;

@@ -92,6 +92,19 @@ def test_typing_leaves_only_rows_with_these_words(desk: Desk) -> None:
     desk.fault(other, "printer/cover_open", "cleared")
 
 
+def test_an_empty_queue_says_so_until_a_fault_comes(desk: Desk) -> None:
+    _, terminal = desk.terminals[6]
+    page = desk.page(f"/console/queue?q={terminal}")
+    nothing = page.get_by_text("Nothing with this filter")
+    expect(nothing).to_be_visible()
+    desk.fault(terminal, "printer/paper_out")
+    row = page.locator(_row(page, desk.incident(terminal, "printer/paper_out")["id"]))
+    expect(row).to_contain_text("The paper roll is empty")
+    expect(nothing).not_to_be_visible()
+    desk.fault(terminal, "printer/paper_out", "cleared")
+    expect(row).to_contain_text("over")
+
+
 def test_an_empty_filter_teaches(desk: Desk) -> None:
     page = desk.page("/console/queue?owner=nobody-of-this-name")
     expect(page.get_by_text("Nothing with this filter")).to_be_visible()

@@ -178,7 +178,8 @@ class Visit:
         """Tell a refusal, or lead to the door when the session is over."""
         with self.client:
             if error.status == 401:
-                lead_to("/login")
+                here = "encodeURIComponent(window.location.pathname + window.location.search)"
+                ui.run_javascript(f"window.location.assign('/login?next=' + {here})")
             else:
                 ui.notify(str(error), type="negative", position="bottom", timeout=8000, close_button=True)
 

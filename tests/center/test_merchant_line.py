@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -124,6 +126,9 @@ def test_a_link_that_is_withdrawn_leads_nowhere_until_there_is_another(world: Wo
         desk.answer(case["merchant_token"], works=True)
     with pytest.raises(CaseError, match="already"):
         line(world).withdraw_link(AGENT, case["id"], "again")
+    world.run()
+    told = [json.loads(base64.b64decode(post["payload"])) for post in world.posts("mqtt")]
+    assert ["link" in each for each in told] == [True, False]  # nor does the terminal print it any more
     token = str(line(world).new_link(AGENT, case["id"])["merchant_token"])
     assert desk.page(token).number == f"C-{case['number']}"
     with pytest.raises(NoCase, match="no such page"):

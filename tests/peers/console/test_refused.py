@@ -58,11 +58,13 @@ def test_without_a_session_the_way_leads_over_the_login(desk: Desk, where: str) 
 
 def test_a_session_that_ends_leads_to_the_login_and_back(desk: Desk) -> None:
     with somebody(desk, "leaver", "agent") as theirs:
-        page = desk.page("/console/cases", cookies=theirs.cookies)
+        page, left_open = (desk.page(f"/console/{each}", cookies=theirs.cookies) for each in ("cases", "sites?q=a%26b"))
         account = next(each for each in desk.get("/accounts", limit=200)["items"] if each["name"] == "leaver")
         desk.post(f"/accounts/{account['id']}", {"disabled": True}, "PATCH")
         page.goto("/console/queue?severity=major")
         page.wait_for_url("**/login?next=%2Fconsole%2Fqueue%3Fseverity%3Dmajor")
+        left_open.get_by_role("button", name="中文").click()
+        left_open.wait_for_url("**/login?next=%2Fconsole%2Fsites%3Fq%3Da%2526b")
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,17 @@ from itertools import product
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from sqlalchemy import select, update
 
 from center.access.limits import Rate
 from center.access.scope import Scope
 from center.api import windows
+from center.api.app import create_app
 from center.db import tables
 from center.db.engine import Database
+from center.settings import Settings
+from center.web import build_routes
 from tests.center.asking import Api, Asker, asking
 from tests.center.fleet_rows import NOW, event, fault, fill, put, terminal
 
@@ -209,3 +213,16 @@ def test_the_center_says_how_it_is(api: Api, database: Database) -> None:
     (part,) = api.asks("viewer").get("center")["parts"]
     assert (part["name"], part["age_s"]) == ("engines", 2.0)
     assert api.client.get("/healthz").text == "ok\n"
+
+
+def test_the_first_request_builds_no_routes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+    make = TypeAdapter.__init__
+    monkeypatch.setattr(TypeAdapter, "__init__", lambda *args, **more: (built.append(1), make(*args, **more))[1])
+    app = create_app(Settings(), database)
+    declared = len(built)
+    build_routes(app)
+    assert len(built) > declared  # if not, FastAPI builds them at once again, and `build_routes` may go
+    built.clear()
+    build_routes(app)
+    assert built == []

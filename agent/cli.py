@@ -109,6 +109,7 @@ def _run(args: argparse.Namespace) -> int:
     config_file.note_passed(args.config)
     # Checking took pydantic, which the daemon must not hold for years; so it starts anew without it.
     command = [sys.executable, "-P", "-m", "agent.serve", "--config", args.config, "--log-level", args.log_level]
+    command[1:1] = ["-O"] * sys.flags.optimize  # as the package's unit asks for it
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
     return EXIT_CANNOT  # execv does not return

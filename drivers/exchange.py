@@ -19,7 +19,8 @@ MessageOut = TypeVar("MessageOut", covariant=True)
 _KEEP_BYTES = 1024
 _GATHER_MOST_S = 0.04  # a long answer may come this much late; a sale must still be noticed within 0.2 s
 _SLICE_S = 0.1  # a sale that begins is noticed within this; the contract allows 0.2 s
-_USUAL_SHARE = 0.85  # so much of an answer's usual time is slept through: waking for its first bytes brings nothing
+# An answer that was not there yet is slept for a little longer next time, any other less and less.
+_LONGER, _LONGEST, _SHORTER = 1.1, 2.0, 0.98
 
 
 class Decoder(Protocol[MessageOut]):
@@ -51,8 +52,8 @@ class Channel:
         """`yield_now` is asked in every wait; when it says True the exchange is given up with `Yielded`.
 
         `gather_s` is how long to let an unfinished answer grow before reading on: a slow line hands over its bytes one
-        by one, and waking for each costs more than all the rest. Where it is not 0, most of the time that an answer
-        usually takes is slept through as well.
+        by one, and waking for each costs more than all the rest. Where it is not 0, the time that an answer usually
+        takes is slept through as well, so that it is whole when it is looked for.
         """
         self.link = link
         self.clock = clock
@@ -61,6 +62,7 @@ class Channel:
         self._quiet_s = quiet_s
         self._quiet: Deadline | None = None
         self._usual_s: dict[str, float] = {}
+        self._least_s: dict[str, float] = {}
         self._yield_now = yield_now or (lambda: False)
 
     @property
@@ -89,13 +91,15 @@ class Channel:
         self._give_way()
         deadline = Deadline(deadline_s, self.clock)
         self.link.write(request)
-        if self._gather_s:
-            self._sleep(min(_USUAL_SHARE * self._usual_s.get(asked, 0.0), deadline.remaining_s()))
+        usual_s = self._usual_s.get(asked, 0.0) if self._gather_s else 0.0
+        self._sleep(min(usual_s, deadline.remaining_s()))
+        data = self.link.read(0) if usual_s else b""
+        at_once = bool(data)
         seen = bytearray()
         bad = ""
         gather_s = self._gather_s
         while True:
-            data = self.wait(deadline)
+            data = data or self.wait(deadline)
             if not data:
                 self._quiet = Deadline(self._quiet_s, self.clock)
                 if bad:
@@ -106,12 +110,21 @@ class Channel:
             decoder.feed(data)
             answers, why = _answers(decoder, is_answer, on_other)
             if answers:
-                self._usual_s[asked] = deadline_s - deadline.remaining_s()
+                self._note_usual(asked, deadline_s - deadline.remaining_s(), at_once=at_once)
                 return answers[0]
             bad = why or bad
+            data, at_once = b"", False
             if gather_s:
                 time.sleep(min(gather_s, deadline.remaining_s()))
                 gather_s = min(2 * gather_s, _GATHER_MOST_S)
+
+    def _note_usual(self, asked: str, took_s: float, *, at_once: bool) -> None:
+        """How long to sleep for this answer next time; an answer that was late once is not slept for ever after."""
+        if at_once:
+            self._usual_s[asked] *= _SHORTER
+            return
+        least_s = self._least_s[asked] = min(took_s, self._least_s.get(asked, took_s))
+        self._usual_s[asked] = min(_LONGER * took_s, _LONGEST * least_s)
 
     def wait(self, deadline: Deadline) -> bytes:
         """The next bytes, or b"" once the deadline has passed. Raises Yielded when a sale begins."""
@@ -123,10 +136,12 @@ class Channel:
                 return data
 
     def _sleep(self, seconds: float) -> None:
-        while seconds > 0:
-            time.sleep(min(seconds, _SLICE_S))
+        while seconds > _SLICE_S:
+            time.sleep(_SLICE_S)
             seconds -= _SLICE_S
             self._give_way()
+        if seconds > 0:
+            time.sleep(seconds)
 
     def settle(self) -> None:
         """Wait until a late answer to an earlier question can no longer come: the line was quiet for `quiet_s`.

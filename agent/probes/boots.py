@@ -20,7 +20,7 @@ Reason = Literal["clean", "power_loss", "crash", "unknown"]
 
 _LOW_PERCENT = 10.0  # a worn battery breaks down under load from about here
 _LOOP_S = 1800.0
-_KEEP_S, _KEEP_LATER_S = 60.0, 600.0
+_KEEP_S, _KEEP_LATER_S = 240.0, 600.0
 _RECENT_S = 3600.0
 _HISTORY = 10
 _PANIC = ("dmesg-", "console-")

@@ -7,6 +7,7 @@ that acknowledgements go by themselves as they do on a line where minutes lie be
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -17,6 +18,7 @@ from agent import wire
 from agent.budget import SPARING
 from agent.check import build_report
 from agent.clock import ManualClock
+from agent.probes.boots import BootsProbe
 from agent.probes.network import _CONNECT_BYTES, _HANDSHAKE_BYTES, _QUESTION_BYTES
 from drivers.reading import Reading
 from tests.bench.figure import Effort, Figure, Series, Told
@@ -107,6 +109,8 @@ class Day:
         self._active_at = 0
         self._batches = 0
         self._steps: list[str] = []
+        self._boots = BootsProbe(terminal.config.paths, None, self._clock.monotonic)
+        self._keep_at = 0.0
 
     def play(self) -> Outcome:
         terminal, plan = self._terminal, self._plan
@@ -169,6 +173,10 @@ class Day:
         if self._now >= self._health_at:
             self._health_at += int(self._terminal.config.telemetry.health_s)
             self._terminal.uplink.publish_retained("health", self._health(), "health")
+        if self._now >= self._keep_at:
+            self._keep_at = self._now + self._boots.keep_every_s
+            kept = {"boots": json.dumps(self._boots.remember()), "budget": self._terminal.budget.state()}
+            self._terminal.store.keep("kv", kept)
         self._terminal.budget.meter(**self._terminal.uplink.traffic())
         told = self._terminal.budget.today()
         if told.get("total", 0) > self._told.get("total", 0):  # at midnight all begin at 0 again

@@ -135,6 +135,40 @@ def test_a_lost_link_passes_through():
         line.ask("it", b"?", Lines(), 0.5)
 
 
+def test_an_answers_usual_time_is_slept_through_and_one_late_answer_is_soon_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    delays = [0.02] * 20 + [0.4] + [0.02] * 30
+    link = ScriptedLink(lambda _request: [(delays.pop(0), b"answer\n")])
+    line = Channel(link, clock=link.clock, gather_s=0.004)
+    waited: list[float] = []
+    read = link.read
+
+    def sleep(seconds: float) -> None:
+        link.clock.now += seconds
+
+    def watched(timeout_s: float) -> bytes:
+        waited.append(timeout_s)
+        return read(timeout_s)
+
+    monkeypatch.setattr("drivers.exchange.time.sleep", sleep)
+    monkeypatch.setattr(link, "read", watched)
+    took = []
+    blocked = []
+    while delays:
+        waited.clear()
+        start = link.clock.now
+        assert line.ask("it", b"?", Lines(), 1.0) == "answer"
+        took.append(link.clock.now - start)
+        blocked.append(any(waited))
+    assert blocked[0], "nothing is known of the first"
+    assert sum(blocked[1:20]) <= 4, "nearly every other answer is there when it is looked for"
+    assert max(took[:20]) < 0.023
+    assert took[20] == pytest.approx(0.4), "a late answer is not missed"
+    assert max(took[21:]) <= 0.04
+    assert took[-1] < 0.026
+
+
 def test_a_deadline_never_goes_below_zero():
     clock = ManualClock()
     deadline = Deadline(1.0, clock)

@@ -6,20 +6,27 @@ measured, and the broker beside them.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import psutil
+from sqlalchemy import Table, func, select
+from sqlalchemy.exc import DBAPIError
 
+from center.db.engine import Database
+from center.db.tables import events, heartbeat, results, telemetry
 from simulator import broker as embedded
 from tests.bench.figure import Effort, Figure, Told
 from tests.bench.ground import scratch
@@ -42,6 +49,10 @@ class _Broker:
         self._mosquitto = Mosquitto(folder)
         self._mosquitto.port = self.port
         self._process: subprocess.Popen[bytes] | None = None
+
+    def take_all(self) -> None:
+        """Keep whatever waits for somebody, however much; the embedded one does."""
+        self._mosquitto.more = "max_inflight_messages 0\nmax_queued_messages 0\n"
 
     def start(self) -> None:
         if self.name == "Mosquitto":
@@ -87,7 +98,7 @@ class _Fleet:
 
 
 def run(effort: Effort) -> Told:
-    """All figures; about four minutes, and with little effort those of 1,000 alone."""
+    """All figures; about six minutes, and with little effort those of 1,000 alone."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the broker inherits it
     for size, fast in list(_SIZES.items())[: int(effort.of(2, 1))]:
@@ -96,6 +107,7 @@ def run(effort: Effort) -> Told:
             yield from _storm(size, broker, fleet)
         with _running(size, fast) as (broker, fleet):
             yield from _steady(size, broker, fleet, effort.of(_STEADY_S, 10), fast)
+        yield from _accounted(size, fast, effort.of(_STEADY_S, 10))
 
 
 @contextmanager
@@ -147,3 +159,95 @@ def _storm(size: int, broker: _Broker, fleet: _Fleet) -> Iterator[Figure]:
     how = f"the broker was killed; until 98 % were back, {broker.name}"
     yield Figure(f"fleet.{size}.storm", "  back after the broker died", took, "s", "", how)
     yield Figure(f"fleet.{size}.drained", "  and all that waited is out", time.monotonic() - began, "s", "", how)
+
+
+# --- nothing lost, nothing doubled ------------------------------------------------------------------------------------
+
+
+def _accounted(size: int, rate: float, seconds: float) -> Iterator[Figure]:
+    """Two workers share what a fleet says, one is killed while it connects, and `center audit` listens beside them."""
+    with scratch() as folder, contextlib.ExitStack() as stack:
+        broker = _Broker(folder)
+        broker.take_all()
+        broker.start()
+        stack.callback(broker.kill)
+        url = f"sqlite:///{folder}/center.db"
+        workers = [_center(stack, folder, "run", "--role", "ingest", "--db", url, port=broker.port) for _ in range(2)]
+        database = stack.enter_context(contextlib.closing(Database(url)))
+        wait_until(lambda: _listening(database) == 2, 60)
+        report = folder / "report.json"
+        with report.open("wb") as out:
+            audit = _center(stack, folder, "audit", "--json", "--from-start", port=broker.port, out=out)
+        wait_until(lambda: "listening" in (folder / "audit.log").read_text(), 30)
+        fleet = _Fleet(broker.port, size, rate)
+        try:
+            wait_until(lambda: fleet.figures.get("connected", 0) >= size / 2, size / _CONNECTS_PER_S * 5 + 30)
+            workers[0].kill()
+            workers[0].wait()
+            wait_until(lambda: fleet.figures["connected"] >= size * 0.98, size / _CONNECTS_PER_S * 5 + 30)
+            _center(stack, folder, "run", "--role", "ingest", "--db", url, port=broker.port)
+            threading.Event().wait(seconds)
+        finally:
+            fleet.close()
+        _until_quiet(database)
+        audit.send_signal(signal.SIGINT)
+        audit.wait(300)
+        told = json.loads(report.read_bytes())
+        streams = [stream for each in told["terminals"].values() for stream in each["streams"]]
+        holes = sum(last - first + 1 for stream in streams for first, last in stream["missing"])
+        heard = Counter[str]()
+        for stream in streams:
+            heard[stream["class"]] += stream["arrived"]
+        stored = {name: _stored(database, table) for name, table in _QUEUED.items()}
+    assert min(heard["event"], heard["telemetry"]) >= size, heard
+    lost = sum(max(0, heard[name] - once) for name, (_, once) in stored.items())
+    doubled = sum(rows - once for rows, once in stored.values())
+    how = (
+        f"{sum(heard.values()):,} events, telemetry batches and results of `sim fleet --rate {rate:g}`; two workers on a "
+        f"shared subscription at {broker.name} into one SQLite, one killed while the fleet connected, and started again"
+    )
+    name = f"fleet.{size}.audit"
+    yield Figure(f"{name}.holes", f"{size:,} terminals: holes that `center audit` found", holes, "", "≤ 0", how)
+    yield Figure(f"{name}.lost", "  heard by the audit, and not stored", lost, "", "≤ 0", how)
+    yield Figure(f"{name}.doubled", "  stored twice", doubled, "", "≤ 0", how)
+
+
+_QUEUED: Final = {"event": events, "telemetry": telemetry, "result": results}
+
+
+def _center(
+    stack: contextlib.ExitStack, folder: Path, verb: str, *words: str, port: int, out: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """A process of the center, ended with the stack; its words go to a file of its verb."""
+    command = [sys.executable, "-m", "agent.cli", "center", verb, "--mqtt", f"mqtt://127.0.0.1:{port}", *words]
+    with (folder / f"{verb}.log").open("ab") as log:
+        env = os.environ | {"POSDIAG_CENTER_DIR": str(folder / "state")}
+        process = subprocess.Popen(command, stdout=out or subprocess.DEVNULL, stderr=log, env=env)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    return process
+
+
+def _listening(database: Database) -> int:
+    workers = select(heartbeat.c.data).where(heartbeat.c.name.startswith("ingest-"))
+    try:
+        with database.read() as connection:
+            return sum(row.get("state") == "listening" for row in connection.execute(workers).scalars())
+    except DBAPIError:  # the first of them is still making its tables
+        return 0
+
+
+def _stored(database: Database, table: Table) -> tuple[int, int]:
+    """Rows, and how many different messages they are."""
+    with database.read() as connection:
+        key = select(*(table.c[name] for name in ("estate", "terminal", "boot", "seq"))).distinct().subquery()
+        rows = connection.execute(select(func.count()).select_from(table)).scalar_one()
+        return rows, connection.execute(select(func.count()).select_from(key)).scalar_one()
+
+
+def _until_quiet(database: Database) -> None:
+    """Until nothing more has been stored for ten seconds."""
+    pause, before = threading.Event(), -1
+    while before != (now := sum(_stored(database, table)[0] for table in _QUEUED.values())):
+        before = now
+        pause.wait(10)

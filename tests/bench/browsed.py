@@ -234,6 +234,13 @@ class Known:
         with self._database.read() as connection:
             return connection.execute(count).scalar_one()
 
+    def open_rows(self) -> int:
+        """How many rows the queue has of all estates."""
+        of = tables.incidents
+        count = select(func.count()).where(of.c.state.in_(("open", "acknowledged")), of.c.parent_id.is_(None))
+        with self._database.read() as connection:
+            return connection.execute(count).scalar_one()
+
     def faults_by_incident(self) -> dict[str, set[tuple[str, str]]]:
         """Terminals and faults that stand, by the incident that the queue shows for them."""
         of, part, fault = tables.incidents, tables.incident_members, tables.faults

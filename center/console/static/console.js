@@ -8,9 +8,12 @@ window.posdiag = (() => {
   };
   const LENGTHS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 
+  const formats = {};  // to make one takes longer than all else in a cell
+
   function age(at) {
     const seconds = (new Date(at) - Date.now()) / 1000;
-    const words = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "always", style: "short" });
+    const language = document.documentElement.lang || "en";
+    const words = (formats[language] ??= new Intl.RelativeTimeFormat(language, { numeric: "always", style: "short" }));
     for (const [name, length] of LENGTHS) if (Math.abs(seconds) >= length) return words.format(Math.trunc(seconds / length), name);
     return words.format(Math.trunc(seconds), "second");
   }

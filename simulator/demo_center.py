@@ -54,6 +54,7 @@ class DemoCenter:
         settings = {
             "mqtt": url,
             "http": f"{broker.HOST}:{self._port}",
+            "public_url": self.address.rstrip("/"),
             "name": "demo",
             "estates": [ESTATE],
             "alone": True,

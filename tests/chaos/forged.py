@@ -82,7 +82,12 @@ class Storm:
 
     def settle(self, sent: int, before: int) -> None:
         """Wait until so many more were done with."""
-        wait_until(lambda: self.handled() >= before + sent, 60, every_s=0.1)
+        try:
+            wait_until(lambda: self.handled() >= before + sent, 60, every_s=0.1)
+        except AssertionError as error:
+            refused = self.desk.facts()["health"]["refused"]
+            missed = f"{self.handled() - before} of {sent} were done with after {sum(self.kinds.values())} tries"
+            raise AssertionError(f"{missed} and {self.kills} kills; refused in this run: {refused}") from error
 
 
 Kind = Callable[[Storm, str], tuple[dict[str, Any], bytes]]

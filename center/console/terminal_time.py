@@ -12,7 +12,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from center.console import figures, parts
-from center.console.parts import Band
+from center.console.pictures import Band, chart, states
 from center.console.session import Visit
 from center.domain.texts import fault_title
 
@@ -54,7 +54,7 @@ def timeline(
     if not lines:
         parts.text("p", visit.say("terminal.calm_week")).classes("quiet")
         return
-    parts.timeline(visit, lines, until_ms - _WEEK_MS, until_ms, zone)
+    states(visit, lines, until_ms - _WEEK_MS, until_ms, zone)
 
 
 def _band(visit: Visit, told: Mapping[str, Any], severities: Mapping[str, str]) -> Band:
@@ -119,7 +119,7 @@ class Charts:
         title = self._visit.say(f"terminal.chart_{name}")
         with ui.element("figure").classes("chart-box"):
             parts.text("h3", title)
-            parts.chart({each["metric"]: _points(each, divisor) for each in told}, sign, self._about(title, told))
+            chart({each["metric"]: _points(each, divisor) for each in told}, sign, self._about(title, told))
             with ui.element("figcaption"):
                 for each in told:
                     parts.text("div", self._about(each["metric"], [each])).classes("quiet")

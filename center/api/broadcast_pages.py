@@ -47,6 +47,20 @@ class NewBroadcast(BaseModel):
     texts: Texts | None = None
 
 
+class BroadcastAudience(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    audience: dict[str, Any] = Field(description="As that of a campaign")
+
+
+class BroadcastReach(BaseModel):
+    """`without_contact` of `sites`: nobody there has a telephone number or a mail address."""
+
+    model_config = example(terminals=240, sites=96, without_contact=4)
+    terminals: int
+    sites: int
+    without_contact: int
+
+
 class Cancel(BaseModel):
     model_config = ConfigDict(extra="forbid")
     reason: Text
@@ -110,6 +124,12 @@ def begin_broadcast(body: NewBroadcast, center: TheCenter, who: Lead) -> JSONRes
     else:
         new = broadcast.of_audience(database, who, body.audience or {}, texts, now_ms)
     return JSONResponse(_shown(center, who, new), 201)
+
+
+@router.post("/broadcasts/reach", response_model=BroadcastReach)
+def count_broadcast(body: BroadcastAudience, center: TheCenter, who: Lead) -> JSONResponse:
+    """How many sites a message to an audience would be for now. Nobody is told, nothing is kept."""
+    return JSONResponse(broadcast.reach(center.database, who, body.audience))
 
 
 @router.get("/broadcasts", response_model=Page[BroadcastItem])

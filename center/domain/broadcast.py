@@ -58,6 +58,11 @@ _SUBJECT: Final = {
     "message": {"en": "Message from support", "zh": "客服通知"},
 }
 
+NO_CONTACT: Final = "no contact is known"
+NO_ADDRESS: Final = "no contact with a telephone number or a mail address"
+NO_CHANNEL: Final = f"no channel tells contacts of {EVENT}"
+"""Why nobody at a site could be told."""
+
 Texts = Mapping[str, str]
 
 
@@ -80,6 +85,20 @@ def of_audience(database: Database, who: Who, audience: Mapping[str, Any], texts
     with database.begin() as connection:
         reached = campaigns_audience.members(who.scope, checked)
         return _begun(connection, who, "message", reached, texts, now_ms, audience=checked)
+
+
+def reach(database: Database, who: Who, audience: Mapping[str, Any]) -> dict[str, int]:
+    """How many `terminals` and `sites` an audience has now, and how many sites `without_contact`. Raises Refusal."""
+    reached = campaigns_audience.members(who.scope, campaigns_audience.check(audience))
+    with database.read() as connection:
+        n = connection.execute(select(func.count()).select_from(reached.subquery())).scalar_one()
+        places = connection.execute(_places(reached)).all()
+    return {"terminals": n, "sites": len(places), "without_contact": sum(not _contacts(each) for each in places)}
+
+
+def as_sms(text: str, language: str) -> str:
+    """A message as channels of SMS send it: they know no subject, so that it stands before the text."""
+    return f"{_SUBJECT['message'][language_of(language)]}\r\n{text}"
 
 
 def of_maintenance(database: Database, who: Who, suppression_id: str, now_ms: int) -> str:
@@ -174,16 +193,19 @@ def _told(
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The row of a site, and what is posted to its contacts, None where there is nobody."""
     row = {"broadcast_id": name, "estate": place.estate, "site": place.site, "post_key": None, "why": ""}
-    contacts = [each for each in place.contacts or () if each.get("phone") or each.get("mail")]
+    contacts = _contacts(place)
     if not contacts:
-        known = "no contact with a telephone number or a mail address" if place.contacts else "no contact is known"
-        return row | {"why": known}, None
+        return row | {"why": NO_ADDRESS if place.contacts else NO_CONTACT}, None
     spoken = language_of(place.language)
     body = texts.get(spoken) or _window_text(window, spoken, place.timezone)
     key = f"{name}:{place.estate}/{place.site}"
     facts = {"estate": place.estate, "site": place.site, "severity": "warning", "broadcast": name, "to": contacts}
     post = posts.notify(key, EVENT, now_ms, subject=_SUBJECT[kind][spoken], body=body, facts=facts)
     return row | {"post_key": key}, post
+
+
+def _contacts(place: Any) -> list[dict[str, Any]]:
+    return [each for each in place.contacts or () if each.get("phone") or each.get("mail")]
 
 
 def _window_text(window: Any, language: str, timezone: str) -> str:
@@ -225,7 +247,7 @@ def _state(row: Any, posted: Mapping[str, list[str]], states: Mapping[str, tuple
         return {"state": "waiting", "why": ""}
     shares = [states[key] for key in posted[row.post_key] if key in states]
     if not shares:
-        return {"state": "unreachable", "why": f"no channel tells contacts of {EVENT}"}
+        return {"state": "unreachable", "why": NO_CHANNEL}
     if any(state == posts.DONE for state, _ in shares):
         return {"state": "sent", "why": ""}
     failed = next((error for state, error in shares if state == posts.FAILED), None)

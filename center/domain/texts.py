@@ -132,6 +132,8 @@ _SEPTETS: Final = set(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 """The letters of one septet of GSM 03.38; a message with any other is sent in UCS-2."""
+_TWO_SEPTETS: Final = set("\f^{}\\[~]|€")
+"""Those of its extension table."""
 
 
 class TooLong(ValueError):
@@ -151,6 +153,25 @@ def local_time(at_ms: int, timezone: str) -> str:
     except HoursError:
         return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
     return f"{datetime.fromtimestamp(at_ms / 1000, at):%Y-%m-%d %H:%M}"
+
+
+def sms_parts(text: str) -> int:
+    """How many SMS a text of any length takes: 160 septets or 70 units of UCS-2, of several parts 153 or 67 each.
+
+    A letter of two septets or units is never cut in two (GSM 03.38, 23.040).
+    """
+    if set(text) <= _SEPTETS | _TWO_SEPTETS:
+        sizes, alone, each = [2 if letter in _TWO_SEPTETS else 1 for letter in text], 160, 153
+    else:
+        sizes, alone, each = [2 if ord(letter) > 0xFFFF else 1 for letter in text], 70, 67
+    if sum(sizes) <= alone:
+        return 1 if text else 0
+    parts, used = 1, 0
+    for size in sizes:
+        if used + size > each:
+            parts, used = parts + 1, 0
+        used += size
+    return parts
 
 
 def short_message(name: str, language: str, **facts: str) -> str:

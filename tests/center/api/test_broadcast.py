@@ -187,6 +187,21 @@ def test_what_makes_no_sense_is_refused(api: Api, body: dict[str, Any], status: 
     assert api.asks("lead")("POST", "broadcasts", json=body).status_code == status
 
 
+@pytest.mark.usefixtures("box")
+def test_whom_it_would_reach_is_counted_and_nobody_is_told(api: Api) -> None:
+    named = ["s000000", "s000001", "s000002"]
+    everybody = {"audience": {"sites": named}}
+    told = api.asks("lead")("POST", "broadcasts/reach", json=everybody).json()
+    assert told == {"terminals": 8, "sites": 3, "without_contact": 1}
+    one_site = api.asks("lead", Scope(sites=("s000001",)))("POST", "broadcasts/reach", json=everybody).json()
+    assert (one_site["sites"], one_site["without_contact"]) == (1, 0)
+    nobody = api.asks("lead")("POST", "broadcasts/reach", json={"audience": {"tags": ["none"]}}).json()
+    assert nobody == {"terminals": 0, "sites": 0, "without_contact": 0}
+    assert api.asks("lead")("POST", "broadcasts/reach", json={"audience": {}}).status_code == 422
+    assert api.asks("agent")("POST", "broadcasts/reach", json=everybody).status_code == 403
+    assert api.asks("viewer").ids("broadcasts") == []
+
+
 def test_only_leads_tell_many(api: Api) -> None:
     body = {"incident": "inc-00000005", "texts": SAY}
     assert api.asks("agent")("POST", "broadcasts", json=body).status_code == 403

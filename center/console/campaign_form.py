@@ -26,13 +26,39 @@ class Wrong(Exception):
     """What was written is no plan; its text is one line for whoever wrote it."""
 
 
+class AudiencePicker:
+    """Which terminals it is for: a field for each sort of names."""
+
+    def __init__(self, visit: Visit, given: Mapping[str, str]) -> None:
+        self._visit = visit
+        self._given = given
+        self._inputs: dict[str, Any] = {}
+
+    def build(self) -> None:
+        parts.text("p", self._visit.say("campaigns.audience_hint")).classes("quiet")
+        with ui.element("div").classes("form"):
+            for name in AUDIENCE:
+                field = Field(name, self._visit.say(f"campaigns.{name}"), value=self._given.get(name, ""))
+                self._inputs[name] = parts.entry(field).props("debounce=400")
+
+    def on_change(self, do: Callable[[], Awaitable[None]]) -> None:
+        """Call `do` when it has changed."""
+        for made in self._inputs.values():
+            made.on_value_change(do)
+
+    def names(self) -> dict[str, list[str]]:
+        """The audience as the API takes it; empty where nothing is filled in."""
+        named = {name: _listed(str(made.value or "")) for name, made in self._inputs.items()}
+        return {name: names for name, names in named.items() if names}
+
+
 class Draft:
     """The form in three parts, each built where it is called."""
 
     def __init__(self, visit: Visit, kind: str, given: Mapping[str, str]) -> None:
         self._visit = visit
         self._kind = kind if kind in KINDS else KINDS[0]
-        self._given = given
+        self._whom = AudiencePicker(visit, given)
         self._inputs: dict[str, Any] = {}
         self._more: dict[str, list[Any]] = {}
 
@@ -55,10 +81,7 @@ class Draft:
 
     def audience(self) -> None:
         """For which terminals."""
-        parts.text("p", self._visit.say("campaigns.audience_hint")).classes("quiet")
-        with ui.element("div").classes("form"):
-            for name in AUDIENCE:
-                self._ask(name, value=self._given.get(name, ""))
+        self._whom.build()
 
     def care(self) -> None:
         """Waves, and when to stop."""
@@ -71,19 +94,19 @@ class Draft:
 
     def on_change(self, do: Callable[[], Awaitable[None]]) -> None:
         """Call `do` when the audience, or what is done to it, has changed."""
-        for name in (*AUDIENCE, "kind"):
-            self._inputs[name].on_value_change(do)
+        self._whom.on_change(do)
+        self._inputs["kind"].on_value_change(do)
 
     def is_for_somebody(self) -> bool:
-        return bool(self._audience())
+        return bool(self._whom.names())
 
     def asked(self) -> dict[str, Any]:
         """What is needed to count. Raises Wrong."""
         kind = self._inputs["kind"].value
         if kind == "readiness":  # counted before anybody chose the day
-            return {"kind": "check", "audience": self._audience()}
+            return {"kind": "check", "audience": self._whom.names()}
         args = self._args(kind) if kind != "config" or self._text("settings") else {"settings": {"any": {"key": None}}}
-        return {"kind": kind, "audience": self._audience(), "args": args}
+        return {"kind": kind, "audience": self._whom.names(), "args": args}
 
     def whole(self) -> dict[str, Any]:
         """The plan for POST /campaigns. Raises Wrong."""
@@ -95,7 +118,7 @@ class Draft:
         return {
             "name": self._text("name"),
             "kind": kind,
-            "audience": self._audience(),
+            "audience": self._whom.names(),
             "reason": self._text("reason"),
             "args": self._args(kind),
             "waves": self._waves(),
@@ -115,8 +138,6 @@ class Draft:
     ) -> Any:
         label = self._visit.say(f"campaigns.{name}")
         made = parts.entry(Field(name, label, kind, value, options or {}, needed, hint))
-        if name in AUDIENCE:
-            made.props("debounce=400")
         self._inputs[name] = made
         return made
 
@@ -128,10 +149,6 @@ class Draft:
 
     def _text(self, name: str) -> str:
         return str(self._inputs[name].value or "").strip()
-
-    def _audience(self) -> dict[str, list[str]]:
-        named = {name: _listed(self._text(name)) for name in AUDIENCE}
-        return {name: names for name, names in named.items() if names}
 
     def _args(self, kind: str) -> dict[str, Any]:
         if kind == "config":

@@ -39,6 +39,7 @@ async def build(visit: Visit, state: str = "", cursor: str = "") -> None:
 
     first = await read()
     parts.heading(visit.say("campaigns.title"), visit.say("campaigns.about"))
+    sections(visit, "campaigns")
     with ui.element("div").classes("bar"):
         options = {"": visit.say("campaigns.state_all")} | {
             each: visit.say(f"campaigns.state_{each}") for each in STATES
@@ -59,6 +60,15 @@ async def build(visit: Visit, state: str = "", cursor: str = "") -> None:
         pane.show(await read())
 
     visit.follow({"campaign"}, changed)
+
+
+def sections(visit: Visit, here: str) -> None:
+    """The ways to the parts of this screen: campaigns, and messages to merchants."""
+    with ui.element("nav").classes("parts-bar").props(f'aria-label="{visit.say("campaigns.menu")}"'):
+        for name in ("campaigns", "broadcasts"):
+            shown = parts.link(f"/console/{name}", visit.say(f"{name}.title"))
+            if name == here:
+                shown.classes("here").props('aria-current="page"')
 
 
 def _query(**values: str) -> str:
@@ -121,9 +131,7 @@ async def new(visit: Visit, kind: str = "check", estates: str = "", sites: str =
     if not visit.may("campaign.write"):
         raise Refused(403, visit.say("campaigns.not_yours"))
     parts.heading(visit.say("campaigns.new"), visit.say("campaigns.about"))
-    scope = visit.me["scope"] or {}
-    known = estates or ",".join(scope.get("estates") or await _estates(visit))
-    draft = Draft(visit, kind, {"estates": known, "sites": sites, "models": models})
+    draft = Draft(visit, kind, {"estates": estates or await usual_estates(visit), "sites": sites, "models": models})
     with parts.section(visit.say("campaigns.plan")):
         draft.about()
     with parts.section(visit.say("campaigns.audience")):
@@ -154,10 +162,11 @@ async def new(visit: Visit, kind: str = "check", estates: str = "", sites: str =
     await count()
 
 
-async def _estates(visit: Visit) -> list[str]:
-    """The one estate there is; where there are more, somebody has to choose."""
-    found = [each["key"] for each in (await visit.api.get("/overview/shares", by="estate"))["items"]]
-    return found if len(found) == 1 else []
+async def usual_estates(visit: Visit) -> str:
+    """Those of the visitor, else the one there is; where there are more, somebody has to choose."""
+    mine = (visit.me["scope"] or {}).get("estates")
+    found = mine or [each["key"] for each in (await visit.api.get("/overview/shares", by="estate"))["items"]]
+    return ",".join(found) if mine or len(found) == 1 else ""
 
 
 def _reach(visit: Visit, told: Mapping[str, Any] | str | None) -> None:

@@ -26,6 +26,7 @@ SCREENS: Final = (
     "sites",
     "campaigns",
     "campaign",
+    "broadcasts",
     "readiness",
     "reports",
     "reports_rows",

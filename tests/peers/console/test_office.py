@@ -162,3 +162,50 @@ def test_evidence_and_windows_follow_and_the_audit_says_of_when_it_is(desk: Desk
     desk.post(f"/suppressions/{desk.post('/suppressions', about | later)['id']}", method="DELETE")
     audit.get_by_role("button", name="Refresh").click()
     expect(audit.locator("tbody tr")).to_have_count(before + 2)
+
+
+def test_a_message_to_merchants_is_counted_sent_and_stopped(desk: Desk) -> None:
+    (estate, terminal), site = desk.terminals[-1], "s-told"
+    desk.post("/places/import", [{"estate": estate, "terminal": terminal, "site": site}])
+    contacts = [{"name": "Bob", "mail": "bob@example.org"}]
+    desk.post("/sites/import", [{"estate": estate, "site": site, "name": HOSTILE, "contacts": contacts}])
+    nowhere = "mailto://127.0.0.1:1?from=desk@example.org&to={to}"  # what is sent there waits for its next attempt
+    channel = desk.post("/channels", {"name": "mail", "url": nowhere, "events": ["merchant.notice"]})["id"]
+    page = desk.page("/console/broadcasts/new")
+    page.get_by_label("Sites", exact=True).fill(site)
+    expect(page.locator(".reach")).to_contain_text("1 site with")
+    page.get_by_label("Text in English").fill(f"The network is down. {HOSTILE}")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_contain_text("Still needed: Text in Chinese")
+    page.get_by_label("Text in Chinese").fill("网" * 65)
+    expect(page.get_by_text("65 characters, 2 SMS for each contact")).to_be_visible()
+    page.get_by_role("button", name="Send").click()
+    asked = page.get_by_role("dialog")
+    expect(asked).to_contain_text("Send this to 1 site?")
+    asked.get_by_role("button", name="Send").click()
+    page.wait_for_url("**/console/broadcast/cast-*")
+    name = page.url.rpartition("/")[2]
+    expect(page.get_by_role("heading", level=1)).to_contain_text(HOSTILE)
+    row = page.locator("#sites .ag-row", has_text=site)
+    expect(row).to_contain_text("waiting")
+    listed = desk.page("/console/broadcasts").locator("tbody tr", has_text=HOSTILE)
+    expect(listed.get_by_role("link", name="waiting 1")).to_have_attribute(
+        "href", f"/console/broadcast/{name}?state=waiting#sites"
+    )
+    page.get_by_role("button", name="Stop sending").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop sending").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("Needed: Reason")
+    page.get_by_role("dialog").get_by_role("textbox").fill("it works again")
+    page.get_by_role("dialog").get_by_role("button", name="Stop sending").click()
+    expect(page.get_by_text("it works again")).to_be_visible()
+    expect(row).to_contain_text("stopped before")
+    expect(listed.get_by_role("link", name="stopped before 1")).to_be_visible()  # by itself
+    assert desk.get(f"/broadcasts/{name}")["sites"]["cancelled"] == 1
+    with _somebody(desk, "reader", "viewer") as theirs:
+        page = desk.page("/console/broadcasts", cookies=theirs.cookies)
+        expect(page.get_by_text("Only leads and administrators write to many merchants.")).to_be_visible()
+        expect(page.get_by_role("link", name="New message")).to_have_count(0)
+        page.goto("/console/broadcasts/new")
+        expect(page.get_by_role("alert")).to_contain_text("Only leads and administrators")
+    desk.post(f"/channels/{channel}", method="DELETE")
+    desk.post("/places/import", [{"estate": estate, "terminal": terminal}])

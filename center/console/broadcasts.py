@@ -1,0 +1,390 @@
+"""Messages to the merchants of many sites: the list, a new one and whom it would reach, and one with its sites."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote
+
+from nicegui import ui
+
+from center.console import parts
+from center.console.app import screen
+from center.console.campaign_form import AudiencePicker
+from center.console.campaigns import sections, usual_estates
+from center.console.pane import Pane
+from center.console.parts import Column, Field, Table
+from center.console.plain_table import link, plain_table
+from center.console.session import Refused, Visit, lead_to
+from center.console.words import LANGUAGES
+from center.db.feed import Change
+from center.domain import broadcast
+from center.domain.texts import sms_parts
+
+Row = Mapping[str, Any]
+
+LOOKS: Final = {"sent": "succeeded", "waiting": "waiting", "failed": "failed", "unreachable": "warning",
+                "cancelled": "unsupported"}  # fmt: skip
+"""The light of each state of a site, in the order in which they are shown."""
+_TILES: Final = {"sent": "ok", "waiting": "calm", "failed": "bad", "unreachable": "warn", "cancelled": ""}
+WHY: Final = {
+    broadcast.NO_CONTACT: "no_contact",
+    broadcast.NO_ADDRESS: "no_address",
+    broadcast.NO_CHANNEL: "no_channel",
+}
+"""What the center says of a site where nobody could be told, as a phrase."""
+_PAGE: Final = 20
+_MOST_PAGE: Final = 200
+_MOST_ROWS: Final = 2000
+_BEAT_S: Final = 5.0
+"""Between two looks at a message that is under way: of each site that was told there is no change in the feed."""
+
+
+@screen("/broadcasts", "campaigns")
+async def build(visit: Visit, most: str = "") -> None:
+    limit = _MOST_PAGE if most else _PAGE
+    shown: list[Row] = []
+
+    async def read(_changes: Sequence[Change] = ()) -> None:
+        shown[:] = (await visit.api.get("/broadcasts", limit=limit))["items"]
+        pane.show(list(shown))
+
+    async def beat() -> None:
+        if any(each["sites"]["waiting"] for each in shown):
+            await read()
+
+    parts.heading(visit.say("broadcasts.title"), visit.say("broadcasts.about"))
+    sections(visit, "broadcasts")
+    with ui.element("div").classes("bar"):
+        if visit.may("suppress"):
+            parts.link("/console/broadcasts/new", visit.say("broadcasts.new")).classes("main-link")
+        else:
+            parts.text("span", visit.say("broadcasts.not_yours")).classes("quiet")
+    pane = Pane(partial(_list, visit, limit))
+    await read()
+    visit.follow({"broadcast"}, read)
+    visit.every(_BEAT_S, beat)
+
+
+def _list(visit: Visit, limit: int, rows: Sequence[Row]) -> None:
+    if not rows:
+        parts.empty(visit, "broadcasts.empty")
+        return
+    headers = [visit.say(f"broadcasts.{each}") for each in ("message", "whom", "sites", "by", "at")]
+    cells = [
+        (
+            link(name_of(visit, each), f"/console/broadcast/{quote(each['id'])}"),
+            whom(visit, each),
+            lambda each=each: _counts(visit, each),
+            each["by"],
+            lambda each=each: parts.moment(visit, each["created_at"]),
+        )
+        for each in rows
+    ]
+    with ui.element("section").classes("part"):
+        plain_table(visit.say("broadcasts.title"), headers, cells)
+    if len(rows) == limit < _MOST_PAGE:
+        parts.link("/console/broadcasts?most=1", visit.say("broadcasts.older"))
+
+
+def name_of(visit: Visit, told: Row, letters: int = 60) -> str:
+    """The beginning of what it says, on one line."""
+    if told["kind"] == "maintenance":
+        return visit.say("broadcasts.maintenance")
+    text = " ".join(((told["texts"] or {}).get(visit.language) or "").split())
+    return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
+
+
+def whom(visit: Visit, told: Row) -> str:
+    """For whom it is, in a few words."""
+    if told["incident"]:
+        return visit.say("broadcasts.of_incident")
+    if told["suppression"]:
+        return visit.say("broadcasts.of_window")
+    named = (told["audience"] or {}).items()
+    return "; ".join(f"{visit.word(f'campaigns.{name}', name)}: {_some(visit, values)}" for name, values in named)
+
+
+def _some(visit: Visit, names: Sequence[str], most: int = 3) -> str:
+    more = f" +{len(names) - most}" if len(names) > most else ""
+    return visit.say("broadcasts.comma").join(names[:most]) + more
+
+
+def _counts(visit: Visit, told: Row) -> None:
+    """How many sites are in each state, each leading to them."""
+    with ui.element("ul").classes("lights plain-list"):
+        for state, look in LOOKS.items():
+            if told["sites"][state]:
+                with ui.element("li"), parts.link(_sites_at(told["id"], state)):
+                    parts.light(visit, look, f"{visit.say(f'broadcasts.{state}')} {told['sites'][state]:,}")
+
+
+def _sites_at(name: str, state: str = "") -> str:
+    return f"/console/broadcast/{quote(name, safe='')}{f'?state={state}' if state else ''}#sites"
+
+
+# --- a new one --------------------------------------------------------------------------------------------------------
+
+
+@screen("/broadcasts/new", "campaigns")
+async def new(visit: Visit, estates: str = "", sites: str = "", tags: str = "") -> None:
+    if not visit.may("suppress"):
+        raise Refused(403, visit.say("broadcasts.not_yours"))
+    parts.heading(visit.say("broadcasts.new"), visit.say("broadcasts.about"))
+    given = {"estates": estates or await usual_estates(visit), "sites": sites, "tags": tags}
+    picker = AudiencePicker(visit, given)
+    with parts.section(visit.say("broadcasts.whom")):
+        picker.build()
+        reach = Pane(partial(_reach, visit))
+    with parts.section(visit.say("broadcasts.text")):
+        texts = _texts(visit)
+    wrong = parts.text("p", "").classes("wrong").props('role="alert"')
+
+    async def count() -> None:
+        named = picker.names()
+        try:
+            reach.show(await visit.api.post("/broadcasts/reach", {"audience": named}) if named else None)
+        except Refused as error:
+            reach.show(str(error))
+
+    async def send() -> None:
+        body = {"audience": picker.names(), "texts": {each: made.value.strip() for each, made in texts.items()}}
+        missing = [visit.say(f"broadcasts.text_{each}") for each, text in body["texts"].items() if not text]
+        missing += [] if body["audience"] else [visit.say("broadcasts.whom")]
+        wrong.text = visit.say("campaigns.missing", what=visit.say("broadcasts.comma").join(missing)) if missing else ""
+        if not missing:
+            try:
+                wrong.text = await _sure(visit, body)
+            except Refused as error:
+                wrong.text = str(error)
+
+    with ui.element("div").classes("bar"):
+        parts.button(visit.say("broadcasts.send"), send, "send", main=True, mark="write")
+        parts.link("/console/broadcasts", visit.say("shell.cancel"))
+    picker.on_change(count)
+    await count()
+
+
+async def _sure(visit: Visit, body: Mapping[str, Any]) -> str:
+    """Ask once more with the number of sites that it is for now; what is wrong, if anything. Raises Refused."""
+    told = await visit.api.post("/broadcasts/reach", {"audience": body["audience"]})
+    if not told["sites"]:
+        return visit.say("broadcasts.reach_none")
+
+    async def go(_given: dict[str, Any]) -> None:
+        made = await visit.api.post("/broadcasts", body)
+        lead_to(f"/console/broadcast/{quote(made['id'], safe='')}")
+
+    parts.ask(visit, visit.say("broadcasts.sure", n=_n(told["sites"])), [], go, go=visit.say("broadcasts.send"))
+    return ""
+
+
+def _texts(visit: Visit) -> dict[str, Any]:
+    """A field for each language, and below it how long the text is."""
+    parts.text("p", visit.say("broadcasts.text_hint")).classes("quiet")
+    found = {}
+    with ui.element("div").classes("form"):
+        for language in LANGUAGES:
+            with ui.element("div"):
+                field = Field(f"text_{language}", visit.say(f"broadcasts.text_{language}"), "area", needed=True)
+                made = parts.entry(field).props(f"debounce=300 autogrow maxlength={broadcast.LONGEST}")
+                long = parts.text("p", "").classes("quiet").props(f'role="status" lang="{visit.language}"')
+                long.mark(f"length-{language}")
+
+            def tell(_event: object = None, made: Any = made, long: Any = long, language: str = language) -> None:
+                long.text = length(visit, made.value or "", language)
+
+            made.on_value_change(tell)
+            tell()
+            found[language] = made
+    return found
+
+
+def length(visit: Visit, text: str, language: str) -> str:
+    """How many characters a text has, and how many SMS it takes with the subject that goes before it."""
+    text = text.strip()
+    if not text:
+        return visit.say("broadcasts.length_none")
+    return visit.say("broadcasts.length", letters=f"{len(text):,}", n=sms_parts(broadcast.as_sms(text, language)))
+
+
+def _reach(visit: Visit, told: Mapping[str, Any] | str | None) -> None:
+    """How many sites it would be for."""
+    with ui.element("div").classes("reach").props('role="status"'):
+        if told is None:
+            parts.text("span", visit.say("broadcasts.reach_first")).classes("quiet")
+        elif isinstance(told, str):
+            parts.text("span", told).classes("wrong")
+        elif not told["sites"]:
+            parts.light(visit, "warning", visit.say("broadcasts.reach_none")).classes("long")
+        else:
+            words = visit.say("broadcasts.reach", n=_n(told["sites"]), terminals=f"{told['terminals']:,}")
+            parts.text("strong", words).classes("sentence")
+            if told["without_contact"]:
+                without = visit.say("broadcasts.reach_without", n=_n(told["without_contact"]))
+                parts.light(visit, "warning", without).classes("long")
+
+
+def _n(number: int) -> int | str:
+    """One as a number, so that it can be said in the singular."""
+    return number if number == 1 else f"{number:,}"
+
+
+# --- one --------------------------------------------------------------------------------------------------------------
+
+
+@screen("/broadcast/{name}", "campaigns")
+async def one(visit: Visit, name: str, state: str = "") -> None:
+    at = f"/broadcasts/{quote(name, safe='')}"
+    state = state if state in LOOKS else ""
+
+    async def read() -> tuple[Row, list[Row]]:
+        told, page = await asyncio.gather(visit.api.get(at), visit.api.get(f"{at}/sites", state=state or None))
+        return told, page["items"]
+
+    told, found = await read()
+    waits = {"is": bool(told["sites"]["waiting"])}
+    parts.heading(name_of(visit, told), visit.say("broadcasts.one"))
+    sections(visit, "broadcasts")
+    head = Pane(partial(_head, visit, at))
+    head.show(told)
+    with ui.element("div").classes("columns"):
+        with parts.section(visit.say("broadcasts.text"), "text"):
+            _read(visit, told)
+        with parts.section(visit.say("broadcasts.whom"), "whom"):
+            _about(visit, told)
+    with parts.section(visit.say("broadcasts.sites"), "sites"):
+        _filter(visit, name, state)
+        table = _table(visit, found)
+        foot = Pane(partial(_foot, visit))
+        foot.show(len(found))
+
+    async def again() -> None:
+        told, found = await read()
+        waits["is"] = bool(told["sites"]["waiting"])
+        head.show(told)
+        table.put([_site(visit, each) for each in found[:_MOST_ROWS]])
+        table.grid.set_visibility(bool(found))
+        foot.show(len(found))
+
+    async def changed(changes: Sequence[Change]) -> None:
+        if any(each.key == name for each in changes):
+            await again()
+
+    async def beat() -> None:
+        if waits["is"]:
+            await again()
+
+    visit.follow({"broadcast"}, changed)
+    visit.every(_BEAT_S, beat)
+
+
+def _head(visit: Visit, at: str, told: Row) -> None:
+    states = told["sites"]
+    with ui.element("div").classes("tiles"):
+        for state, look in _TILES.items():
+            count = states[state]
+            where = _sites_at(told["id"], state)
+            parts.number(f"{count:,}", visit.say(f"broadcasts.{state}"), where, look if count else "")
+    if told["cancelled_at"]:
+        with ui.element("p"):
+            parts.text("span", visit.say("broadcasts.stopped", by=told["cancelled_by"])).classes("needs gap")
+            parts.moment(visit, told["cancelled_at"])
+            parts.text("div", told["cancel_reason"])
+    elif states["waiting"] and visit.may("suppress"):
+        with ui.element("div").classes("bar"):
+            parts.button(visit.say("broadcasts.stop"), partial(_stop, visit, at), "block", mark="stop")
+            parts.text("span", visit.say("broadcasts.stop_hint")).classes("quiet")
+
+
+def _stop(visit: Visit, at: str) -> None:
+    async def send(given: dict[str, Any]) -> None:
+        await visit.api.post(f"{at}/cancel", given)
+        visit.told(visit.say("broadcasts.done_stop"))
+
+    parts.ask(visit, visit.say("broadcasts.stop"), [Field("reason", visit.say("campaigns.reason"), needed=True)], send)
+
+
+def _read(visit: Visit, told: Row) -> None:
+    """What merchants read."""
+    if told["texts"] is None:
+        parts.text("p", visit.say("broadcasts.window_text")).classes("quiet")
+        return
+    for language, name in LANGUAGES.items():
+        parts.text("h3", name)
+        parts.text("p", told["texts"].get(language) or "–").classes("as-written").props(f'lang="{language}"')
+
+
+def _about(visit: Visit, told: Row) -> None:
+    incident, pairs = told["incident"], (told["audience"] or {}).items()
+    comma = visit.say("broadcasts.comma")
+    about: list[tuple[str, Any]] = [
+        (visit.word(f"campaigns.{name}", name), comma.join(values)) for name, values in pairs
+    ]
+    if incident:
+        where = f"/console/incident/{quote(incident, safe='')}"
+        about.append((visit.say("shell.a_incident"), link(visit.say("broadcasts.of_incident"), where)))
+    elif told["suppression"]:
+        about.append((visit.say("broadcasts.maintenance"), told["suppression"]))
+    parts.facts(
+        [
+            *about,
+            (visit.say("campaigns.terminals"), f"{told['terminals_n']:,}"),
+            (visit.say("broadcasts.by"), told["by"]),
+            (visit.say("broadcasts.at"), lambda: parts.moment(visit, told["created_at"])),
+        ]
+    )
+
+
+def _filter(visit: Visit, name: str, state: str) -> None:
+    options = {"": visit.say("campaigns.state_all")} | {each: visit.say(f"broadcasts.{each}") for each in LOOKS}
+    with ui.element("div").classes("bar"):
+        picked = ui.select(
+            options,
+            value=state,
+            label=visit.say("campaigns.state"),
+            on_change=lambda event: lead_to(_sites_at(name, event.value)),
+        )
+        picked.props("outlined dense").classes("pick").mark("filter-state")
+
+
+def _table(visit: Visit, found: Sequence[Row]) -> Table:
+    table = Table(
+        visit,
+        [
+            Column("site", visit.say("campaigns.site"), width=130, flex=2),
+            Column("state", visit.say("campaigns.state"), "light", 150),
+            Column("why", visit.say("broadcasts.why"), flex=3, width=150, least_px=700),
+            Column("estate", visit.say("campaigns.estates"), width=130, flex=1, least_px=900),
+        ],
+        [_site(visit, each) for each in found[:_MOST_ROWS]],
+        title=visit.say("broadcasts.sites"),
+        height="60vh" if len(found) > 12 else "",
+    )
+    table.grid.set_visibility(bool(found))
+    return table
+
+
+def _site(visit: Visit, row: Row) -> dict[str, Any]:
+    why = row["why"]
+    return {
+        "id": f"{row['estate']}/{row['site']}",
+        "where": f"/console/site/{quote(row['estate'], safe='')}/{quote(row['site'], safe='')}",
+        "site": f"{row['name']} ({row['site']})" if row["name"] else row["site"],
+        "estate": row["estate"],
+        "state": LOOKS[row["state"]],
+        "state_words": visit.say(f"broadcasts.{row['state']}"),
+        "why": visit.say(f"broadcasts.{WHY[why]}") if why in WHY else why,
+    }
+
+
+def _foot(visit: Visit, n: int) -> None:
+    if not n:
+        parts.empty(visit, "broadcasts.sites_none")
+        return
+    words = visit.say("broadcasts.all_shown", n=_n(n))
+    if n > _MOST_ROWS:
+        words = visit.say("broadcasts.shown", n=f"{_MOST_ROWS:,}", of=f"{n:,}")
+    parts.text("p", words).classes("quiet list-foot").props('role="status"')

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from agent.wire import Topics
+from agent.wire import MAX_PACKET_BYTES, Topics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TILL = Topics("demo", "till-1")
@@ -59,6 +59,19 @@ def hivemq() -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize("broker", [mosquitto, emqx, hivemq])
 def test_a_terminal_may_do_what_the_contract_says_and_nothing_more(broker) -> None:
     assert broker() == (UP, DOWN)
+
+
+@pytest.mark.parametrize(
+    ("file", "demand"),
+    [
+        ("mosquitto/mosquitto.conf", f"max_packet_size {MAX_PACKET_BYTES}"),
+        ("emqx/emqx.conf", f"mqtt.max_packet_size = {MAX_PACKET_BYTES // 1024}KB"),
+        ("hivemq/config.xml", f"<max-packet-size>{MAX_PACKET_BYTES}</max-packet-size>"),
+    ],
+)
+def test_nothing_comes_in_that_a_terminal_could_not_take(file: str, demand: str) -> None:
+    """Mosquitto drops it on the terminal's side, never frees its place there, and is soon out of places."""
+    assert demand in {line.strip() for line in (DEPLOY / file).read_text("utf-8").splitlines()}
 
 
 @pytest.mark.parametrize(

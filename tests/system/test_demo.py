@@ -6,10 +6,11 @@ import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -33,7 +34,11 @@ class Demo:
         where = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8"}
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*POSDIAG, "demo", *words], stdout=out, stderr=err, env=where, start_new_session=True
+                [*POSDIAG, "demo", *words],
+                stdout=out,
+                stderr=err,
+                env=where,
+                start_new_session=True,
             )
 
     def said(self) -> str:
@@ -55,8 +60,12 @@ class Demo:
     def end(self) -> float:
         """Ctrl-C; the seconds that it took."""
         began = time.monotonic()
-        self.process.send_signal(2)
-        assert self.process.wait(20) == 0, self.progress()
+        self.process.send_signal(signal.SIGINT)
+        try:
+            assert self.process.wait(20) == 0, self.progress()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # whatever has not ended
         return time.monotonic() - began
 
 

@@ -84,13 +84,17 @@ def test_a_full_disk(sim: Sim, observer: Observer) -> None:
 
         def told() -> list:
             disk.fill(agent)  # its log goes into the file when that is opened anew, and leaves a little room
-            sim.set(printer_paper=next(papers))
+            if not agent.status()["problems"]:
+                sim.apply(next(changes))
             return [h for h in _health(observer, agent) if "the disk is full" in str(h.get("problems"))]
 
-        papers = cycle(("ok", "near_end"))
-        wait_until(told, 25, every_s=2)
+        # Of several devices: a fault that comes and goes too often would be flapping for two minutes.
+        broken = {"printer.paper": "near_end", "reader.card": "jammed", "keypad.keys": "missing"}
+        whole = {"printer.paper": "ok", "reader.card": "absent", "keypad.keys": "loaded"}
+        changes = cycle({name: states[name]} for states in (whole, broken) for name in states)
+        wait_until(told, 25, every_s=1)
         filler.unlink()
-        sim.set(printer_paper="ok")
+        sim.apply(whole)
         agent.until(lambda status: not status["faults"] and not status["problems"], 40)
         wait_until(
             lambda: (n := sorted(set(_numbers(observer, agent)))) and n == list(range(1, n[-1] + 1)) and len(n) >= 8

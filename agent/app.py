@@ -189,6 +189,7 @@ class App:
         self.core.write_status()
         self._flush_telemetry()
         self.uplink.stop(reason, _STOP_S)
+        self.outbox.close()
         self._remember(clean=True)
         self.store.close()
 

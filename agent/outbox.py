@@ -276,6 +276,11 @@ class Outbox:
             if len(self._settled) > LEFT_MOST or any(row.cls != "telemetry" for row in rows):
                 self._delete_settled()
 
+    def close(self) -> None:
+        """Nothing more is sent; what was delivered leaves the file, else the next start would send it again."""
+        with self._store.lock:
+            self._delete_settled()
+
     def _delete_settled(self) -> None:
         if not self._settled:
             return

@@ -166,6 +166,13 @@ def test_delivered_telemetry_leaves_the_file_with_the_next_rows(
     assert on_file(tmp_path, clock) == [], "a delivered event leaves at once, so that few come twice"
 
 
+def test_a_clean_stop_leaves_nothing_to_be_sent_twice(tmp_path: Path, outbox: Outbox, clock: ManualClock) -> None:
+    outbox.put("telemetry", {"samples": []})
+    outbox.settle(outbox.after(0, 9))
+    outbox.close()
+    assert on_file(tmp_path, clock) == []
+
+
 def test_what_was_delivered_needs_no_receipt(outbox: Outbox, clock: ManualClock) -> None:
     outbox.put("telemetry", {"samples": []})
     outbox.settle(outbox.after(0, 9))

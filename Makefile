@@ -34,6 +34,7 @@ bench: install
 
 chaos: install
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos.forged
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz --minutes 30

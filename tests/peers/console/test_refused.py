@@ -25,7 +25,7 @@ from tests.wait import wait_until
 pytestmark = pytest.mark.peers
 
 EVIL = '"><script>window.evil=1</script><img src=x onerror="window.evil=1">'
-FORBIDDEN = {"/campaigns/new", "/evidence", "/audit", "/admin", "/admin/accounts"}
+FORBIDDEN = {"/broadcasts/new", "/campaigns/new", "/evidence", "/audit", "/admin", "/admin/accounts"}
 """Screens that somebody who may only look does not get."""
 _SCREEN = re.compile(r'@screen\("([^"]+)"')
 

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.peers.console.stage import Desk
+from tests.wait import wait_until
 
 pytestmark = pytest.mark.peers
 
@@ -23,8 +24,8 @@ def _case(desk: Desk) -> int:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_number_leads_to_its_cases_and_their_file(desk: Desk, language: str) -> None:
     number = _case(desk)
+    n = wait_until(lambda: desk.get("/reports/times")["result"]["acknowledge"]["n"])  # up to the second before now
     page = desk.page("/console/reports?days=7", language)
-    n = desk.get("/reports/times")["result"]["acknowledge"]["n"]
     title = {"en": "until somebody takes it on", "zh": "确认故障"}[language]
     link = page.locator("#times .card").filter(has_text=title).get_by_role("link")
     expect(link).to_have_text({"en": f"{n} cases", "zh": f"{n} 个工单"}[language])

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final, Literal, TypeVar, get_args
@@ -59,6 +60,7 @@ class Settings:
     http: str = _is("127.0.0.1:8480", "HOST:PORT where the API and the pages are; port 0 takes a free one")
     name: str = _is("main", "this center's name at the broker: the same for all its processes, and no other center's")
     estates: tuple[str, ...] = _is((), "where the center shows itself as online; empty for each that it hears of")
+    mqtt_without_tls: bool = _is(False, "mqtt:// also to another machine, on a closed network")
     mqtt_user: str = _is("", "the user at the broker")
     mqtt_password_file: str = _is("", "the file with that user's password")
     mqtt_ca_file: str = _is("", "who may have signed the broker's certificate, PEM; empty for the system's authorities")
@@ -123,7 +125,12 @@ def read(args: argparse.Namespace) -> tuple[Settings, dict[str, str]]:
     given = {name: getattr(args, name, None) for name in ("db", "mqtt", "http", "role", "alone")}
     given = {name: value for name, value in given.items() if value is not None}
     settings = replace(Settings(), **{**checked, **given})
-    broker(settings.mqtt)
+    host, _port, tls = broker(settings.mqtt)
+    if not tls and not settings.mqtt_without_tls and not _is_here(host):
+        raise SettingsError(
+            f"{settings.mqtt!r}: without TLS only to this machine itself; use mqtts://,"
+            " or mqtt_without_tls = true on a closed network"
+        )
     listener(settings.http)
     public_address(settings.public_url)
     tile_server(settings.map_tiles)
@@ -218,6 +225,13 @@ def broker(url: str) -> tuple[str, int, bool]:
         raise SettingsError("a broker's user and password belong in mqtt_user and mqtt_password_file, not in its URL")
     tls = parts.scheme == "mqtts"
     return parts.hostname, port or (8883 if tls else 1883), tls
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def public_address(url: str) -> None:

@@ -53,6 +53,7 @@ class DemoCenter:
         rules.write_text(_toml(demo_shop.policy(self._language)), "utf-8")
         settings = {
             "mqtt": url,
+            "mqtt_without_tls": True,
             "http": f"{broker.HOST}:{self._port}",
             "public_url": self.address.rstrip("/"),
             "name": "demo",

@@ -29,7 +29,7 @@ def asked(capsys: Capture, *words: str) -> str:
 
 def test_each_setting_says_where_it_comes_from(tmp_path: Path, capsys: Capture, state: Path):
     file = tmp_path / "center.toml"
-    file.write_text('http = "127.0.0.1:1"\nmqtt = "mqtt://elsewhere"\nbatch = 7\n')
+    file.write_text('http = "127.0.0.1:1"\nmqtt = "mqtts://elsewhere"\nbatch = 7\n')
     shown = json.loads(asked(capsys, "show", "--config", str(file), "--http", "127.0.0.1:2", "--json"))
     assert shown["http"] == {"value": "127.0.0.1:2", "from": "flag --http"}
     assert shown["batch"] == {"value": 7, "from": f"file {file}"}
@@ -77,6 +77,7 @@ def test_the_schema_is_a_file_of_all_defaults_and_a_json_schema_of_it(tmp_path: 
         ('role = "king"', "role is one of all, ingest, web"),
         ('name = "a/b"', "name is a word of letters"),
         ('mqtt = "http://x"', "is not mqtt://host:port"),
+        ('mqtt = "mqtt://192.0.2.1"', "without TLS only to this machine itself; use mqtts://, or mqtt_without_tls"),
         ("batch =", "Invalid value"),
     ],
 )
@@ -88,6 +89,21 @@ def test_what_cannot_be_is_one_line_and_exit_2(tmp_path: Path, capsys: Capture, 
         err = capsys.readouterr().err
         assert told in err
         assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'mqtt = "mqtt://[::1]"',
+        'mqtt = "mqtts://192.0.2.1"',
+        """mqtt = "mqtt://192.0.2.1"
+mqtt_without_tls = true""",
+    ],
+)
+def test_without_tls_to_this_machine_or_where_the_file_says_so(tmp_path: Path, text: str):
+    file = tmp_path / "center.toml"
+    file.write_text(text)
+    assert load(argparse.Namespace(config=str(file))).mqtt.endswith(("]", "192.0.2.1"))
 
 
 def test_no_such_file_is_one_line(tmp_path: Path, capsys: Capture):

@@ -228,6 +228,9 @@ def _who(visit: Visit, step: Row) -> str:
 
 def _said(visit: Visit, step: Row) -> str:
     """What somebody wrote, as it is; sentences of the center's own in the visitor's language."""
+    diagnosis = (step.get("data") or {}).get("diagnosis")
+    if isinstance(diagnosis, Mapping):  # of an announced visit, told in each language
+        return str(diagnosis.get(visit.language, step["text"]))
     sentence = re.sub(r"\d+", "n", step["text"].lower())
     return visit.word(f"engine.{re.sub('[^a-z]+', '_', sentence).strip('_')}", step["text"])
 

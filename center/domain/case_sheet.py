@@ -19,7 +19,7 @@ from center.domain.cases_policy import CLOCKS, Policy
 from center.domain.freshness import freshness
 from center.domain.incident_texts import fault_name, title
 from center.domain.remedies import REMEDIES
-from center.domain.texts import guidance
+from center.domain.texts import guidance, language_of
 
 _SHOWN_COMMANDS: Final = 10
 _PLAIN: Final = (
@@ -52,14 +52,16 @@ def sheet(
     site, terminal = book.site(case), book.terminal(case["estate"], case["terminal"])
     order = (case["data"] or {}).get("dispatch") if case["state"] == "dispatched" else None
     told = guidance(case["fault"], language) or {}
+    plan = dispatch.plan(connection, scope, case, language)
     return {name: case[name] for name in _PLAIN} | {
         "number_text": number_text(case["number"]),
         "title": _title(connection, scope, case, language),
+        "part": knowledge.part_in(language, case["part"]) if case["part"] else None,
         "clocks": _clocks(book, case),
         "gate": _gate(book, case),
         "promises": _promises(connection, case["id"]),
-        "visit": None if order is None else {name: order.get(name) for name in _ORDER},
-        "plan": asdict(dispatch.plan(connection, scope, case)),
+        "visit": None if order is None else _visit(order, language),
+        "plan": asdict(plan) | {"diagnosis": plan.diagnosis[language_of(language)]},
         "place": None if site is None else {name: site[name] for name in _SITE},
         "terminal_now": _terminal(terminal, now_ms),
         "commands": commands_of(connection, case["estate"], case["terminal"], case["id"], case["created_ms"]),
@@ -68,6 +70,14 @@ def sheet(
         "runbook": asdict(knowledge.runbook(case["fault"] or "", language)),
         "choices": {"root_causes": list(ROOT_CAUSES), "remedies": list(REMEDIES)},
     }
+
+
+def _visit(order: dict[str, Any], language: str) -> dict[str, Any]:
+    """The work order as a reader of this language has it."""
+    told = order["diagnosis"]
+    said = told[language_of(language)] if isinstance(told, dict) else told  # older ones have one text
+    part = knowledge.part_in(language, order["part"])
+    return {name: order.get(name) for name in _ORDER} | {"diagnosis": said, "part": part}
 
 
 def _title(connection: Connection, scope: Scope, case: Case, language: str) -> str:

@@ -7,6 +7,7 @@ Its text is what the merchant's QR code holds. Check-in and check-out are the te
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,14 +22,15 @@ from center.db.tables import cases, faults, sites
 from center.domain.cases_book import WORKING, Act, Book, Case, CaseError, book_of, number_text
 from center.domain.cases_policy import DAY_MS, HOUR_MS, Policy
 from center.domain.commands_key import ALGORITHM, Signer
-from center.domain.knowledge import runbook
+from center.domain.knowledge import part_in, runbook
 from center.domain.refusal import Refusal
-from center.domain.texts import TooLong, fault_title, local_time, short_message
+from center.domain.texts import LANGUAGES, TooLong, fault_title, local_time, short_message
 from center.ids import new_id
 
 QR_PREFIX: Final = "POSVISIT1:"
 LONGEST_VISIT_MS: Final = 3 * DAY_MS
 _MARGIN_S: Final = 300  # the technician may be early
+_BASIS: Final = {"measured": "实测", "inferred": "推断", "unknown": "依据未知"}
 _TECHNICIAN: Final = re.compile(r"[\w .·'-]{2,60}")
 
 
@@ -36,7 +38,8 @@ _TECHNICIAN: Final = re.compile(r"[\w .·'-]{2,60}")
 class Plan:
     """What to send a technician with. `part_seen` is in how many closed cases like this one the part was replaced."""
 
-    diagnosis: str
+    diagnosis: Mapping[str, str]
+    """In each language, for whoever reads the visit later."""
     part: str
     part_seen: int
     skill: str
@@ -60,10 +63,10 @@ class NotGenuine(Exception):
     """The visit code is not one of ours, or not for here and now; one line for the merchant."""
 
 
-def plan(connection: Connection, scope: Scope, case: Case) -> Plan:
+def plan(connection: Connection, scope: Scope, case: Case, language: str) -> Plan:
     """What is known before somebody travels."""
-    told = runbook(case["fault"] or "", case["language"])
-    part, seen = _likely_part(connection, scope, case)
+    told = runbook(case["fault"] or "", language)
+    part, seen = _likely_part(connection, scope, case, language)
     where = (sites.c.estate == case["estate"], sites.c.site == case["site"])
     contacts = connection.execute(select(sites.c.contacts).where(*where)).scalar()
     return Plan(
@@ -76,24 +79,30 @@ def plan(connection: Connection, scope: Scope, case: Case) -> Plan:
     )
 
 
-def _diagnosis(connection: Connection, case: Case) -> str:
+def _diagnosis(connection: Connection, case: Case) -> dict[str, str]:
     if not case["fault"]:
-        return str(case["title"])
+        return dict.fromkeys(LANGUAGES, str(case["title"]))
     where = (faults.c.estate == case["estate"], faults.c.terminal == case["terminal"], faults.c.fault == case["fault"])
     row = connection.execute(select(faults.c.evidence, faults.c.basis, faults.c.count).where(*where)).first()
-    facts = "" if row is None else ", ".join(f"{name} {value}" for name, value in (row.evidence or {}).items())
-    basis = "" if row is None else f" ({row.basis}, seen {row.count} times)"
-    return f"{fault_title(case['fault'], 'en')}{basis}{': ' if facts else ''}{facts}"
+    told = {language: fault_title(case["fault"], language) for language in LANGUAGES}
+    if row is None:
+        return told
+    seen = "once" if row.count == 1 else f"{row.count} times"
+    told["en"] += f" ({row.basis}, seen {seen})"
+    told["zh"] += f"（{_BASIS.get(row.basis, row.basis)}，出现 {row.count} 次）"
+    facts = ", ".join(f"{name} {value}" for name, value in (row.evidence or {}).items())
+    return {"en": f"{told['en']}: {facts}", "zh": f"{told['zh']}：{facts}"} if facts else told
 
 
-def _likely_part(connection: Connection, scope: Scope, case: Case) -> tuple[str, int]:
-    """The part that was replaced most often where the same trouble ended for good."""
-    count = func.count()
+def _likely_part(connection: Connection, scope: Scope, case: Case, language: str) -> tuple[str, int]:
+    """The part that was replaced most often where the same trouble ended for good, in whatever language it stands."""
     ended = cases.c.outcome.in_(("confirmed", "unanswered", "resolved"))
     where = (cases.c.signature == case["signature"], cases.c.signature != "", cases.c.part.is_not(None), ended)
-    query = select(cases.c.part, count).where(*where, scope.where(cases)).group_by(cases.c.part)
-    row = connection.execute(query.order_by(count.desc(), cases.c.part).limit(1)).first()
-    return ("", 0) if row is None else (str(row[0]), int(row[1]))
+    query = select(cases.c.part, func.count()).where(*where, scope.where(cases)).group_by(cases.c.part)
+    seen: Counter[str] = Counter()
+    for name, times in connection.execute(query):
+        seen[part_in(language, str(name))] += int(times)
+    return min(seen.items(), key=lambda each: (-each[1], each[0]), default=("", 0))
 
 
 class Dispatch:
@@ -129,13 +138,14 @@ class Dispatch:
                 act.done(book.connection, case_id)
                 return case, str((case["data"] or {}).get("dispatch", {}).get("code", ""))
             _check(book, case, from_ms, until_ms)
-            known = plan(book.connection, act.scope, case)
+            known = plan(book.connection, act.scope, case, case["language"])
+            said = known.diagnosis["en"]
             code, why_not = self._code(case, technician, from_ms, until_ms)
             order = {
                 "technician": technician,
                 "from_ms": from_ms,
                 "until_ms": until_ms,
-                "diagnosis": known.diagnosis,
+                "diagnosis": dict(known.diagnosis),
                 "part": part or known.part,
                 "skill": skill or known.skill,
                 "access": access,
@@ -148,8 +158,8 @@ class Dispatch:
                 "part": part or known.part or None,
             }
             changes["acked_ms"] = case["acked_ms"] or book.now_ms
-            changed = book.step(case, "dispatched", act.by, known.diagnosis, key=key, facts=order, data=data, **changes)
-            book.notify(changed, "case.dispatched", f"notify:{key}", f"visit for {case['title']}", known.diagnosis)
+            changed = book.step(case, "dispatched", act.by, said, key=key, facts=order, data=data, **changes)
+            book.notify(changed, "case.dispatched", f"notify:{key}", f"visit for {case['title']}", said)
             _tell_merchant(book, changed, key, from_ms)
             act.done(book.connection, case_id)
             return changed, code

@@ -29,6 +29,13 @@ from center.ingest import cards
 
 _HERE: Final = Path(__file__).parent / "guides"
 _LONGEST: Final = 20_000
+_UNITS: Final[Mapping[str, Mapping[str, str]]] = {
+    "printer": {"en": "printer", "zh": "打印机"},
+    "reader": {"en": "card reader", "zh": "读卡器"},
+    "keypad": {"en": "keypad", "zh": "密码键盘"},
+    "modem": {"en": "modem", "zh": "通信模块"},
+}
+"""The units on a port, which share texts with `{unit}` in them."""
 Audience = Literal["agent", "merchant"]
 SKILLS: Final = ("none", "basic", "device", "network", "security")
 WARNED: Final = frozenset(
@@ -66,8 +73,24 @@ def runbook(fault: str, language: str) -> Runbook:
     if table is None:
         return Runbook("", "", "basic", "")
     spoken = language_of(language)
-    part = table.get("part", "")
-    return Runbook(table["look"][spoken], table["send"][spoken], table["skill"], part.format(unit=unit))
+    part = table.get("part", {}).get(spoken, "")
+    named = _UNITS.get(unit, {}).get(spoken, unit)
+    return Runbook(table["look"][spoken], table["send"][spoken], table["skill"], part.format(unit=named))
+
+
+@lru_cache(maxsize=1)
+def _parts() -> dict[str, dict[str, str]]:
+    """Each name of a part that ships, in any language, to its names in all of them."""
+    found: dict[str, dict[str, str]] = {}
+    for fault in (*VOCABULARY, OFFLINE):
+        names = {language: runbook(fault, language).part for language in LANGUAGES}
+        found |= {name: names for name in names.values() if name}
+    return found
+
+
+def part_in(language: str, name: str) -> str:
+    """A part as it was written down, in this language where it is one of those that ship; else as it is."""
+    return _parts().get(name, {}).get(language_of(language), name)
 
 
 @dataclass(frozen=True, slots=True)

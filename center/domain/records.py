@@ -21,6 +21,7 @@ from center.access.scope import Scope
 from center.db.tables import cases, sites
 from center.domain.cases import timeline
 from center.domain.cases_book import NoCase, number_text
+from center.domain.knowledge import part_in
 from center.domain.texts import fault_title, language_of, local_time, progress
 
 _FACTS: Final = (
@@ -129,7 +130,7 @@ def _shown(facts: Mapping[str, Any], site: Mapping[str, Any], spoken: str, timez
         "device": f"{facts['model']} {facts['firmware']}".strip(),
         "local_number": facts["local_number"],
         "root_cause": facts["root_cause"],
-        "part": facts["part"],
+        "part": part_in(spoken, facts["part"] or ""),
         "outcome": facts["outcome"],
     }
     moments = ("created_ms", "acked_ms", "solved_ms", "closed_ms")

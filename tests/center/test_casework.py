@@ -20,7 +20,7 @@ from agent.wire import timestamp
 from center.access.scope import EVERYTHING, Scope
 from center.db.engine import Database
 from center.db.tables import case_steps, cases, guides, remedies, surveys
-from center.domain import knowledge, merchant, reports
+from center.domain import case_sheet, knowledge, merchant, reports
 from center.domain.cases_book import CaseError, NoCase
 from center.domain.cases_intake import report_key
 from center.domain.cases_messages import CaseMessages
@@ -79,6 +79,7 @@ def test_every_fault_has_a_title_a_guide_and_a_runbook(language: str) -> None:
         assert told.send
         assert told.skill in knowledge.SKILLS
         assert "{" not in told.part
+        assert not told.part or told.part.isascii() == (language == "en"), told.part
         assert fault_title(fault, language) != fault
         assert any(ord(letter) > 0x4E00 for letter in told.look) == (language == "zh")
     assert knowledge.runbook("printer/haunted", language).look == ""
@@ -267,13 +268,24 @@ def test_a_visit_is_announced_with_what_is_needed(world: World, signer: tuple[Si
     desk = Dispatch(world.database, world.policy, lambda: world.now_ms, signer[0])
     begin, end = world.now_ms + HOUR, world.now_ms + 5 * HOUR
     with world.database.read() as connection:
-        known = plan(connection, EVERYTHING, case)
+        known, in_zh = (plan(connection, EVERYTHING, case, language) for language in ("en", "zh"))
     assert (known.part, known.part_seen, known.skill) == ("print head", 1, "device")
-    assert "raw 10" in known.diagnosis
+    assert (in_zh.part, in_zh.part_seen) == ("打印头", 1)
+    assert known.diagnosis == {
+        "en": f"{fault_title(FAULT, 'en')} (measured, seen 3 times): raw 10",
+        "zh": f"{fault_title(FAULT, 'zh')}（实测，出现 3 次）：raw 10",
+    }
     assert known.access[0]["name"] == "Li"
     sent, code = desk.send(act("v1"), case["id"], "Zhang San", begin, end, access="back door")
     assert desk.send(act("v1"), case["id"], "Zhang San", begin, end)[1] == code
-    assert (sent["state"], sent["part"], sent["work_order_until_ms"]) == ("dispatched", "print head", end)
+    assert (sent["state"], sent["part"], sent["work_order_until_ms"]) == ("dispatched", "打印头", end)
+    with world.database.read() as connection:
+        shown = {
+            language: case_sheet.sheet(connection, EVERYTHING, sent, language, world.policy, world.now_ms)["visit"]
+            for language in ("en", "zh")
+        }
+    assert {language: told["part"] for language, told in shown.items()} == {"en": "print head", "zh": "打印头"}
+    assert {language: told["diagnosis"] for language, told in shown.items()} == known.diagnosis
     visit = verify(code, signer[1], f"{ESTATE}/t1", begin / 1000)
     assert (visit.technician, visit.number) == ("Zhang San", f"C-{case['number']}")
     (told,) = world.told("case.visit")

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from agent import VERSION
 
@@ -14,6 +15,29 @@ OWN = frozenset(
     {"run", "check", "status", "slip", "work-order", "discover", "config", "pki", "consent", "audit", "bundle"}
 )
 _DEFAULT_CONFIG = "/etc/posdiag/agent.toml"
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes options before, between and after a verb's words, and tells in one line what is wrong with them.
+
+    The parsers of its verbs are of this class, too.
+    """
+
+    _inside = False
+
+    def error(self, message: str) -> NoReturn:
+        print(f"posdiag: {message.removeprefix('argument ')}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(EXIT_CANNOT)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = self._get_positional_actions()
+        if self._inside or any(each.nargs in {argparse.PARSER, argparse.REMAINDER} for each in words):
+            return super().parse_known_args(args, namespace)
+        self._inside = True  # what is called here calls this once for the options and once for the words
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +69,7 @@ def fail(why: object) -> int:
 
 
 def _parser(words: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="posdiag", description="What is wrong with this terminal, what explains it, who must act, what to do now."
     )
     parser.add_argument("--version", action="version", version=f"posdiag {VERSION}")

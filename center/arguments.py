@@ -1,26 +1,13 @@
-"""What the verbs of `posdiag center` have in common: one line for what cannot be, and kinds of arguments."""
+"""Kinds of arguments that the verbs of `posdiag center` have in common."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import re
-import sys
-from typing import Final, NoReturn
+from typing import Final
 
-UNABLE: Final = 2
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
-
-
-class Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one line, and where the rest stands."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"posdiag: {message.removeprefix('argument ')}; see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(UNABLE)
-
-
-PARSER: Final[type[argparse.ArgumentParser]] = Parser
 
 
 def seconds(text: str) -> float:

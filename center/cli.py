@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 
 from center import config, desk
-from center.arguments import PARSER, name_or_any, place, seconds
+from center.arguments import name_or_any, place, seconds
 from center.settings import add_arguments
 
 
 def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Called by the command line of the agent through the entry point."""
     center = verbs.add_parser("center", help="the support center")
-    what = center.add_subparsers(metavar="WHAT", required=True, parser_class=PARSER)
+    what = center.add_subparsers(metavar="WHAT", required=True)
     run = what.add_parser("run", help="the support center itself: from the broker to the database, and the API")
     add_arguments(run)
     run.set_defaults(run=_run)

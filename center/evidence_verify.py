@@ -263,7 +263,7 @@ def main() -> int:
     parser.add_argument("packs", nargs="+", metavar="PACK")
     parser.add_argument("--key", metavar="KEY", help="the center's public key: 64 hex digits or a JWK file")
     parser.add_argument("--json", action="store_true")
-    return run(parser.parse_args())
+    return run(parser.parse_intermixed_args())
 
 
 if __name__ == "__main__":

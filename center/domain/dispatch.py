@@ -83,13 +83,14 @@ def _diagnosis(connection: Connection, case: Case) -> dict[str, str]:
     if not case["fault"]:
         return dict.fromkeys(LANGUAGES, str(case["title"]))
     where = (faults.c.estate == case["estate"], faults.c.terminal == case["terminal"], faults.c.fault == case["fault"])
-    row = connection.execute(select(faults.c.evidence, faults.c.basis, faults.c.count).where(*where)).first()
+    named = (faults.c.evidence, faults.c.basis, faults.c.count.label("times"))
+    row = connection.execute(select(*named).where(*where)).first()
     told = {language: fault_title(case["fault"], language) for language in LANGUAGES}
     if row is None:
         return told
-    seen = "once" if row.count == 1 else f"{row.count} times"
+    seen = "once" if row.times == 1 else f"{row.times} times"
     told["en"] += f" ({row.basis}, seen {seen})"
-    told["zh"] += f"（{_BASIS.get(row.basis, row.basis)}，出现 {row.count} 次）"
+    told["zh"] += f"（{_BASIS.get(row.basis, row.basis)}，出现 {row.times} 次）"
     facts = ", ".join(f"{name} {value}" for name, value in (row.evidence or {}).items())
     return {"en": f"{told['en']}: {facts}", "zh": f"{told['zh']}：{facts}"} if facts else told
 

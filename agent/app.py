@@ -6,9 +6,9 @@ import json
 import logging
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from agent.cards import CleanPublisher, clean, clean_identity, clean_json, clean_readings
 from agent.commands import Commands
@@ -40,11 +40,13 @@ from drivers.reading import Cause, Identity, Reading, Value, known, unknown
 from drivers.redact import redact_text
 
 log = logging.getLogger("posdiag")
+T = TypeVar("T")
 
 _HEALTH_FIRST_S: Final = 15.0  # by then every probe has had its first turn
 _LOOK_S: Final = 10.0  # how often the agent looks after itself
 _TRIAL_LOOK_S: Final = 1.0
 _STOP_S: Final = 1.5  # the whole stop must end within 2 s
+_AFTER_FAILURE_S: Final = 1.0
 
 
 class App:
@@ -159,7 +161,7 @@ class App:
     def run(self) -> None:
         """Look after everything until `stop` is called."""
         while not self._stopping:
-            idle_s = min(self.core.tick(), self._housekeeping())
+            idle_s = min(self._tried("rules", self.core.tick, _AFTER_FAILURE_S), self._housekeeping())
             if select.select([self.delivery.waker], [], [], idle_s)[0]:
                 os.eventfd_read(self.delivery.waker)
 
@@ -203,44 +205,48 @@ class App:
             self._look_due = now + (_TRIAL_LOOK_S if hurry else self._look_s)
         if now >= self._health_due:
             self._health_due = now + self.config.telemetry.health_s
-            self._publish_health()
+            self._tried("health", self._publish_health)
         if now >= self._keep_due or self._boots.decisive != self._kept_for:
-            self._remember()
+            self._tried("memory", self._remember)
         telemetry_due: float | None = self.core.telemetry_due()
         if telemetry_due is not None and now >= telemetry_due:
-            self._flush_telemetry()
+            self._tried("telemetry", self._flush_telemetry)
             telemetry_due = None
         due = min(self._look_due, self._health_due, self._keep_due)
         return max(0.0, (due if telemetry_due is None else min(due, telemetry_due)) - now)
 
+    def _tried(self, name: str, work: Callable[[], T], otherwise: T = None) -> T:  # type: ignore[assignment]
+        return self.supervisor.tried(name, work, self.clock.monotonic(), otherwise)
+
     def _look(self) -> None:
-        """The agent's own state: store, broker, dead threads, clock steps."""
-        self.outbox.tick()
-        step = self.clock.step()
-        if step is not None:
-            self.core.event("clock.step", step)
-        self._own.look()
+        """The agent's own state: store, broker, dead threads, clock steps. What fails is told, and ends no other."""
         now = self.clock.monotonic()
         self.supervisor.overran("commands", self.commands.refused.get("overran", 0), now)
         self.supervisor.overran("help", self.help.overran, now)
-        self.supervisor.look(now)
+        self._tried("threads", lambda: self.supervisor.look(now))
         if self.supervisor.answers(now):
             self.notifier.alive()
+        connected = self.uplink.connected
+        for name, work in (
+            ("outbox", self.outbox.tick),
+            ("clock", self._tell_step),
+            ("own state", self._own.look),
+            ("store", self._own.tell_store),
+            ("watchman", lambda: self.watchman.look(connected=connected)),
+            ("office", lambda: self.office.look(connected=connected)),
+            ("status", self._tell_self),
+        ):
+            self._tried(name, work)
+
+    def _tell_step(self) -> None:
+        step = self.clock.step()
+        if step is not None:
+            self.core.event("clock.step", step)
+
+    def _tell_self(self) -> None:
         link = "connected" if self.uplink.connected else "no broker"
         self.notifier.status(f"can sell: {self.core.wire_verdict().can_sell}, {len(self.core.faults())} faults, {link}")
-        failing = self._failing()
-        fill: float = self.outbox.depth()["fill"]
-        self.observe(
-            "agent",
-            {
-                "probes": known("failing" if failing else "ok"),
-                "store_percent": known(round(100 * fill, 1)),
-                "probes_why": known(", ".join(failing)[:120] or "none"),
-            },
-        )
-        self._own.tell_store()
-        self.watchman.look(connected=self.uplink.connected)
-        self.office.look(connected=self.uplink.connected)
+        self._own.tell_work(self._failing())
 
     def _failing(self) -> list[str]:
         failing = self.supervisor.failing(self.clock.monotonic())

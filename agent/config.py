@@ -11,6 +11,7 @@ from agent.wire import Segment
 Text = Annotated[str, Length(shortest=1, longest=256)]
 Port = Annotated[int, Range(ge=1, le=65535)]
 Seconds = Annotated[float, Range(gt=0)]
+MOST_HOURS: Final = 366 * 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from agent.cards import clean_json
 from agent.clock import Clock
-from agent.config import StoreConfig
+from agent.config import MOST_HOURS, StoreConfig
 from agent.rows import CLASSES, ROW_BYTES, Receipts, Row, delete, expire, insert, make_room
 from agent.store import Connection, Store, StoreUnwritable
 from agent.wire import MAX_PACKET_BYTES, QueuedClass, dumps, timestamp
@@ -35,11 +35,8 @@ class Outbox:
         self._clock = clock
         self._boot = boot
         self._limit = int(config.max_bytes * FILL)
-        self._hours: dict[QueuedClass, float] = {
-            "event": config.event_hours,
-            "result": config.event_hours,
-            "telemetry": config.telemetry_hours,
-        }
+        event_s, telemetry_s = _seconds(config.event_hours), _seconds(config.telemetry_hours)
+        self._kept_s: dict[QueuedClass, int] = {"event": event_s, "result": event_s, "telemetry": telemetry_s}
         self._memory: list[Row] = []
         self._settled: dict[int, int] = {}
         """Ids of rows that were delivered and may still stand in the file, each with its cost."""
@@ -333,7 +330,7 @@ class Outbox:
     def _enforce(self, db: Connection, receipts: Receipts) -> int:
         now = self._stamp()
         freed = self._exchange(db, [])  # what was delivered needs no receipt
-        freed += expire(db, receipts, {cls: now - int(hours * 3600) for cls, hours in self._hours.items()})
+        freed += expire(db, receipts, {cls: now - seconds for cls, seconds in self._kept_s.items()})
         if self._bytes - freed > self._limit:
             freed += make_room(db, receipts, self._bytes - freed - self._limit, int(self._limit * RESERVE))
         rows = [self._row("event", body, "") for body in receipts.events()]
@@ -372,3 +369,8 @@ class Outbox:
                 "hours": round((self._stamp() - min(stamps, default=self._stamp())) / 3600, 2),
                 "drops": dict(self.drops),
             }
+
+
+def _seconds(hours: float) -> int:
+    """Whole seconds, of more hours than may be configured (infinity and NaN too) as many as may."""
+    return int(3600 * hours) if hours <= MOST_HOURS else 3600 * MOST_HOURS

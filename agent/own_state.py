@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from agent.budget import SPARING
@@ -23,7 +23,7 @@ class OwnState:
         self, delivery: Delivery, network: NetworkProbe, observe: Callable[[str, Mapping[str, Reading]], None]
     ) -> None:
         self._clock, self._store, self._core = delivery.clock, delivery.store, delivery.core
-        self._uplink, self._budget = delivery.uplink, delivery.budget
+        self._uplink, self._budget, self._outbox = delivery.uplink, delivery.budget, delivery.outbox
         self._observe = observe
         self._network = network
         self._budget_told = False
@@ -42,6 +42,17 @@ class OwnState:
             self._sweep_at = float("inf")
             for key in VOCABULARY.keys() - self._core.faults().keys():
                 self._uplink.clear_retained(f"fault/{key}", "fault")
+
+    def tell_work(self, failing: Sequence[str]) -> None:
+        """How the agent's own parts do, of which these fail, and how full its store is."""
+        self._observe(
+            "agent",
+            {
+                "probes": known("failing" if failing else "ok"),
+                "store_percent": known(round(100 * float(self._outbox.depth()["fill"]), 1)),
+                "probes_why": known(", ".join(failing)[:120] or "none"),
+            },
+        )
 
     def tell_store(self) -> None:
         """A store that was set aside is told for a day; what was lost with it cannot be had again."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from agent.app import App
 
 log = logging.getLogger("posdiag.supervise")
+T = TypeVar("T")
 
 _FIRST_S: Final = 5.0  # a thread that dies again at once is not started a thousand times an hour
 _LONGEST_S: Final = 300.0
@@ -102,8 +103,19 @@ class Supervisor:
             self._notes[name] = ("a child overran its time and was ended", now)
         self._counts[name] = count
 
+    def tried(self, name: str, work: Callable[[], T], now: float, otherwise: T) -> T:
+        """What `work` gives, or `otherwise` when it fails: a mistake in one part of the main thread ends no other."""
+        try:
+            return work()
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"[:200]
+            if self._notes.get(name, ("", 0.0))[0] != why:  # else the journal would fill with the same
+                log.exception("%s failed", name)
+            self._notes[name] = (why, now)
+            return otherwise
+
     def failing(self, now: float) -> list[str]:
-        """One line for each post or child that is in trouble or was a short while ago."""
+        """One line for each post, child or part of the main thread in trouble, now or a short while ago."""
         posts = [
             f"{post.name}: {post.why}" for post in self.posts if post.trouble(now) or now - post.failed_at < _TOLD_S
         ]

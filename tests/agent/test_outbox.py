@@ -441,3 +441,16 @@ def killed_writer(directory: Path, boot: int, after_s: float) -> list[list[str]]
         timer.join()
     process.wait()
     return told
+
+
+@pytest.mark.parametrize("hours", [float("inf"), float("nan"), 1e300])
+def test_rows_are_swept_whatever_number_of_hours_was_asked_for(store: Store, clock: ManualClock, hours: float) -> None:
+    outbox = Outbox(store, clock, 1, StoreConfig(max_bytes=LIMIT, event_hours=hours, telemetry_hours=hours))
+    outbox.put("event", event(1))
+    outbox.put("telemetry", event(2))
+    clock.advance(86_400)
+    outbox.tick()
+    assert names(outbox.after(0, 10)) == [("event", 1), ("telemetry", 1)]
+    clock.advance(86_400 * 366)
+    outbox.tick()
+    assert [gap["why"] for gap in gaps(outbox.after(0, 10))] == ["expired", "expired"]

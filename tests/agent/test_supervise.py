@@ -137,6 +137,22 @@ def test_a_child_that_overran_is_said_for_a_minute() -> None:
     assert supervisor.failing(81) == []
 
 
+def _break() -> float:
+    raise OverflowError("too large")
+
+
+def test_a_part_of_the_main_thread_that_fails_is_said_for_a_minute_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    supervisor = Supervisor(lambda: False)
+    assert supervisor.tried("sum", lambda: 3.0, 1, 1.0) == 3.0
+    assert supervisor.failing(1) == []
+    assert [supervisor.tried("sum", _break, now, 1.0) for now in (2, 3, 4)] == [1.0] * 3
+    assert supervisor.failing(63) == ["sum: OverflowError: too large"]
+    assert supervisor.failing(64) == []
+    assert [record.getMessage() for record in caplog.records] == ["sum failed"]
+
+
 # --- the real threads
 
 
@@ -391,6 +407,24 @@ def test_the_daemon_notices_a_dead_thread_says_so_and_has_another(
     wait_until(lambda: holder().is_alive())  # type: ignore[attr-defined]
     if which == "port-printer":
         assert app.deeds._workers["printer"] is app.watchman._workers["printer"] is app.workers[0]
+
+
+def test_a_look_that_fails_is_a_fault_and_the_daemon_goes_on(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(app.outbox, "tick", _break)
+    monkeypatch.setattr(app.core, "tick", _break)
+    monkeypatch.setattr(app.office, "look", lambda *, connected: looked.append(f"office {connected}"))
+    main = threading.Thread(target=app.run)
+    main.start()
+    try:
+        fault = wait_until(lambda: app.core.faults().get("agent/probe_failed"))
+        assert "outbox: OverflowError: too large" in str(fault.evidence["probes_why"])
+        assert looked, "what comes after it is done all the same"
+        assert main.is_alive()
+    finally:
+        app.ask_to_stop()
+        main.join(5)
+    assert not main.is_alive()
 
 
 def test_the_daemon_gives_a_hung_port_to_another_worker(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

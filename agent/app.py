@@ -67,6 +67,7 @@ class App:
         self.help = HelpDesk(config, self.core, self.store, self.clock, self._boots.boot.number)
         self.core.on_status(self._more_status)
         self.deeds = Deeds(self.core, self.workers, self.config, self.help)
+        self.core.on_evidence(self.deeds.specific)
         self.watchman = Watchman(
             config,
             self.core,

@@ -169,6 +169,10 @@ class Core:
             self._maintenance = reason
             self._publisher.refresh_state()
 
+    def on_evidence(self, finer: Callable[[str], str]) -> None:
+        """Whom to ask for a device's own finer words when a fault takes evidence."""
+        self._rules.finer = finer
+
     def believe(self, key: str) -> None:
         """What a device says of this fault counts again, as it remembers what it said before the restart."""
         with self._lock:

@@ -51,6 +51,10 @@ class Deeds:
         """Another worker has a device now."""
         self._workers[worker.device.name] = worker
 
+    def specific(self, source: str) -> str:
+        """A device's own finer words for the evidence of its faults; "" for what is no device."""
+        return self._workers[source].specific() if source in self._workers else ""
+
     def actions(self) -> dict[str, Action]:
         """By command name."""
         return {

@@ -7,7 +7,7 @@ changes; and time for which nothing is known does not count.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.condition import Condition
@@ -67,6 +67,7 @@ class Rules:
 
     def __init__(self, conditions: Sequence[Condition], baselines: dict[str, str] | None = None) -> None:
         self.baselines: dict[str, str] = {} if baselines is None else baselines
+        self.finer: Callable[[str], str] = lambda _source: ""  # a family's own words; asked when evidence is taken
         self._sources: dict[str, _Source] = {}
         self._faults: dict[str, _State] = {}
         self._told: list[_Watch] = []
@@ -387,14 +388,12 @@ class Rules:
 
     def _evidence(self, place: _Source, condition: Condition) -> dict[str, Value]:
         """What is known of the deciding reading, its raw bytes, and the named others; `specific` when there is one."""
-        found: dict[str, Value] = {}
-        for name in (condition.reading, *condition.evidence, "specific"):
-            reading = place.last.get(name)
-            if reading is not None and reading.value is not None:
-                found[name] = reading.value
+        named = ((name, place.last.get(name)) for name in (condition.reading, *condition.evidence))
+        found = {name: reading.value for name, reading in named if reading is not None and reading.value is not None}
         decider = place.last.get(condition.reading)
         if decider is not None and decider.raw:
             found["raw"] = decider.raw
         if condition.remembers:
             found["remembered"] = self.baselines.get(condition.memory, "")
-        return found
+        specific = self.finer(place.name)
+        return {**found, "specific": specific} if specific else found

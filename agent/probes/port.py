@@ -24,6 +24,7 @@ _STATISTICS_S = 3600.0  # printers store their counters every few minutes at bes
 _SALE_S = 0.1
 _HUNG_S, _HUNG_POLLS = 30.0, 10
 _ABSENT_S = 5.0  # nobody exchanges a device on a serial line faster
+_SPECIFIC_CHARS = 160  # a fault message stays small
 _NOISY_POLL_S = 30.0  # noise can turn a question into another command, so a noisy line is asked ever less often
 
 
@@ -104,6 +105,16 @@ class PortWorker(threading.Thread):
         if job.error is not None:
             raise job.error
         return job.answer  # type: ignore[return-value]
+
+    def specific(self) -> str:
+        """What the family says more exactly than its readings, of the last answer; "" while the line is in trouble."""
+        driver = self._driver
+        if driver is None or self.detail:
+            return ""
+        facts = driver.specific().items()
+        words = {True: "yes", False: "no"}
+        text = "; ".join(f"{n} {words[v] if isinstance(v, bool) else v}" for n, v in facts if v != "")
+        return redact_text(text)[:_SPECIFIC_CHARS]
 
     def identify_again(self) -> None:
         """Have the device say who it is with one of the next polls."""

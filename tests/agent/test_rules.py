@@ -60,6 +60,18 @@ def words(transitions: list[Transition]) -> list[str]:
     return [f"{t.event.removeprefix('fault.')} {t.fault.key}" for t in transitions]
 
 
+def test_finer_words_are_asked_for_with_the_evidence_alone():
+    bench, asked = Bench(PAPER), []
+    bench.rules.finer = lambda source: asked.append(source) or "status 72"
+    for _ in range(3):
+        bench.say(paper="ok")
+        bench.tick(1)
+    assert asked == []
+    bench.say(paper="out")
+    assert asked == ["printer"]
+    assert bench.rules.raised()["printer/paper_out"].evidence == {"paper": "out", "specific": "status 72"}
+
+
 def test_a_sensor_state_raises_and_clears_at_once():
     bench = Bench(PAPER)
     assert bench.say(paper="ok") == []

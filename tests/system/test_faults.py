@@ -195,6 +195,19 @@ NETWORK: list[Row] = [
 ]
 
 
+FINER = {
+    "reader/card_jam": "error 10; error_text card jam",
+    "reader/shutter_error": "error 11; error_text shutter failure",
+    "reader/sensor_error": "error 12; error_text sensor error",
+    "modem/sim_failure": "sim_error ",
+    "modem/registration_denied": "registration_stat ",
+    "printer/paper_out": "status ",
+}
+"""What the family's own words in the evidence begin with, or hold."""
+MUTE = {"printer/no_reply", "printer/port_lost", "reader/port_lost", "keypad/no_reply", "printer/port_busy"}
+"""Faults of the line, of which what the device said last is no evidence."""
+
+
 def _name(row: Row) -> str:
     return " ".join(f"{key}={value}" for key, value in row[0].items())
 
@@ -220,7 +233,9 @@ def _breaks_and_heals(scene: Scene, row: Row) -> None:
     )
     for key, why in faults.items():
         body = wait_until(lambda key=key, why=why: _is(scene.published(key), "raised", why))
-        assert body["evidence"] is not None
+        finer = body["evidence"].get("specific", "")
+        assert FINER.get(key, "") in finer
+        assert len(finer) <= (0 if key in MUTE else 160)
         assert body["count"] >= 1
         assert body["first_at"] <= body["last_at"] <= body["at"], body
     wait_until(lambda: scene.heard("state")[-1]["verdict"] == scene.agent.status()["verdict"])
@@ -236,6 +251,16 @@ def _breaks_and_heals(scene: Scene, row: Row) -> None:
         wait_until(lambda key=key: _is(scene.published(key), "cleared", None))
         wait_until(lambda key=key: scene.transitions(key)[already[key] :] == ["fault.raised", "fault.cleared"])
     wait_until(lambda: scene.heard("state")[-1]["verdict"]["can_sell"] == "yes")
+
+
+def test_finer_words_are_evidence_alone(scene: Scene) -> None:
+    """They cost neither a metric nor a sample."""
+    scene.sim.apply({"reader.card": "jammed"})
+    wait_until(lambda: "specific" in scene.published("reader/card_jam").get("evidence", {}))
+    scene.sim.apply({"reader.card": "absent"})
+    scene.agent.until(lambda status: not status["faults"], 30)
+    assert "reader/card_jam" in str(scene.heard("event"))
+    assert "specific" not in str(scene.heard("telemetry") + scene.heard("inventory"))
 
 
 def _verdict(scene: Scene) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import segno
 from nicegui import ui
 
-from center.console import parts
+from center.console import parts, refusals
 from center.console.session import Visit
 
 Case = Mapping[str, Any]
@@ -131,7 +131,9 @@ def order(visit: Visit, case: Case, zone: str) -> None:
         ui.element("img").props(f'src="{picture}" alt="{about}" width="200" height="200"').classes("qr")
         parts.text("p", about).classes("quiet")
     elif told["no_code"]:
-        parts.text("p", visit.say("case.visit_no_code", why=told["no_code"])).classes("quiet")
+        parts.text(
+            "p", visit.say("case.visit_no_code", why=refusals.told(visit.language, 503, told["no_code"]))
+        ).classes("quiet")
 
 
 def merchant(visit: Visit, told: Row, address: str | None, *, open_case: bool) -> None:

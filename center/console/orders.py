@@ -68,7 +68,7 @@ def ask(visit: Visit, detail: Mapping[str, Any], cmd: str, ran: Ran, device: str
         try:
             command = await visit.api.post("/commands", body)
         except Refused as error:
-            if error.status == _CANNOT and _DATABASE not in str(error):
+            if error.status == _CANNOT and _DATABASE not in error.said:
                 raise Refused(error.status, f"{visit.say('terminal.no_key')} ({error})") from None
             raise
         await ran(command["id"])

@@ -21,6 +21,7 @@ from nicegui.client import Client
 from center.access.scope import Scope
 from center.api.proof import COOKIE, CSRF_HEADER
 from center.api.stream import Follower
+from center.console import refusals
 from center.console.words import say, word_or
 from center.settings import Settings
 
@@ -35,11 +36,12 @@ WorkOnChanges = Callable[[list[Any]], Awaitable[None]]
 
 
 class Refused(Exception):
-    """The API said no: `status` of HTTP, and its one line."""
+    """The API said no: `status` of HTTP, one line for the visitor, and in `said` what the API said in its own words."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, said: str = "") -> None:
         super().__init__(text)
         self.status = status
+        self.said = said
 
 
 class Api:
@@ -51,6 +53,8 @@ class Api:
             transport=transport, base_url="http://localhost/api/v1", cookies={COOKIE: cookie}, timeout=60
         )
         self.csrf = ""
+        self.language = "en"
+        """Of its refusals."""
 
     async def get(self, path: str, **params: Any) -> Any:
         """JSON. Parameters that are None are left out. Raises Refused."""
@@ -85,19 +89,19 @@ class Api:
             text = str(answer.json()["error"])
         except (ValueError, KeyError, TypeError):
             text = f"the center answered {answer.status_code}"
-        raise Refused(answer.status_code, text)
+        raise Refused(answer.status_code, refusals.told(self.language, answer.status_code, text), text)
 
     async def close(self) -> None:
         await self._http.aclose()
 
 
 class Visit:
-    """What a screen is given. `language` may change while the page is open: everything is built anew then."""
+    """What a screen is given."""
 
     def __init__(self, app: FastAPI, api: Api, me: dict[str, Any], client: Client) -> None:
         self.api = api
         self.me = me
-        self.language: str = me["language"]
+        self.language = me["language"]
         self.client = client
         self.snack = ui.element("div").props('role="status" aria-live="polite"')
         """Where `told` writes."""
@@ -124,6 +128,15 @@ class Visit:
         visit = cls(app, api, me, client)
         client.on_delete(visit.close)
         return visit
+
+    @property
+    def language(self) -> str:
+        """The visitor's; it may change while the page is open, and everything is built anew then."""
+        return self.api.language
+
+    @language.setter
+    def language(self, language: str) -> None:
+        self.api.language = language
 
     @property
     def scope(self) -> Scope:

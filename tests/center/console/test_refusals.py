@@ -1,0 +1,85 @@
+"""What the API refuses, in the visitor's language."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from center.console import refusals
+from center.domain import four_eyes
+
+CENTER = Path(str(files("center")))
+NAMES = {"Refusal": 1, "ApiError": 1, "CaseError": 0, "NoCase": 0, "AccountError": 0}
+"""Exceptions of which people read the text, and where it stands among what they are given."""
+ASIDE = {"oidc.py", "token.py"}
+"""Read at the login with another account, and at the command line."""
+LATER = {
+    "say {what}": ["a reason", "a note", "what was said", "a message", "what it waits for", "an answer"],
+    "the case is x7: {otherwise}": ["it is acknowledged already", "it is not being worked on", "it is closed"],
+    "{_HOW}": [four_eyes._HOW],
+}
+"""What callers put into a sentence, where not any word stands."""
+
+
+_SHOWN = {ord("r"): "'x7'"}
+
+
+def _sentences(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NAMES:
+            given = node.args[NAMES[node.func.id] :]
+            if given and isinstance(given[0], ast.Constant) and isinstance(given[0].value, str):
+                yield given[0].value
+            elif given and isinstance(given[0], ast.JoinedStr):
+                yield from _filled(given[0])
+
+
+def _filled(text: ast.JoinedStr) -> Iterator[str]:
+    """With something in each of its blanks."""
+    made = [""]
+    for piece in text.values:
+        if isinstance(piece, ast.Constant):
+            made = [each + str(piece.value) for each in made]
+        elif isinstance(piece, ast.FormattedValue):
+            blank = f"{{{ast.unparse(piece.value)}}}"
+            known = LATER.get(made[0] + blank) or LATER.get(blank)
+            made = [each + value for each in made for value in known or [_SHOWN.get(piece.conversion, "x7")]]
+    yield from made
+
+
+def _all() -> list[str]:
+    sources = (path for path in CENTER.rglob("*.py") if path.name not in ASIDE and path.parent.name != "console")
+    return sorted(
+        {text for path in sources for text in _sentences(path) if not text.startswith("x7")} - {"timezone: x7"}
+    )
+
+
+def test_every_refusal_is_told_in_chinese() -> None:
+    told = {text: refusals.told("zh", 409, text) for text in _all()}
+    assert len(told) > 150
+    assert [text for text, words in told.items() if text in words or words.isascii() or "{" in words] == []
+    assert all(refusals.told("en", 409, text) == text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "told"),
+    [
+        (409, "somebody changed the case meanwhile; look at it again", "其间有人修改了此工单，请重新查看"),
+        (422, "an expected time lies in the future", "预计时间必须晚于现在"),
+        (404, "there is no such terminal", "没有此终端，或不在您的权限范围内"),
+        (409, "the case is watching: it is acknowledged already", "工单当前状态为“观察中”：已有人接手"),
+        (403, "who made the campaign cannot be the second person", "创建批量任务的人不能同时作第二人"),
+        (422, "reason: String should have at least 3 characters", "reason 至少 3 个字"),
+        (409, "the guide is retired already", "指南已是“已停用”"),
+        (422, "nobody wrote this one", "填写的内容不符合要求（nobody wrote this one）"),
+        (418, "nor this", "中心未执行此操作（nor this）"),
+    ],
+)
+def test_values_are_carried_over_and_what_is_unknown_stands_behind_its_status(
+    status: int, text: str, told: str
+) -> None:
+    assert refusals.told("zh", status, text) == told

@@ -17,6 +17,7 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add_arguments(run)
     run.set_defaults(run=_run)
     _add_token(what)
+    _add_backup(what)
     config.add_commands(what)
     desk.add_commands(what)
     schema = what.add_parser("schema", help="the contract as AsyncAPI 3 and JSON Schema")
@@ -72,6 +73,47 @@ def _add_token(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     token.add_argument("--config", metavar="FILE", help="as for run")
     token.add_argument("--json", action="store_true")
     token.set_defaults(run=_token)
+
+
+def _add_backup(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    backup = what.add_parser("backup", help="all that the center is, while it runs, as one sealed file")
+    backup.add_argument("file", metavar="FILE", help="written anew; age -d opens it, too")
+    backup.add_argument(
+        "--passphrase-file", metavar="F", help="seal it by the passphrase in the first line of this file"
+    )
+    backup.add_argument("--public-key", metavar="KEY", help="seal it for this key, age1…, as backup-key prints it")
+    backup.add_argument("--plain", action="store_true", help="leave it in the clear")
+    backup.add_argument("--db", metavar="URL", help="default as for run")
+    backup.add_argument("--config", metavar="FILE", help="as for run; the files that it names are backed up, too")
+    backup.set_defaults(run=_backup)
+    key = what.add_parser("backup-key", help="make a key for backups: FILE opens them, what is printed seals them")
+    key.add_argument("file", metavar="FILE", help="keep it away from the center")
+    key.set_defaults(run=_backup_key)
+    restore = what.add_parser("restore", help="a backup into an empty place, checked against its manifest")
+    restore.add_argument("file", metavar="FILE")
+    restore.add_argument("into", metavar="DIR", help="made, or empty: the center's directory from then on")
+    restore.add_argument("--passphrase-file", metavar="F", help="as for backup")
+    restore.add_argument("--key", metavar="FILE", help="what backup-key or age-keygen made")
+    restore.add_argument("--db", metavar="URL", help="for a backup of PostgreSQL: an empty database, postgresql://…")
+    restore.set_defaults(run=_restore)
+
+
+def _backup(args: argparse.Namespace) -> int:
+    from center.backup import run_backup  # noqa: PLC0415 - SQLAlchemy and cryptography take a moment
+
+    return run_backup(args)
+
+
+def _backup_key(args: argparse.Namespace) -> int:
+    from center.backup import run_key  # noqa: PLC0415 - as above
+
+    return run_key(args)
+
+
+def _restore(args: argparse.Namespace) -> int:
+    from center.restore import run_restore  # noqa: PLC0415 - as above
+
+    return run_restore(args)
 
 
 def _token(args: argparse.Namespace) -> int:

@@ -67,7 +67,7 @@ def _issue(database: Database, args: argparse.Namespace) -> tuple[str, str]:
             expires_ms=expires_ms,
         )
         detail = {"role": args.role, "scope": scope.to_json(), "account": args.account}
-        audit.append(connection, [Entry(now_ms, f"command line, {_user()}", "token.create", made[0], detail)])
+        audit.append(connection, [Entry(now_ms, f"command line, {asked_by()}", "token.create", made[0], detail)])
     return made
 
 
@@ -80,7 +80,8 @@ def _account(connection: Connection, name: str) -> str:
     return ids[name]
 
 
-def _user() -> str:
+def asked_by() -> str:
+    """Who runs a command, for the audit."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -14,8 +14,9 @@ Item = dict[str, Any]
 
 # fmt: off
 _BRIEF: Final = [
-    "estate", "terminal", "site", "operator", "cell", "region", "power_district", "host", "model", "firmware",
-    "language", "status", "conn", "reason", "can_sell", "cause", "act", "since_ms", "poi", "boot", "last_contact_ms",
+    "estate", "terminal", "site", "operator", "operator_basis", "cell", "cell_basis", "region", "power_district",
+    "host", "model", "firmware", "language",
+    "status", "conn", "reason", "can_sell", "cause", "act", "since_ms", "poi", "boot", "last_contact_ms",
     "will_at_ms",
 ]
 # fmt: on
@@ -29,7 +30,8 @@ def at(moment_ms: int | None) -> str | None:
 
 
 def terminal(row: Any) -> Item:
-    plain = ("site", "operator", "cell", "region", "power_district", "host", "model", "firmware", "language")
+    place = ("site", "operator", "operator_basis", "cell", "cell_basis", "region", "power_district", "host")
+    plain = (*place, "model", "firmware", "language")
     verdict = {"can_sell": row.can_sell, "cause": row.cause, "act": row.act, "since": at(row.since_ms)}
     return {
         "id": f"{row.estate}.{row.terminal}",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -46,8 +46,15 @@ class VerdictItem(BaseModel):
     since: At | None
 
 
+Basis = Annotated[Literal["imported", "measured"] | None, Field(description="Whose word it is; null where it is null")]
+
+
 class TerminalItem(OfTerminal):
-    """`verdict` and `status` are null until the terminal was heard; `id` is `estate.terminal`."""
+    """`verdict` and `status` are null until the terminal was heard; `id` is `estate.terminal`.
+
+    The place is imported, from the terminal's row or else its site's; what no import says of operator and cell, its
+    modem measures.
+    """
 
     model_config = example(
         id="cn-east.t0001",
@@ -55,7 +62,9 @@ class TerminalItem(OfTerminal):
         terminal="t0001",
         site="s-12",
         operator="46000",
-        cell="460-00-1a2b-3c4d",
+        operator_basis="imported",
+        cell="46000-0A1B2C3D",
+        cell_basis="measured",
         region="zhejiang",
         power_district="hz-7",
         host="acq-1",
@@ -79,7 +88,9 @@ class TerminalItem(OfTerminal):
     id: str
     site: str | None
     operator: str | None
+    operator_basis: Basis
     cell: str | None
+    cell_basis: Basis
     region: str | None
     power_district: str | None
     host: str | None

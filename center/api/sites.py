@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import and_, select
 
 from center.access.roles import Who
 from center.access.scope import Scope
@@ -22,9 +22,8 @@ from center.api.lookups import one
 from center.api.paging import Order, page
 from center.api.proof import Reader, TheCenter, allowed, record
 from center.api.reads import Segment
-from center.db import feed
-from center.db.engine import upsert
-from center.db.tables import places, sites, terminals
+from center.db.places import set_places, set_sites
+from center.db.tables import sites
 from center.domain import hours
 
 router = APIRouter(prefix="/api/v1")
@@ -32,7 +31,6 @@ router = APIRouter(prefix="/api/v1")
 MOST_ROWS: Final = 10_000
 Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 Writer = Annotated[Who, Depends(allowed("place.write"))]
-_PLACE: Final = ("site", "operator", "cell", "region", "power_district", "host")
 _OF_JSON: Final = frozenset({"hours", "contacts", "contract", "tags"})
 Tags = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f,]+$")]], Field(max_length=50)
@@ -137,9 +135,8 @@ def import_sites(told: Told, center: TheCenter, who: Writer) -> JSONResponse:
     unique = {(row["estate"], row["site"]): {**row, "updated_ms": now_ms} for row in rows}
     with center.database.begin() as connection:
         _require(who, unique.values())
-        upsert(connection, sites, unique.values())
         record(connection, center, who, "sites.import", "", {"rows": len(unique)})
-        feed.append(connection, [("site", estate, None, site) for estate, site in unique], now_ms)
+        set_sites(connection, list(unique.values()), now_ms)
     return JSONResponse({"taken": len(unique)})
 
 
@@ -148,21 +145,12 @@ def import_places(told: Told, center: TheCenter, who: Writer) -> JSONResponse:
     """Take places of terminals in, each whole: as a JSON list, or as CSV with a head line. All are taken, or none."""
     rows = _read(_rows(*told), _PLACES)
     now_ms = center.now_ms()
-    unique = {(row["estate"], row["terminal"]): {**row, "updated_ms": now_ms} for row in rows}
+    unique = {(row["estate"], row["terminal"]): row for row in rows}
     with center.database.begin() as connection:
         _require(who, unique.values())
-        upsert(connection, places, unique.values())
-        _move(connection, unique.values())
         record(connection, center, who, "places.import", "", {"rows": len(unique)})
-        feed.append(connection, [("terminal", estate, terminal, "place") for estate, terminal in unique], now_ms)
+        set_places(connection, unique.values(), now_ms)
     return JSONResponse({"taken": len(unique)})
-
-
-def _move(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Terminals that are known already stand there from now on."""
-    for row in rows:
-        named = and_(terminals.c.estate == row["estate"], terminals.c.terminal == row["terminal"])
-        connection.execute(update(terminals).where(named).values({name: row[name] for name in _PLACE}))
 
 
 def _require(who: Who, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -366,8 +366,8 @@ def _identity(visit: Visit, detail: Mapping[str, Any], site: Mapping[str, Any], 
             (visit.say("terminal.serials"), ", ".join(serials)),
             (visit.say("terminal.firmware"), linked("firmware")),
             (visit.say("terminal.agent"), str((inventory.get("agent") or {}).get("version") or "")),
-            (visit.say("terminal.operator"), linked("operator")),
-            (visit.say("terminal.cell"), detail["cell"]),
+            (_with_basis(visit, "operator", detail), linked("operator")),
+            (_with_basis(visit, "cell", detail), detail["cell"]),
             (visit.say("terminal.region"), linked("region")),
             (visit.say("terminal.host"), detail["host"]),
             (visit.say("terminal.power_district"), detail["power_district"]),
@@ -375,6 +375,12 @@ def _identity(visit: Visit, detail: Mapping[str, Any], site: Mapping[str, Any], 
             (visit.say("terminal.zone"), zone),
         ]
     )
+
+
+def _with_basis(visit: Visit, part: str, detail: Mapping[str, Any]) -> str:
+    """What this part of the place is called, and whether it was imported or measured."""
+    label, basis = visit.say(f"terminal.{part}"), detail[f"{part}_basis"]
+    return f"{label} ({visit.say(f'terminal.basis_{basis}')})" if basis else label
 
 
 def _commands(visit: Visit, rows: Sequence[Mapping[str, Any]], zone: str, show: orders.Ran) -> None:

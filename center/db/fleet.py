@@ -12,13 +12,18 @@ terminals = Table(
     metadata,
     key("estate"),
     key("terminal"),
-    # the place: from `places`, which the operator fills; null where nobody said
+    # the place, as center/db/places.py says it: imported, or as its modem measures it; null where nobody said
     text("site"),
     text("operator"),
     text("cell"),
     text("region"),
     text("power_district"),
     text("host"),
+    text("operator_basis"),  # imported or measured
+    text("cell_basis"),
+    text("measured_operator"),
+    text("measured_cell"),
+    ms_or_null("moved_ms"),  # when what it measures last made its operator or cell another
     # from the inventory
     text("model"),
     text("firmware"),
@@ -49,6 +54,8 @@ terminals = Table(
     text("health_version", default=""),
     text("config_version", default=""),
     text("digest_version", default=""),
+    text("operator_version", default=""),
+    text("cell_version", default=""),
     ms("created_ms"),
     Index(None, "estate", "site"),
     Index(None, "status", "estate", "terminal"),

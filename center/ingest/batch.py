@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from agent.wire import WireError
-from center.ingest import cards
+from center.ingest import cards, measured
 from center.ingest.reader import COLUMNS, QUEUED, Reader
 
 HEAD_BYTES: Final = 256  # of a refused message, kept to tell what it was
@@ -15,6 +15,7 @@ CONTACT_MS: Final = 10_000  # how exact `last_contact_ms` is; a row is not writt
 
 
 _LATE: Final = COLUMNS["telemetry"].index("late")
+_SAMPLES: Final = COLUMNS["telemetry"].index("samples")
 
 
 class Message(Protocol):
@@ -51,6 +52,7 @@ class Batch:
     """Of each retained kind, by (estate, terminal) or (estate, terminal, fault): version and row."""
     contacts: dict[tuple[str, str], bool] = field(default_factory=dict)
     """Who spoke itself, and whether any of it was late."""
+    measured: measured.Told = field(default_factory=dict)
     refused: list[dict[str, Any]] = field(default_factory=list)
     """Rows of `quarantine`."""
     messages: int = 0
@@ -68,6 +70,9 @@ class Batch:
                 continue
             self.messages += 1
             telemetry.append(row)
+            samples = row[_SAMPLES]
+            if measured.OPERATOR in samples or measured.CELL in samples:
+                measured.note(self.measured, row)
             where = row[:2]
             if row[_LATE] or where not in contacts:
                 contacts[where] = row[_LATE]
@@ -89,6 +94,8 @@ class Batch:
         queued = self.queued.get(kind)
         if queued is not None:
             queued.append(row)
+            if kind == "telemetry":
+                measured.note(self.measured, row)
         else:
             newest = self.newest[kind]
             key = (estate, terminal, about) if about else where

@@ -35,12 +35,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
 from center.db import tables
-from center.db.places import PARTS as PLACE
+from center.db.places import BASES, IMPORTED, PARTS, imported, joined, shown
+from center.ingest import measured
 from center.ingest.reader import COLUMNS
 
 STAGED: Final[Mapping[str, Sequence[str]]] = {
     "contact": ("estate", "terminal", "last_contact_ms", "late_ms", "created_ms"),
     **COLUMNS,
+    "measured": measured.COLUMNS,
     "cleared_before": ("estate", "terminal", "version"),  # of each digest: a fault told of before this is gone …
     "named": ("estate", "terminal", "fault"),  # … unless it is among these
 }
@@ -54,6 +56,8 @@ _INTO: Final[Mapping[str, Table]] = {
     "named": tables.faults,
 }
 _PARTS: Final = ("inventory", "health", "config", "digest")
+_MEASURED: Final = ("operator", "cell")
+_PLACE: Final = (*PARTS, *BASES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def kinds(dialect: str) -> tuple[dict[str, Table], list[Kind]]:
     """The temporary tables by name, and the kinds in the order in which they are written."""
     metadata = MetaData()
     stages = {name: _stage(metadata, name, columns) for name, columns in STAGED.items()}
-    names = ("contact", "state", *_PARTS, "fault", "telemetry", "event", "result")
+    names = ("contact", "state", *_PARTS, "measured", "fault", "telemetry", "event", "result")
     return stages, [_kind(name, stages[name], dialect) for name in names]
 
 
@@ -102,6 +106,8 @@ def _kind(name: str, stage: Table, dialect: str) -> Kind:
     merge = _merge(name, stage, into, dialect)
     if name in {"contact", "telemetry"}:  # not in the feed, so nobody has to know which of them were new
         return Kind(name, stage, None, merge, None)
+    if name == "measured":
+        return Kind(name, stage, None, merge, _moves(stage))
     if name in {"event", "result"}:
         key = ["estate", "terminal", "boot", "seq"]
         there = exists().where(_same(into, stage, key))
@@ -116,10 +122,11 @@ def _merge(name: str, stage: Table, into: Table, dialect: str) -> Executable:
     keys = [column.name for column in into.primary_key]
     source = select(*stage.c)
     if into is tables.terminals:
-        source = select(*stage.c, *(tables.places.c[column] for column in PLACE)).select_from(
-            stage.outerjoin(tables.places, _same(tables.places, stage, keys))
-        )
-        columns += PLACE
+        source = select(*stage.c, *_place(stage)).select_from(joined(stage))
+        columns += _PLACE
+    if name == "measured":
+        source = source.add_columns(bindparam("now_ms", type_=BigInteger))
+        columns.append("moved_ms")
     if "received_ms" in into.c:
         source = source.add_columns(bindparam("now_ms", type_=BigInteger))
         columns.append("received_ms")
@@ -129,8 +136,10 @@ def _merge(name: str, stage: Table, into: Table, dialect: str) -> Executable:
     if name in {"telemetry", "event", "result"}:
         return new.on_conflict_do_nothing()
     changed: dict[str, Any] = {
-        column: new.excluded[column] for column in columns if column not in {*keys, *PLACE, "created_ms"}
+        column: new.excluded[column] for column in columns if column not in {*keys, *_PLACE, "created_ms"}
     }
+    if name == "measured":
+        changed = _with_measured(new.excluded, into)
     if name == "contact":
         changed["late_ms"] = case((new.excluded.late_ms.is_(None), into.c.late_ms), else_=new.excluded.late_ms)
     if name == "state":
@@ -138,9 +147,41 @@ def _merge(name: str, stage: Table, into: Table, dialect: str) -> Executable:
     return new.on_conflict_do_update(index_elements=keys, set_=changed, where=_newer(name, new.excluded, into.c))
 
 
+def _place(stage: Table) -> list[ColumnElement[Any]]:
+    """`_PLACE` of a terminal that is new."""
+    nothing = literal(None, Text)
+    told = [stage.c[f"measured_{name}"] if stage.name == "stage_measured" else nothing for name in _MEASURED]
+    said = imported()
+    place = said | shown(said, *told)
+    return [place[column] for column in _PLACE]
+
+
+def _with_measured(new: Any, old: Table) -> dict[str, Any]:
+    """What a terminal measured of its place does to its row: what was imported stays."""
+    changed: dict[str, Any] = {}
+    for name in _MEASURED:
+        is_newer = new[f"{name}_version"] > old.c[f"{name}_version"]
+        for column in (f"measured_{name}", f"{name}_version"):
+            changed[column] = case((is_newer, new[column]), else_=old.c[column])
+    said = {name: case((old.c[f"{name}_basis"] == IMPORTED, old.c[name])) for name in _MEASURED}
+    place = shown(said, changed["measured_operator"], changed["measured_cell"])
+    moves = or_(*(place[name].is_distinct_from(old.c[name]) for name in _MEASURED))
+    return changed | place | {"moved_ms": case((moves, new.moved_ms), else_=old.c.moved_ms)}
+
+
+def _moves(stage: Table) -> Insert:
+    """In the feed are those whose place is another since just now."""
+    now, of = bindparam("now_ms", type_=BigInteger), tables.terminals
+    rows = select(literal("terminal"), of.c.estate, of.c.terminal, literal("place"), now)
+    rows = rows.select_from(stage.join(of, _same(of, stage, ("estate", "terminal")))).where(of.c.moved_ms == now)
+    return insert(tables.changes).from_select(["kind", "estate", "terminal", "key", "at_ms"], rows)
+
+
 def _newer(name: str, new: Any, old: Any) -> ColumnElement[bool]:
     if name == "contact":
         return or_(old.last_contact_ms.is_(None), new.last_contact_ms > old.last_contact_ms)
+    if name == "measured":
+        return or_(*(new[f"{each}_version"] > old[f"{each}_version"] for each in _MEASURED))
     version = "version" if name == "fault" else f"{name}_version"
     newer: ColumnElement[bool] = new[version] > old[version]
     if name in _PARTS:
@@ -159,7 +200,7 @@ def _with_state(new: Any, old: Table) -> dict[str, Any]:
         name: case((new[name] > case((old.c[name].is_(None), 0), else_=old.c[name]), new[name]), else_=old.c[name])
         for name in ("last_contact_ms", "will_at_ms")
     }
-    parts = [f"{part}_version" for part in _PARTS]
+    parts = [f"{part}_version" for part in (*_PARTS, *_MEASURED)]
     return later | {part: case((new.boot < old.c.boot, ""), else_=old.c[part]) for part in parts}
 
 

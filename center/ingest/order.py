@@ -10,6 +10,10 @@ from typing import Final
 MOST_BOOTS: Final = 10**10 - 1
 MOST_CONNECTIONS: Final = 10**10 - 1
 MOST_UP_MS: Final = 10**15 - 1
+MOST_AT_MS: Final = 250_000_000_000_000
+"""The year 9892: what is shown in any time zone, or a day later, is still a date."""
+MOST_AFTER_MS: Final = 86_400_000
+"""How long after the time of its message a sample may be."""
 
 
 def order(boot: int, up_ms: int) -> str:
@@ -23,6 +27,11 @@ def state_order(boot: int, conn: int, *, is_will: bool, up_ms: int) -> str:
     So a will that is late by its delay never beats the connection that has come after.
     """
     return f"{boot:010d}{conn:010d}{is_will:d}{up_ms:015d}"
+
+
+def row_order(boot: int, seq: int) -> str:
+    """Of what is queued: later boot, later number in that boot."""
+    return f"{boot:010d}{seq:020d}"
 
 
 def before_ms(version: str, margin_ms: int) -> str:

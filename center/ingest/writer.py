@@ -12,13 +12,14 @@ from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from agent.wire import loads
 from center.db import feed
 from center.db.engine import Database, bulk_insert
 from center.db.tables import quarantine
+from center.ingest import measured
 from center.ingest.batch import Batch, Contacts, Counts
 from center.ingest.merge import STAGED, Kind, clearing, kinds
 from center.ingest.order import before_ms
@@ -45,6 +46,7 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self.counts = Counts()
         self._database = database
+        self._driver: Any = database.engine.dialect.dbapi
         self._contacts = Contacts()
         self._connection: Connection | None = None
         self._stages, self._kinds = kinds(database.dialect)
@@ -61,6 +63,12 @@ class Writer:
         except DBAPIError:
             self.close()
             raise
+        except self._driver.Error as error:  # of the driver's own cursors below, which SQLAlchemy does not see
+            self.close()
+            raise DBAPIError.instance("", (), error, self._driver.Error) from error
+        except (OverflowError, UnicodeError) as error:  # a driver cannot even tell the database
+            self.close()
+            raise DataError("", (), error) from error
         self._contacts.told(contacts)
         self._count(batch, stored)
 
@@ -83,6 +91,7 @@ class Writer:
 
     def _write(self, connection: Connection, batch: Batch, contacts: Rows, now_ms: int) -> int:
         rows: dict[str, Rows] = {"contact": contacts, **batch.queued}
+        rows["measured"] = measured.rows(batch.measured, now_ms)
         rows |= {kind: [row for _version, row in newest.values()] for kind, newest in batch.newest.items()}
         stored = 0
         present = [kind for kind in self._kinds if rows[kind.name]]

@@ -15,6 +15,7 @@ from agent.vocabulary import UNITS
 from agent.wire import TIERS
 from center.console import lights, terminal_time
 from center.console.words import LANGUAGES, phrases
+from center.db.places import IMPORTED, MEASURED
 from center.domain import tasks
 from center.domain.cases_book import StepKind
 from center.domain.records import _STEPS
@@ -52,6 +53,7 @@ def _made() -> Iterator[str]:
     for state in ("online", "late", "offline", "unknown"):
         yield from (f"terminal.contact_{state}", f"terminal.why_{state}")
     yield from (f"terminal.says_{verdict}" for verdict in ("yes", "degraded", "no", "unknown", "offline", "silent"))
+    yield from (f"terminal.basis_{basis}" for basis in (IMPORTED, MEASURED))
     yield from (f"terminal.said_{said}" for said in ("stale", "never", "absent", "unsupported", "silent", "partly"))
     yield from (f"case.task_{kind}" for kind in tasks.KINDS)
     yield from (f"site.says_{each}" for each in ("fine", "no", "all", "unsure", "limits", "none"))

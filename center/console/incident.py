@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from nicegui import ui
 
@@ -14,7 +15,7 @@ from center.console.case_acts import Act
 from center.console.incident_views import evidence, finding, reasons, relations, sentence
 from center.console.pane import Pane
 from center.console.parts import Column, Table
-from center.console.session import Visit
+from center.console.session import Visit, lead_to
 from center.db.feed import Change
 
 _PAGE: Final = 200
@@ -184,14 +185,17 @@ class _Page:
             case_id = None if case is None else case["id"]
             run = Act("check", "troubleshoot", lambda: case_acts.check(visit, where, devices, case_id))
             found.insert(min(2, len(found)), run)
+        if visit.may("suppress") and told["scope"] not in {"terminal", "center"} and told["state"] != "resolved":
+            at = f"/console/broadcasts/new?{urlencode({'incident': told['id']})}"
+            found.insert(min(3, len(found)), Act("broadcast", "campaign", lambda: lead_to(at)))
         if visit.may("incident.write") and told["state"] != "resolved" and told["parent"] is None:
             found.append(Act("merge", "merge", lambda: case_acts.merge(visit, told)))
         return found
 
     def _draw_evidence(self, told: tuple[list[Any], Any, int, Any]) -> None:
         with parts.section(self._visit.say("incident.evidence"), "evidence"):
-            if told[3] is not None:
-                finding(self._visit, self._told["scope_key"], told[3])
+            if told[3]:
+                finding(self._visit, told[3])
             else:
                 evidence(self._visit, told[0], told[1], told[2], self._zone)
 
@@ -359,10 +363,10 @@ def _table(visit: Visit, rows: list[dict[str, Any]], pick: Callable[[list[str]],
             Column("terminal", title("terminal"), width=130, flex=1),
             Column("fault", title("fault"), width=140, flex=2),
             Column("can_sell", title("sales"), "light", 150),
-            Column("status", title("status"), "light", 120, least_px=1700),
-            Column("site", title("site"), width=120, flex=1, least_px=768),
-            Column("joined", title("joined"), "age", 105, least_px=620),
-            Column("left", title("left"), "age", 105, least_px=1800),
+            Column("status", title("status"), "light", 120, yields=3),
+            Column("site", title("site"), width=120, flex=1, yields=2),
+            Column("joined", title("joined"), "age", 105, yields=1),
+            Column("left", title("left"), "age", 105, yields=4),
         ],
         rows,
         title=visit.say("incident.affected"),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from center.console import parts
+from center.console import own_readings, parts
 from center.console.session import Visit
 from center.domain.texts import fault_title
 
@@ -50,7 +50,7 @@ def reasons(visit: Visit, told: Row, zone: str) -> list[str]:
     """The numbers behind the verdict, one a line."""
     found = [visit.say(f"incident.basis_{told['basis']}").capitalize()] if told["basis"] == "unknown" else []
     if told["scope"] == "center":
-        found.append(str(told["why"].get("text") or told["scope_key"]))
+        found.append(own_readings.line(visit.language, told["why"]) if told["why"] else told["scope_key"])
     elif told["scope"] != "terminal":
         found += _of_group(visit, told)
     elif told["outage"] is not None:
@@ -151,13 +151,15 @@ def evidence(visit: Visit, found: Sequence[Row], outage: Row | None, terminals: 
         parts.text("p", visit.say("incident.evidence_more", n=len(found), all=terminals)).classes("quiet")
 
 
-def finding(visit: Visit, key: str, reading: Row) -> None:
-    """What the center found when it looked at itself."""
-    value = reading.get("value")
-    told = [(visit.say("incident.reading_of"), key), (visit.say("incident.reading_text"), reading.get("text"))]
-    if value is not None:
-        told.append((visit.say("incident.reading_value"), f"{value:g} {reading.get('unit') or ''}"))
-    parts.facts(told)
+def finding(visit: Visit, reading: Row) -> None:
+    """What the center found when it looked at itself, and what to do about it."""
+    parts.facts(
+        [
+            (visit.say("incident.reading_of"), own_readings.name(visit.language, reading["key"])),
+            (visit.say("incident.reading_text"), own_readings.found(visit.language, reading)),
+            (visit.say("incident.reading_do"), own_readings.advice(visit.language, reading)),
+        ]
+    )
 
 
 def _proof(visit: Visit, each: Row, zone: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from center.console import parts
+from center.console import own_readings, parts
 from center.console.app import screen
 from center.console.glance import Get, Line, Lines, Numbers, Pace, Slot, figures, incident_line, shared
 from center.console.session import Visit
@@ -160,7 +160,11 @@ class _Page:
     def _show_center(self, watch: Mapping[str, Any]) -> None:
         old = watch.get("age_s", 0) > _LOOKED_S
         readings = (watch.get("data") or {}).get("readings", [])
-        shown = (watch.get("at") if old else None, old, tuple(_reading(self._visit, each) for each in readings))
+        shown = (
+            watch.get("at") if old else None,
+            old,
+            tuple(own_readings.line(self._visit.language, each) for each in readings),
+        )
         self._center.show(shown, lambda: _health(self._visit, watch.get("at"), old, readings))
 
 
@@ -239,38 +243,16 @@ def _health(visit: Visit, at: str | None, old: bool, readings: Sequence[Mapping[
         parts.light(visit, "ok", visit.say("now.center_well", n=len(readings)))
     with ui.element("ul").classes("checks"):
         for each in bad:
-            kind = each["key"].partition(":")[0]
             with ui.element("li"):
                 state = "unknown" if each["state"] == "unknown" else "stale" if old else each["severity"]
                 parts.light(visit, state, visit.word(f"parts.{each['severity']}", each["severity"]) if not old else "")
                 with ui.element("span").classes("what"):
-                    parts.text("span", _reading(visit, each)).classes("title")
-                    parts.text("span", visit.word(f"now.do_{kind}", each["text"])).classes("quiet")
+                    parts.text("span", own_readings.line(visit.language, each)).classes("title")
+                    parts.text("span", own_readings.advice(visit.language, each)).classes("quiet")
     right = [each for each in readings if each["state"] == "right"]
     if right:
         with ui.element("details").classes("read"):
             parts.text("summary", visit.say("now.all_readings", n=len(right)))
             with ui.element("ul"):
                 for each in right:
-                    parts.text("li", _reading(visit, each))
-
-
-def _reading(visit: Visit, told: Mapping[str, Any]) -> str:
-    """A reading in one line; of one that is right, no number that changes with every look."""
-    kind, _, who = told["key"].partition(":")
-    name = visit.word(f"now.reading_{kind}", told["key"])
-    named = f"{name} ({who})" if who else name
-    if told["value"] is None:
-        return f"{named}: {told['text']}"
-    right = told["state"] == "right"
-    if kind in {"broker", "engine"} or (right and kind in {"worker", "lag"}):
-        return named if right else f"{named}: {told['text']}"
-    return f"{named}: {_value(visit, told['value'], told['unit'])}"
-
-
-def _value(visit: Visit, value: float, unit: str) -> str:
-    if unit == "bytes":
-        return visit.say("now.unit_gib", n=f"{value / 2**30:.0f}")
-    if unit == "s" and value >= 120:
-        return visit.say("now.unit_min", n=round(value / 60))
-    return f"{value:g} {visit.word(f'now.unit_{unit}', unit)}".strip()
+                    parts.text("li", own_readings.line(visit.language, each))

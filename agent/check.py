@@ -11,30 +11,29 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent import wire
+from agent import faults, wire
+from agent.asking import Answer, Question, Verb, gather, of_device
 from agent.causes import Topology, explain, verdict
-from agent.cli import EXIT_CANNOT, EXIT_FAULTS, EXIT_OK, fail
 from agent.conditions import conditions
 from agent.config import Config, DeviceConfig
+from agent.exits import EXIT_CANNOT, EXIT_FAULTS, EXIT_OK, fail
 from agent.model import Fault
-from agent.probes.port import meaning
+from agent.probes.runner import Probe
 from agent.rules import Rules
 from agent.sale import SaleLock
 from agent.show import table
 from agent.status import facts_line, fault_table, is_running, sentence
-from agent.vocabulary import act_of
+from agent.status_file import plain
 from drivers import catalog
-from drivers.driver import Driver
-from drivers.errors import DriverError, Unsupported
-from drivers.reading import Cause, Identity, Level, Reading, known, unknown
+from drivers.errors import DriverError
+from drivers.reading import Identity, Level, Reading
 
 LEVELS = {"internal": Level.INTERNAL, "external": Level.EXTERNAL, "interactive": Level.INTERACTIVE}
 _ALL_S = 9.0  # the answer is promised in under ten seconds
-
-Readings = dict[str, dict[str, Reading]]
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -86,34 +85,17 @@ def check_here(config: Config, args: argparse.Namespace) -> dict[str, Any]:
     """Open the ports, ask every device and run every probe, all at the same time."""
     started = time.monotonic()
     level = LEVELS[args.level]
-    questions: dict[str, Callable[[], dict[str, Reading]]] = {}
     identities: dict[str, Identity] = {}
-    texts: dict[str, str] = {}
     sale = sale_watch(config)
-    for device in config.device:
-        if args.device in {None, device.name}:
-            questions[device.name] = _device_question(device, level, identities, texts, sale)
+    devices = [device for device in config.device if args.device in {None, device.name}]
+    questions = {device.name: of_device(device, level, _opened(device, identities, sale)) for device in devices}
     if args.device is None:
-        for probe in _probes(config):
-            questions[probe.name] = probe.run
-    readings = gather(questions, _ALL_S)
-    return build_report(config, readings, identities, texts, round((time.monotonic() - started) * 1000))
-
-
-def gather(questions: Mapping[str, Callable[[], dict[str, Reading]]], limit_s: float) -> Readings:
-    """Ask all at once; what has not answered by the limit is UNKNOWN, never waited for."""
-    from concurrent.futures import Future, ThreadPoolExecutor, wait  # noqa: PLC0415 - a resting daemon does without
-
-    if not questions:
-        return {}
-    pool = ThreadPoolExecutor(len(questions), thread_name_prefix="check")
-    futures: dict[str, Future[dict[str, Reading]]] = {name: pool.submit(ask) for name, ask in questions.items()}
-    wait(futures.values(), limit_s)
-    pool.shutdown(wait=False, cancel_futures=True)
-    return {
-        name: future.result() if future.done() else {"reply": unknown(Cause.NO_REPLY)}
-        for name, future in futures.items()
-    }
+        questions |= {probe.name: Question(partial(_run, probe)) for probe in _probes(config)}
+    answers = gather(questions, _ALL_S)
+    identified = dict(identities)  # what still hangs may yet answer
+    if args.device is None:
+        answers["firmware"] = _firmware(devices, identified)
+    return build_report(config, answers, identified, round((time.monotonic() - started) * 1000))
 
 
 def sale_watch(config: Config) -> Callable[[], bool]:
@@ -122,65 +104,66 @@ def sale_watch(config: Config) -> Callable[[], bool]:
     return SaleLock(path).held if path.exists() else lambda: False
 
 
-def _device_question(
-    device: DeviceConfig,
-    level: Level,
-    identities: dict[str, Identity],
-    texts: dict[str, str],
-    sale: Callable[[], bool],
-) -> Callable[[], dict[str, Reading]]:
-    def ask() -> dict[str, Reading]:
-        try:
-            driver = catalog.open_driver(
-                device.family,
-                device.port,
-                device.options,
-                baud=device.baud,
-                flow=device.line_flow,
-                yield_now=sale,
-                share=True,
-            )
-            try:
-                readings, texts[device.name] = _health(driver, level)
-                with contextlib.suppress(DriverError):  # its health is known; in trouble it may not say who it is
-                    identities[device.name] = driver.identify()
-            finally:
-                driver.channel.link.close()
-        except DriverError as error:
-            texts[device.name] = str(error)
-            return failed_readings(device.family, error)
-        return {**readings, "port": known("ok"), "reply": known("ok")}
+def _opened(
+    device: DeviceConfig, identities: dict[str, Identity], sale: Callable[[], bool]
+) -> Callable[[Verb], Answer]:
+    """Runs a verb on the device with its port opened for it, and notes who the device says it is."""
 
-    return ask
+    def run(verb: Verb) -> Answer:
+        driver = catalog.open_driver(
+            device.family,
+            device.port,
+            device.options,
+            baud=device.baud,
+            flow=device.line_flow,
+            yield_now=sale,
+            share=True,
+        )
+        with contextlib.closing(driver.channel.link):
+            answer = verb(driver)
+            with contextlib.suppress(DriverError):  # its health is known; in trouble it may not say who it is
+                identities[device.name] = driver.identify()
+        return answer
+
+    return run
 
 
-def _health(driver: Driver, level: Level) -> tuple[dict[str, Reading], str]:
-    try:
-        return driver.check_health(level), f"{level.name.capitalize()} CheckHealth: OK"
-    except Unsupported as error:
-        return driver.check_health(Level.INTERNAL), str(error)
-
-
-def failed_readings(family: str, error: DriverError) -> dict[str, Reading]:
-    """What a device that gave nothing leaves: its port, its silence, and the rest UNKNOWN with the cause."""
-    readings = {name: unknown(error.cause) for name in catalog.family(family).driver.READINGS}
-    readings["port"], readings["reply"] = meaning(error)
-    return readings
-
-
-def _probes(config: Config) -> Iterable[Any]:
+def _probes(config: Config) -> list[Probe]:
     from agent.probes.network import NetworkProbe  # noqa: PLC0415 - opens sockets and loads ssl
+    from agent.probes.nut import NutProbe  # noqa: PLC0415
     from agent.probes.power import PowerProbe  # noqa: PLC0415
     from agent.probes.system import SystemProbe  # noqa: PLC0415
 
-    return (
+    probes: list[Probe] = [
         PowerProbe(config.power, config.paths),
-        NetworkProbe(config.network, config.paths),
+        NetworkProbe(config.network, config.paths, certificate_days=config.security.certificate_days),
         SystemProbe(config.system, config.network, config.paths),
-    )
+    ]
+    if config.power.nut:
+        probes.append(NutProbe(config.power))
+    return probes
 
 
-def evaluate(config: Config, readings: Readings) -> dict[str, Fault]:
+def _run(probe: Probe) -> Answer:
+    try:
+        return Answer(dict(probe.run()))
+    finally:
+        getattr(probe, "close", lambda: None)()
+
+
+def _firmware(devices: Iterable[DeviceConfig], identities: Mapping[str, Identity]) -> Answer:
+    """What is known of the firmware of those that have said who they are."""
+    from agent.groundwork import device_info  # noqa: PLC0415 - loads the store
+    from agent.inventory import entry  # noqa: PLC0415
+    from agent.probes.firmware import FirmwareProbe  # noqa: PLC0415
+
+    probe = FirmwareProbe()
+    rows = [replace(device_info(device), identity=identities.get(device.name)) for device in devices]
+    probe.devices = {row.name: entry(row) for row in rows if row.identity is not None}
+    return _run(probe)
+
+
+def evaluate(config: Config, readings: Mapping[str, Mapping[str, Reading]]) -> dict[str, Fault]:
     """Judge readings at once, without the delays that a daemon uses against noise."""
     units = {device.name: catalog.family(device.family).unit for device in config.device}
     rules = Rules(
@@ -200,47 +183,37 @@ def evaluate(config: Config, readings: Readings) -> dict[str, Fault]:
 
 
 def build_report(
-    config: Config, readings: Readings, identities: Mapping[str, Identity], texts: Mapping[str, str], took_ms: int
+    config: Config, answers: Mapping[str, Answer], identities: Mapping[str, Identity], took_ms: int
 ) -> dict[str, Any]:
     """The answer as JSON values: verdict, sentence, faults, and every reading with what is unknown and why."""
-    explained = evaluate(config, readings)
+    explained = evaluate(config, {name: answer.readings for name, answer in answers.items()})
     units = {device.name: catalog.family(device.family).unit for device in config.device}
-    essential = [name for name, unit in units.items() if unit in {"reader", "keypad"} and name in readings]
-    blind = [name for name in essential if all(r.value is None for n, r in readings[name].items() if n != "port")]
-    answer = verdict(explained, blind=blind)
+    essential = [name for name, unit in units.items() if unit in {"reader", "keypad"} and name in answers]
+    if config.network.acquirer and "network" in answers:
+        essential.append("network")
+    answer = verdict(explained, blind=[name for name in essential if not _knows(answers[name].readings)])
     since = wire.timestamp(answer.since if answer.since is not None else time.time())
     said = wire.to_json(wire.Verdict(can_sell=answer.can_sell, cause=answer.cause, act=answer.act, since=since))
     return {
         "verdict": said,
         "sentence": sentence(said, config.terminal.language),
-        "faults": [_fault(fault) for _, fault in sorted(explained.items())],
+        "faults": [faults.body(fault) for _, fault in sorted(explained.items())],
         "devices": {
             name: {
-                "text": texts.get(name, ""),
+                "text": answer.text,
                 "identity": identities[name].as_statistics() if name in identities else {},
-                "readings": {
-                    key: value.value if value.value is not None else {"error": value.unknown}
-                    for key, value in values.items()
-                },
+                "readings": {key: plain(reading) for key, reading in answer.readings.items()},
             }
-            for name, values in readings.items()
+            for name, answer in answers.items()
         },
-        "answered": any(value.value is not None for values in readings.values() for value in values.values()),
+        "answered": any(each.value is not None for answer in answers.values() for each in answer.readings.values()),
         "took_ms": took_ms,
     }
 
 
-def _fault(fault: Fault) -> dict[str, Any]:
-    return {
-        "fault": fault.key,
-        "severity": fault.severity,
-        "cause": fault.cause,
-        "symptoms": list(fault.symptoms),
-        "first_at": wire.timestamp(fault.first_at),
-        "device": fault.device,
-        "evidence": dict(fault.evidence),
-        "act": act_of(fault.key),
-    }
+def _knows(readings: Mapping[str, Reading]) -> bool:
+    """Whether anything is known of a device but that it has a port and answers."""
+    return any(reading.value is not None for name, reading in readings.items() if name not in {"port", "reply"})
 
 
 def render(report: dict[str, Any]) -> str:

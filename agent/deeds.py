@@ -9,10 +9,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from agent import told, wire
-from agent.check import LEVELS, build_report, failed_readings, gather
+from agent.asking import Answer, gather, of_device
+from agent.brief import brief
+from agent.check import LEVELS, build_report
 from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
 from agent.core import Core
@@ -22,8 +25,8 @@ from agent.probes.port import PortWorker
 from agent.readiness import readiness
 from agent.status_file import plain
 from drivers.driver import Driver
-from drivers.errors import DriverError, Unsupported
-from drivers.reading import Identity, Level, Reading, known
+from drivers.errors import DriverError
+from drivers.reading import Identity, Level
 from drivers.recorder import Recorder
 
 log = logging.getLogger("posdiag.deeds")
@@ -32,7 +35,6 @@ _DEVICE_S = 8.0  # one device's whole check, with a dead line
 _ALL_S = 9.0
 _PRINT_S = 20.0  # a slip of 1.5 kB at 9600 baud, behind a check that is under way
 _RECOVER_S = 45.0  # a modem that starts anew answers after half a minute
-_DULL = ("unsupported", "not_asked")
 
 Action = Callable[[Mapping[str, Any]], Any]
 
@@ -83,35 +85,28 @@ class Deeds:
         if word not in LEVELS:
             raise ValueError(f"level is one of {', '.join(LEVELS)}")
         level = LEVELS[word]
-        texts: dict[str, str] = {}
         identities: dict[str, Identity] = {}
         workers = self._chosen(args)
-        questions = {worker.device.name: _question(worker, level, texts) for worker in workers}
-        readings = gather(questions, _ALL_S)
+        questions = {
+            worker.device.name: of_device(worker.device, level, partial(worker.ask, timeout_s=_DEVICE_S))
+            for worker in workers
+        }
+        answers = gather(questions, _ALL_S)
         for worker in workers:
             identity = self._core.devices[worker.device.name].identity
             if identity is not None:
                 identities[worker.device.name] = identity
         if "device" not in args:
-            readings |= self._core.probe_readings()
+            answers |= {source: Answer(readings) for source, readings in self._core.probe_readings().items()}
         took_ms = round((time.monotonic() - started) * 1000)
-        report = build_report(self._config, readings, identities, texts, took_ms)
+        report = build_report(self._config, answers, identities, took_ms)
         if args.get("report") is True:
             report["readiness"] = readiness(report, self._config.terminal.language)
         return report
 
     def check_briefly(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """As `check`, in what a result message carries: without identities, and without what was not asked."""
-        report = self.check(args)
-        for device in report["devices"].values():
-            del device["identity"]
-            readings = device["readings"]
-            device["readings"] = {
-                n: v for n, v in readings.items() if not (isinstance(v, dict) and v["error"] in _DULL)
-            }
-        if len(wire.dumps(report)) > MAX_OUTPUT_BYTES:
-            report["devices"] = {name: {"text": device["text"]} for name, device in report["devices"].items()}
-        return report
+        """As `check`, in what a result message carries; `left_out` names what had to go."""
+        return brief(self.check(args), MAX_OUTPUT_BYTES)
 
     def identify(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Who each device says it is."""
@@ -233,21 +228,3 @@ def _recorded(driver: Driver) -> list[list[Any]]:
         [round(1000 * (entry.at_s - began)), entry.direction, entry.data.decode("ascii", "backslashreplace")]
         for entry in recorder.entries()
     ]
-
-
-def _question(worker: PortWorker, level: Level, texts: dict[str, str]) -> Callable[[], dict[str, Reading]]:
-    name = worker.device.name
-
-    def ask() -> dict[str, Reading]:
-        try:
-            readings = worker.ask(lambda driver: driver.check_health(level), _DEVICE_S)
-        except Unsupported as error:
-            texts[name] = str(error)
-            return {"port": known("ok")}
-        except DriverError as error:
-            texts[name] = str(error)
-            return failed_readings(worker.device.family, error)
-        texts[name] = f"{level.name.capitalize()} CheckHealth: OK"
-        return {**readings, "port": known("ok"), "reply": known("ok")}
-
-    return ask

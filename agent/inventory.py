@@ -48,7 +48,7 @@ class Inventory:
 
     def message(self, header: Mapping[str, Any], *, always: bool) -> bytes | None:
         """The inventory message, or None when nothing but the boot changed since the last."""
-        devices = tuple(_entry(device) for device in self.devices.values())
+        devices = tuple(entry(device) for device in self.devices.values())
         agent = {"version": VERSION, "boot": str(self.boot), "report_key": self.report_key}
         known = [[wire.to_json(d) for d in devices], self.metrics, {**agent, "boot": ""}, self.commands]
         solid = json.dumps(known, sort_keys=True)
@@ -71,7 +71,7 @@ class Inventory:
 
     def entries(self) -> dict[str, wire.DeviceEntry]:
         """The rows of devices that have said who they are."""
-        return {name: _entry(device) for name, device in self.devices.items() if device.identity is not None}
+        return {name: entry(device) for name, device in self.devices.items() if device.identity is not None}
 
 
 _SUFFIXES = ("dbm", "db", "percent", "mv", "ms", "bytes", "kib", "c", "s")
@@ -83,7 +83,8 @@ def _unit(name: str) -> str:
     return last if last in _SUFFIXES else ""
 
 
-def _entry(device: DeviceInfo) -> wire.DeviceEntry:
+def entry(device: DeviceInfo) -> wire.DeviceEntry:
+    """The row of a device, with what it has said of itself."""
     identity = device.identity or Identity()
     return wire.DeviceEntry(
         name=device.name,

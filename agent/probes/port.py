@@ -60,6 +60,7 @@ class _Job:
     def __init__(self, verb: Callable[[Driver], object]) -> None:
         self.verb = verb
         self.done = threading.Event()
+        self.given_up = False
         self.answer: object = None
         self.error: Exception | None = None
 
@@ -84,6 +85,7 @@ class PortWorker(threading.Thread):
         self._sink = sink
         self._sale = sale
         self._stopping = threading.Event()
+        self._nudged = threading.Event()
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._driver: Driver | None = None
         self._watch: OpenWatch | None = None
@@ -101,6 +103,7 @@ class PortWorker(threading.Thread):
         self._jobs.put(job)
         self._wake()
         if not job.done.wait(timeout_s):
+            job.given_up = True
             raise TimeoutError(f"{self.device.name} was busy for more than {timeout_s:g} s")
         if job.error is not None:
             raise job.error
@@ -133,12 +136,14 @@ class PortWorker(threading.Thread):
     def successor(self) -> PortWorker:
         """Another worker for the device, not started; this one, which ended or hangs, is heard no more."""
         sink, self._sink = self._sink, _Unheard()
-        self._stopping.set()  # not woken: the line may be what hangs
+        self._stopping.set()
+        self._nudged.set()  # the line is not woken: it may be what hangs
         other = PortWorker(self.device, sink, self._sale)
         other.recalled, other._before = self.recalled, self
         return other
 
     def _wake(self) -> None:
+        self._nudged.set()
         driver = self._driver
         if driver is not None:
             driver.channel.link.wake()
@@ -158,6 +163,7 @@ class PortWorker(threading.Thread):
         self._close()
 
     def _turn(self) -> None:
+        self._nudged.clear()  # what comes from here on ends the rest that follows
         if self._sale():
             self._during_sale()
             return
@@ -272,6 +278,8 @@ class PortWorker(threading.Thread):
                 job = self._jobs.get_nowait()
             except queue.Empty:
                 return
+            if job.given_up:  # nobody waits any more, and it may print
+                continue
             try:
                 job.answer = job.verb(driver)
             except Exception as error:  # it belongs to whoever asked
@@ -322,16 +330,15 @@ class PortWorker(threading.Thread):
     def _look_only(self) -> None:
         """Side channels alone: is the port there, and who holds it. The device itself stays unknown."""
         self._refuse_jobs(PortBusy(self.device.port, "the payment application, by configuration"))
-        readings = {name: unknown(Cause.NOT_ASKED) for name in self.family.driver.READINGS}
-        there = Path(self.device.port).exists()
-        self.detail = "" if there else f"{self.device.port} does not exist"
-        readings["port"] = known("ok" if there else "lost")
-        readings["reply"] = unknown(Cause.NOT_ASKED)
+        readings = side_channels(self.device)
+        self.detail = "" if readings["port"] == _PORT_OK else f"{self.device.port} does not exist"
         self._sink.observe(self.device.name, readings)
         self._idle(self.device.poll_s)
 
     def _idle(self, seconds: float) -> None:
-        self._stopping.wait(max(0.0, seconds))
+        """Rest, until somebody asks for something or for the end."""
+        if not self._stopping.is_set():
+            self._nudged.wait(max(0.0, seconds))
 
     def let_go(self) -> None:
         """Give the port back whatever the thread does; in the successor's thread, since closing may hang too."""
@@ -350,6 +357,14 @@ class PortWorker(threading.Thread):
 
 _PORT_OK = known("ok")
 _REPLY_OK = known("ok")
+
+
+def side_channels(device: DeviceConfig) -> dict[str, Reading]:
+    """What can be known of a device that must not be opened: whether its port is there."""
+    readings = {name: unknown(Cause.NOT_ASKED) for name in catalog.family(device.family).driver.READINGS}
+    readings["port"] = known("ok" if Path(device.port).exists() else "lost")
+    readings["reply"] = unknown(Cause.NOT_ASKED)
+    return readings
 
 
 def meaning(error: DriverError) -> tuple[Reading, Reading]:

@@ -1,0 +1,95 @@
+"""The asking half of a check: everything at the same time, and no device that hangs or fails costs another's answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from agent.config import DeviceConfig
+from agent.probes.port import meaning, side_channels
+from drivers import catalog
+from drivers.driver import Driver
+from drivers.errors import DriverError, Unsupported, Yielded
+from drivers.reading import Cause, Level, Reading, known, unknown
+
+
+class Answer(NamedTuple):
+    """What was read, and one line for people: the level that was done, or why there is nothing."""
+
+    readings: dict[str, Reading]
+    text: str = ""
+
+
+Verb = Callable[[Driver], Answer]
+
+
+class Question(NamedTuple):
+    """`ask` may raise or never return; then the readings of `names` are UNKNOWN."""
+
+    ask: Callable[[], Answer]
+    names: Iterable[str] = ("reply",)
+
+
+def of_device(device: DeviceConfig, level: Level, run: Callable[[Verb], Answer]) -> Question:
+    """Ask one device for its health; `run` has a driver of the device do what it is given."""
+
+    def ask() -> Answer:
+        if device.share == "never":
+            return Answer(side_channels(device), "not asked: by configuration the payment application has it alone")
+        try:
+            readings, text = run(lambda driver: health(driver, level))
+        except DriverError as error:
+            return Answer(failed_readings(device.family, error), str(error))
+        return Answer({**readings, "port": known("ok"), "reply": known("ok")}, text)
+
+    return Question(ask, (*catalog.family(device.family).driver.READINGS, "port", "reply"))
+
+
+def gather(questions: Mapping[str, Question], limit_s: float) -> dict[str, Answer]:
+    """Ask all at once. Never raises, and waits no longer than the limit: what hangs is left to itself.
+
+    A pool of the standard library would be waited for at the end of the process, however long a port blocks.
+    """
+    answers: dict[str, Answer] = {}
+
+    def ask(name: str, question: Question) -> None:
+        try:
+            answers[name] = question.ask()
+        except TimeoutError as error:
+            answers[name] = _nothing(question, Cause.NO_REPLY, str(error))
+        except Exception as error:  # noqa: BLE001 - it is this answer's; the others stand
+            answers[name] = _nothing(question, Cause.FAILED, f"{type(error).__name__}: {error}")
+
+    until = time.monotonic() + limit_s
+    threads = [
+        threading.Thread(target=ask, args=each, name=f"check-{each[0]}", daemon=True) for each in questions.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    late = f"no answer within {limit_s:g} s"
+    return {name: answers.get(name) or _nothing(each, Cause.NO_REPLY, late) for name, each in questions.items()}
+
+
+def _nothing(question: Question, cause: str, why: str) -> Answer:
+    """Nothing was measured, so nothing is known of the device: its silence would be a fault, this is none."""
+    return Answer({name: unknown(cause) for name in question.names}, why)
+
+
+def health(driver: Driver, level: Level) -> Answer:
+    """CheckHealth at the level, or at INTERNAL where the family has no such level. Raises DriverError."""
+    try:
+        return Answer(driver.check_health(level), f"{level.name.capitalize()} CheckHealth: OK")
+    except Unsupported as error:
+        return Answer(driver.check_health(Level.INTERNAL), str(error))
+
+
+def failed_readings(family: str, error: DriverError) -> dict[str, Reading]:
+    """What a device that gave nothing leaves: its port, its silence, and the rest UNKNOWN with the cause."""
+    readings = {name: unknown(error.cause) for name in (*catalog.family(family).driver.READINGS, "port", "reply")}
+    if not isinstance(error, Yielded):  # during a sale nobody looked
+        readings["port"], readings["reply"] = meaning(error)
+    return readings

@@ -1,0 +1,173 @@
+"""`posdiag check`, beside a daemon and without one: what hangs, rests, is lent, or is too much for one message."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli import main
+from tests.agent.test_nut import Server, listing
+from tests.mqtt.broker import Observer, Rumqttd
+from tests.system.desk import GOOD, Desk, states
+from tests.system.stage import Agent, Sim, posdiag
+from tests.system.test_ports import Tap
+from tests.wait import wait_until
+
+UNITS = {"printer", "reader", "modem", "keypad"}
+TEN = {
+    "printer.cutter": "error",
+    "printer.head": "hot",
+    "reader.card": "jammed",
+    "reader.sensor": "error",
+    "keypad.battery": "low",
+    "modem.registration": "denied",
+    "modem.temperature_c": 95,
+    "modem.signal_dbm": -122,
+    "system.payment_app": "down",
+    "power.battery_health": 20,
+    "power.temperature_c": 80,
+    "network.portal": "yes",
+}
+
+
+@pytest.fixture(scope="module")
+def sim(broker: Rumqttd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
+    with Sim(tmp_path_factory.mktemp("pos"), broker.port) as running:
+        yield running
+
+
+@contextmanager
+def set_to(sim: Sim, values: Mapping[str, object]) -> Iterator[None]:
+    """The terminal is so for a while."""
+    before = {key: sim.get(key) for key in values}
+    sim.apply(values)
+    try:
+        yield
+    finally:
+        sim.apply(before)
+
+
+def check(config: Path, *words: str) -> tuple[dict[str, Any], float]:
+    """The report as JSON, and the seconds that it took."""
+    began = time.monotonic()
+    done = posdiag("check", "--config", str(config), "--json", *words)
+    took_s = time.monotonic() - began
+    assert done.returncode in {0, 1}, done.stderr
+    return json.loads(done.stdout), took_s
+
+
+def test_a_port_that_hangs_is_unknown_and_the_others_answer(sim: Sim, observer: Observer) -> None:
+    """The modem was restarted and does not come back: for half a minute its worker does nothing but wait for it."""
+    path = sim.folder / "tap-modem"
+    with Tap(sim.folder / "modem", path) as tap:
+        config = sim.write_config("hung.toml", change=lambda text: text.replace(str(sim.folder / "modem"), str(path)))
+        with Agent(config) as agent:
+            agent.until_healthy()
+            desk = Desk(agent, observer)
+            desk.send(desk.body("recover", args={"device": "modem"}, tier=2))
+            wait_until(lambda: any(b"CFUN=1,1" in data for data in tap.since(0)))
+            wait_until(lambda: time.monotonic() > tap.written[-1][0] + 1.5)  # it has said OK, and is let start in peace
+            with set_to(sim, {"modem.line": "mute"}):
+                report, took_s = check(config)
+    assert took_s < 10
+    modem = report["devices"]["modem"]
+    assert modem["text"] == "modem was busy for more than 8 s"
+    assert {str(value) for value in modem["readings"].values()} == {"{'error': 'no_reply'}"}
+    assert report["devices"]["printer"]["readings"]["paper"] == "ok"
+    assert report["verdict"]["can_sell"] == "yes"
+    assert report["faults"] == []
+
+
+def test_ports_that_are_lent_are_asked_at_once_and_those_that_are_not_ours_never(sim: Sim) -> None:
+    def lend(text: str) -> str:
+        head, *devices = text.split("[[device]]\n")
+        for number, device in enumerate(devices):
+            share = "never" if 'name = "printer"' in device else "idle"
+            devices[number] = f'poll_s = 600.0\nshare = "{share}"\n{device}'
+        return "[[device]]\n".join([head, *devices])
+
+    config = sim.write_config("lent.toml", change=lend)
+    for daemon in (True, False):
+        agent = Agent(config) if daemon else None
+        try:
+            if agent is not None:
+                agent.until(lambda status: all(status["readings"].get(unit) for unit in UNITS))
+            report, took_s = check(config)
+            assert took_s < 6
+            assert report["faults"] == []
+            assert report["verdict"]["can_sell"] == "yes"
+            for unit in UNITS - {"printer"}:
+                assert report["devices"][unit]["text"] == "Internal CheckHealth: OK"
+            printer = report["devices"]["printer"]
+            assert printer["readings"]["port"] == "ok"
+            assert printer["readings"]["paper"] == {"error": "not_asked"}
+            assert "by configuration" in printer["text"]
+        finally:
+            if agent is not None:
+                agent.__exit__()
+
+
+def test_a_level_that_a_device_has_not_falls_back_to_the_next(sim: Sim, observer: Observer) -> None:
+    alone, _took = check(sim.config, "--level", "interactive")
+    with Agent(sim.config) as agent:
+        agent.until_healthy()
+        beside, _took = check(sim.config, "--level", "interactive")
+        desk = Desk(agent, observer)
+        life = desk.life(desk.send(desk.body("check", args={"level": "interactive"})))
+        assert states(life) == GOOD
+    for report in (alone, beside, life[-1]["output"]):
+        assert report["verdict"]["can_sell"] == "yes"
+        assert report["devices"]["reader"]["readings"]["card"] == "absent"
+
+
+def test_a_check_by_command_tells_ten_faults(sim: Sim, observer: Observer) -> None:
+    with Agent(sim.config) as agent:
+        agent.until_healthy()
+        with set_to(sim, TEN):
+            agent.until(lambda status: status["verdict"]["can_sell"] == "no")
+            desk = Desk(agent, observer)
+
+            def told() -> dict[str, Any] | None:
+                life = desk.life(desk.send(desk.body("check", args={"report": True})))
+                assert states(life) == GOOD
+                output: dict[str, Any] = life[-1]["output"]
+                return output if len(output["faults"]) >= 10 else None
+
+            output = wait_until(told, 30)
+    assert output["left_out"][0] == "steps"
+    assert output["readiness"]["ready"] is False
+    roots = {fault["fault"] for fault in output["faults"] if fault["cause"] is None}
+    assert {item["fault"] for item in output["readiness"]["todo"]} == roots
+
+
+def test_faults_have_the_form_that_the_status_has(sim: Sim) -> None:
+    with Agent(sim.config) as agent:
+        agent.until_healthy()
+        with set_to(sim, {"printer.cover": "open"}):
+            agent.until(lambda status: status["faults"])
+            report, _took = check(sim.config)
+            told, known = report["faults"][0], agent.status()["faults"][0]
+    assert told.keys() == known.keys()
+    same = ("fault", "state", "severity", "cause", "symptoms", "device", "advice", "act", "basis")
+    assert {name: told[name] for name in same} == {name: known[name] for name in same}
+
+
+def test_without_a_daemon_the_ups_and_the_firmware_are_looked_at(sim: Sim, capsys: pytest.CaptureFixture[str]) -> None:
+    def roots_and_symptoms(config: Path) -> dict[str, str | None]:
+        assert main(["check", "--config", str(config), "--json"]) == 1
+        return {fault["fault"]: fault["cause"] for fault in json.loads(capsys.readouterr().out)["faults"]}
+
+    with Server(lambda _: listing(ups__status="OB DISCHRG")) as server:
+        config = sim.write_config(
+            "ups.toml", change=lambda text: text.replace("[power]", f'[power]\nnut = "till@127.0.0.1:{server.port}"')
+        )
+        with set_to(sim, {"printer.firmware": "1.07"}):
+            assert roots_and_symptoms(config) == {"power/mains_lost": None, "firmware/known_bad": None}
+        with set_to(sim, {"printer.power": "off"}):
+            assert roots_and_symptoms(config) == {"power/mains_lost": None, "printer/no_reply": "power/mains_lost"}

@@ -48,6 +48,7 @@ from center.db.engine import Database, DatabaseError, reason
 from center.db.migrate import there, version
 from center.db.tables import audit as audit_table
 from center.db.tables import evidence
+from center.domain.audit_heads import FILE as HEADS
 from center.settings import Settings, SettingsError, group_file, read, state_dir
 from center.token import asked_by
 
@@ -174,7 +175,8 @@ def _made(target: Path) -> Iterator[BinaryIO]:
 def _fill(archive: tarfile.TarFile, database: Database, settings: Settings, about: dict[str, Any]) -> None:
     name = SQLITE if database.dialect == "sqlite" else POSTGRESQL
     members: list[dict[str, Any]] = []
-    with _copied(database) as (file, size):  # before the packs: none that the copy knows of can be too new
+    heads = _heads()  # before the copy: all of them stand in it
+    with _copied(database) as (file, size):  # before the packs: each that it knows of is there then
         progress = Progress("writing", size)
         members.append(_add(archive, name, file, size, progress))
     contents = _contents(database, settings)
@@ -182,6 +184,8 @@ def _fill(archive: tarfile.TarFile, database: Database, settings: Settings, abou
     for member, path in contents.files.items():
         with path.open("rb") as file:
             members.append(_add(archive, member, file, path.stat().st_size, progress))
+    if heads:
+        members.append(_add(archive, HEADS, io.BytesIO(heads), len(heads), progress))
     about |= {"files": members, "missing": contents.missing}
     manifest = json.dumps(about, ensure_ascii=False, indent=1).encode()
     _add(archive, MANIFEST, io.BytesIO(manifest), len(manifest), progress)
@@ -203,8 +207,7 @@ def _contents(database: Database, settings: Settings) -> Contents:
         if not path.is_file():
             raise BackupError(f"{path}: no such file, and {name} names it")
         found.files[f"settings/{name}"] = path
-    beside = {"share_group": group_file(), "audit-heads.jsonl": state_dir() / "audit-heads.jsonl"}
-    beside |= {f"evidence/{key}": state_dir() / "evidence" / key for key in _KEYS}
+    beside = {"share_group": group_file()} | {f"evidence/{key}": state_dir() / "evidence" / key for key in _KEYS}
     found.files |= {name: path for name, path in beside.items() if path.is_file()}
     with database.read() as connection:
         packs = connection.execute(select(evidence.c.path).where(evidence.c.number.is_not(None))).scalars().all()
@@ -216,6 +219,13 @@ def _contents(database: Database, settings: Settings) -> Contents:
         else:
             found.missing.append(str(path))
     return found
+
+
+def _heads() -> bytes:
+    try:
+        return (state_dir() / HEADS).read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 @contextlib.contextmanager

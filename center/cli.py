@@ -18,6 +18,15 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     run.set_defaults(run=_run)
     _add_token(what)
     _add_backup(what)
+    chain = what.add_parser(
+        "verify-audit", help="is the chain of the audit whole, and what was kept of it still there?"
+    )
+    chain.add_argument("head", nargs="?", metavar="HEAD", help="a head that you kept, 64 hex digits")
+    chain.add_argument("--heads", metavar="FILE", help="daily heads; default those of the center's directory")
+    chain.add_argument("--db", metavar="URL", help="default as for run")
+    chain.add_argument("--config", metavar="FILE", help="as for run")
+    chain.add_argument("--json", action="store_true")
+    chain.set_defaults(run=_verify_audit)
     config.add_commands(what)
     desk.add_commands(what)
     schema = what.add_parser("schema", help="the contract as AsyncAPI 3 and JSON Schema")
@@ -148,6 +157,12 @@ def _audit(args: argparse.Namespace) -> int:
 
 def _verify_evidence(args: argparse.Namespace) -> int:
     from center.evidence_verify import run  # noqa: PLC0415 - loads cryptography
+
+    return run(args)
+
+
+def _verify_audit(args: argparse.Namespace) -> int:
+    from center.verify_audit import run  # noqa: PLC0415 - SQLAlchemy takes a moment
 
     return run(args)
 

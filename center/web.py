@@ -28,6 +28,8 @@ from center.console.plain import add_pages
 from center.db.engine import Database, reason
 from center.db.feed_watch import FeedWatch
 from center.domain import cases_policy
+from center.domain.audit_heads import FILE as HEADS
+from center.domain.audit_heads import AuditHeads
 from center.domain.campaigns_engine import CampaignEngine
 from center.domain.cases_engine import CaseEngine
 from center.domain.cases_messages import CaseMessages
@@ -41,7 +43,7 @@ from center.domain.selfwatch import SelfWatch
 from center.domain.task_reminders import TaskReminders
 from center.notify.delivery import Delivery
 from center.notify.publisher import Publisher
-from center.settings import Settings, SettingsError, listener
+from center.settings import Settings, SettingsError, listener, state_dir
 
 log = logging.getLogger("posdiag.center.web")
 
@@ -162,6 +164,7 @@ class Web:
             CommandEngine(database),
             CampaignEngine(database, signer, self._settings.name),
             DesiredEngine(database),
+            AuditHeads(database, state_dir() / HEADS),
             SelfWatch(database, self._settings),
         ]
 

@@ -42,13 +42,15 @@ async def build(
 
 def _acts(visit: Visit) -> None:
     with ui.element("div").classes("bar"):
-        parts.button(visit.say("audit.check"), lambda: _check(visit, told), "link", main=True, mark="check")
+        kept = ui.input(visit.say("audit.kept")).props("outlined dense clearable").classes("pick").mark("kept")
+        parts.button(visit.say("audit.check"), lambda: _check(visit, told, kept), "link", main=True, mark="check")
         parts.link("/api/v1/audit/export", visit.say("audit.export")).props("download")
     told = ui.element("div").props('role="status"').classes("said-here")
 
 
-async def _check(visit: Visit, told: ui.element) -> None:
-    found = await visit.act(visit.api.get("/audit/verify"))
+async def _check(visit: Visit, told: ui.element, kept: ui.input) -> None:
+    seen = (kept.value or "").strip().lower()
+    found = await visit.act(visit.api.get("/audit/verify", seen=seen or None))
     if found is None:
         return
     told.clear()
@@ -60,6 +62,9 @@ async def _check(visit: Visit, told: ui.element) -> None:
         else:
             said = visit.say("audit.broken", row=found["broken_id"], n=f"{found['rows']:,}")
             parts.light(visit, "failed", said).classes("long")
+        if found["seen"] is not None:
+            state, said = ("ok", "audit.kept_there") if found["seen"] else ("failed", "audit.kept_gone")
+            parts.light(visit, state, visit.say(said)).classes("long")
 
 
 def _filters(visit: Visit, asked: Mapping[str, str]) -> None:

@@ -48,8 +48,11 @@ class NewBroadcast(BaseModel):
 
 
 class BroadcastAudience(BaseModel):
+    """One of the two."""
+
     model_config = ConfigDict(extra="forbid")
-    audience: dict[str, Any] = Field(description="As that of a campaign")
+    audience: dict[str, Any] | None = Field(None, description="As that of a campaign")
+    incident: Place | None = None
 
 
 class BroadcastReach(BaseModel):
@@ -128,8 +131,10 @@ def begin_broadcast(body: NewBroadcast, center: TheCenter, who: Lead) -> JSONRes
 
 @router.post("/broadcasts/reach", response_model=BroadcastReach)
 def count_broadcast(body: BroadcastAudience, center: TheCenter, who: Lead) -> JSONResponse:
-    """How many sites a message to an audience would be for now. Nobody is told, nothing is kept."""
-    return JSONResponse(broadcast.reach(center.database, who, body.audience))
+    """How many sites a message to an audience or of an incident would be for now. Nobody is told, nothing is kept."""
+    if (body.audience is None) == (body.incident is None):
+        raise ApiError(422, "give one of incident or audience")
+    return JSONResponse(broadcast.reach(center.database, who, body.audience, body.incident))
 
 
 @router.get("/broadcasts", response_model=Page[BroadcastItem])

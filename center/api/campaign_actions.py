@@ -12,11 +12,12 @@ from sqlalchemy import not_, select
 from center.access.roles import Who
 from center.api import items
 from center.api.actions import Reason
+from center.api.case_actions import THERE, Key, opened, opener
 from center.api.context import ApiError, Center
 from center.api.filters import Language
 from center.api.lookups import Name, one
 from center.api.proof import TheCenter, allowed
-from center.api.work_models import CampaignItem, IncidentItem
+from center.api.work_models import CampaignItem, CaseItem, IncidentItem
 from center.db.tables import campaigns, incident_members, incidents
 from center.domain import incident_acts
 from center.domain.campaigns import HALT_SHARE, Plan
@@ -128,6 +129,15 @@ def release_incident(name: Name, center: TheCenter, who: Desk) -> JSONResponse:
     """Nobody's again."""
     incident_acts.release(center.database, who, name, center.now_ms())
     return _incident(center, name)
+
+
+@router.post("/incidents/{name}/case", response_model=CaseItem, status_code=201, responses=THERE)
+def open_case_of_incident(
+    name: Name, center: TheCenter, who: Annotated[Who, Depends(allowed("case.write"))], idempotency_key: Key = None
+) -> JSONResponse:
+    """Open the case of an open incident, with all terminals that are in it; 200 with the one that is there."""
+    case, is_new = center.cases.open_of(opener(center, who, "case.open", idempotency_key), name)
+    return opened(center, who, case["id"], is_new)
 
 
 class OperatorText(BaseModel):

@@ -142,7 +142,7 @@ class Tags(Body):
     remove: list[Short] = Field(default_factory=list, max_length=20)
 
 
-_THERE: Final[dict[int | str, dict[str, Any]]] = {200: {"model": CaseItem, "description": "It was there"}}
+THERE: Final[dict[int | str, dict[str, Any]]] = {200: {"model": CaseItem, "description": "It was there"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ Assigning = Annotated[Acting, Depends(_acting("case.assign"))]
 Closing = Annotated[Acting, Depends(_acting("case.close"))]
 
 
-@router.post("", response_model=CaseItem, status_code=201, responses=_THERE)
+@router.post("", response_model=CaseItem, status_code=201, responses=THERE)
 def open_case(
     body: Opening,
     center: TheCenter,
@@ -213,15 +213,15 @@ def open_case(
     idempotency_key: Key = None,
 ) -> JSONResponse:
     """Open a case; 200 with the one that is there, if this trouble has one already."""
-    case, is_new = center.cases.open(_opener(center, who, "case.open", idempotency_key), NewCase(**body.model_dump()))
-    return _opened(center, who, case["id"], is_new)
+    case, is_new = center.cases.open(opener(center, who, "case.open", idempotency_key), NewCase(**body.model_dump()))
+    return opened(center, who, case["id"], is_new)
 
 
 @router.post(
     "/scan",
     response_model=CaseItem,
     status_code=201,
-    responses=_THERE,
+    responses=THERE,
 )
 def open_scanned_case(
     body: Slip,
@@ -231,21 +231,23 @@ def open_scanned_case(
 ) -> JSONResponse:
     """Open the case that the help code of a slip tells of. A code with a wrong signature is refused."""
     try:
-        opener = _opener(center, who, "case.scan", idempotency_key)
-        case, is_new = center.cases.open_scanned(opener, body.code, body.said)
+        act = opener(center, who, "case.scan", idempotency_key)
+        case, is_new = center.cases.open_scanned(act, body.code, body.said)
     except Refusal as error:
         with center.database.begin() as connection:
             record(connection, center, who, "case.scan", "", {"refused": str(error)})
         raise
-    return _opened(center, who, case["id"], is_new)
+    return opened(center, who, case["id"], is_new)
 
 
-def _opener(center: Center, who: Who, what: str, key: str | None) -> Act:
+def opener(center: Center, who: Who, what: str, key: str | None) -> Act:
+    """What opens a case: in whose name, once for a key, and written down."""
     once = None if key is None else f"api:{who.name}:{key}"
     return Act(scope=who.scope, by=who.name, key=once, record=_told(center, who, what))
 
 
-def _opened(center: Center, who: Who, case_id: str, is_new: bool) -> JSONResponse:
+def opened(center: Center, who: Who, case_id: str, is_new: bool) -> JSONResponse:
+    """The answer to opening a case."""
     with center.database.read() as connection:
         return JSONResponse(items.case(case_row(connection, who.scope, case_id)), 201 if is_new else 200)
 

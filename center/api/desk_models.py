@@ -10,11 +10,12 @@ from center.api.models import At, example
 
 
 class SiteName(BaseModel):
-    """A site; `name` is null for one that nobody has told the center of."""
+    """A site; `name` and `timezone` are null for one that nobody has told the center of."""
 
     estate: str
     site: str
     name: str | None
+    timezone: str | None
 
 
 class ClockItem(BaseModel):
@@ -69,7 +70,7 @@ class QueueItem(BaseModel):
         peak_n=1,
         cannot_sell_n=1,
         unknown_n=0,
-        sites=[{"estate": "cn-east", "site": "s-12", "name": "Corner shop"}],
+        sites=[{"estate": "cn-east", "site": "s-12", "name": "Corner shop", "timezone": "Asia/Shanghai"}],
         sites_n=1,
         first_at="2026-11-21T09:30:00.000Z",
         opened_at="2026-11-21T09:30:00.000Z",

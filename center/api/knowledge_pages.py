@@ -125,10 +125,11 @@ def search_guides(
     who: Reader,
     words: Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00]+$")],
     language: Language = None,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> JSONResponse:
     """Guides for agents that hold these words, those that were written here first."""
     with center.database.read() as connection:
-        found = knowledge.search(connection, words, language or who.language)
+        found = knowledge.search(connection, words, language or who.language, limit)
     return JSONResponse({"items": [_item(each) for each in found], "next": None})
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from center.api.desk_models import ClockItem
 from center.api.models import At, Json, OfTerminal, example
 
 
@@ -69,39 +70,43 @@ class IncidentDetail(IncidentItem):
     members: list[MemberItem]
 
 
+_CASE: Final[dict[str, Any]] = {
+    "id": "case-01m8q0zk6v",
+    "number": 1042,
+    "estate": "cn-east",
+    "terminal": "t0001",
+    "site": "s-12",
+    "incident": None,
+    "kind": "fault",
+    "title": "Printer: paper out",
+    "fault": "printer/paper_out",
+    "signature": "printer/paper_out|TM-T20",
+    "severity": "major",
+    "state": "new",
+    "owner": None,
+    "team": None,
+    "channel": "device",
+    "language": "zh",
+    "root_cause": None,
+    "part": None,
+    "eta": None,
+    "first_response_due_at": "2026-11-21T10:00:00.000Z",
+    "update_due_at": None,
+    "solve_due_at": "2026-11-21T17:00:00.000Z",
+    "paused_since": None,
+    "pause_reason": None,
+    "watch_until": None,
+    "created_at": "2026-11-21T09:30:00.000Z",
+    "updated_at": "2026-11-21T09:30:00.000Z",
+    "closed_at": None,
+}
+_CLOCK: Final = {"kind": "first_response", "due_at": "2026-11-21T10:00:00.000Z", "used": 0.4, "state": "green"}
+
+
 class CaseItem(BaseModel):
     """One matter of one terminal or site, from its opening to its close."""
 
-    model_config = example(
-        id="case-01m8q0zk6v",
-        number=1042,
-        estate="cn-east",
-        terminal="t0001",
-        site="s-12",
-        incident=None,
-        kind="fault",
-        title="Printer: paper out",
-        fault="printer/paper_out",
-        signature="printer/paper_out|TM-T20",
-        severity="major",
-        state="new",
-        owner=None,
-        team=None,
-        channel="device",
-        language="zh",
-        root_cause=None,
-        part=None,
-        eta=None,
-        first_response_due_at="2026-11-21T10:00:00.000Z",
-        update_due_at=None,
-        solve_due_at="2026-11-21T17:00:00.000Z",
-        paused_since=None,
-        pause_reason=None,
-        watch_until=None,
-        created_at="2026-11-21T09:30:00.000Z",
-        updated_at="2026-11-21T09:30:00.000Z",
-        closed_at=None,
-    )
+    model_config = example(**_CASE)
     id: str
     number: int
     estate: str
@@ -141,6 +146,14 @@ class StepItem(BaseModel):
     kind: str
     text: str
     data: Any
+
+
+class CaseRow(CaseItem):
+    """As a list has it: `clock` is null where none runs, `timezone` where nobody told the center of the site."""
+
+    model_config = example(**_CASE, timezone="Asia/Shanghai", clock=_CLOCK)
+    timezone: str | None
+    clock: ClockItem | None
 
 
 class CaseDetail(CaseItem):

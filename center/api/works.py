@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
-from sqlalchemy import Table, func, select
+from sqlalchemy import Select, Table, func, select
 
 from center.api import filters, items
 from center.api import work_models as models
@@ -17,6 +17,7 @@ from center.api.models import Page
 from center.api.paging import Item, Order, page
 from center.api.proof import Reader, TheCenter
 from center.db import tables
+from center.domain import due
 
 router = APIRouter(prefix="/api/v1")
 
@@ -27,10 +28,16 @@ t = tables
 
 
 def _listed(
-    center: TheCenter, who: Reader, table: Table, query: Listing, conditions: Conditions, item: Callable[[Any], Item]
+    center: TheCenter,
+    who: Reader,
+    table: Table,
+    query: Listing,
+    conditions: Conditions,
+    item: Callable[[Any], Item],
+    rows: Select[Any] | None = None,
 ) -> JSONResponse:
-    """A list of what has a sortable id, newest first."""
-    statement = select(table).where(who.scope.where(table), *conditions)
+    """A list of what has a sortable id, newest first; `rows` are the table's with more columns."""
+    statement = (select(table) if rows is None else rows).where(who.scope.where(table), *conditions)
     with center.database.read() as connection:
         order = Order((table.c.id,), descending=True)
         return JSONResponse(page(connection, statement, order, query.cursor, query.limit, item))
@@ -83,9 +90,15 @@ def list_members(name: Name, query: Annotated[filters.Placed, Query()], center: 
         return JSONResponse(page(connection, statement, order, query.cursor, query.limit, items.member))
 
 
-@router.get("/cases", response_model=Page[models.CaseItem])
+@router.get("/cases", response_model=Page[models.CaseRow])
 def list_cases(query: Annotated[filters.Cases, Query()], center: TheCenter, who: Reader) -> JSONResponse:
     """Cases, newest first. `since` and `until` are of when they were opened."""
+
+    def item(row: Any) -> Item:
+        told = row._mapping  # noqa: SLF001 - by design so named
+        clock = due.clock(told, center.policy, center.now_ms())
+        return items.case(row) | {"timezone": told["at_timezone"], "clock": clock and items.named(clock)}
+
     table = t.cases
     names = {name: table.c[name] for name in ("severity", "owner", "team", "site", "number")}
     conditions = [
@@ -95,7 +108,7 @@ def list_cases(query: Annotated[filters.Cases, Query()], center: TheCenter, who:
         *filters.same(query, names | {"incident": table.c.incident_id}),
         *_in_state(table, query.state),
     ]
-    return _listed(center, who, table, query, conditions, items.case)
+    return _listed(center, who, table, query, conditions, item, due.with_sites())
 
 
 def _in_state(table: Table, state: str | None) -> Conditions:

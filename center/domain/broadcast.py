@@ -69,13 +69,7 @@ Texts = Mapping[str, str]
 def of_incident(database: Database, who: Who, incident_id: str, texts: Texts, now_ms: int) -> str:
     """Tell the merchants of all terminals that are in an incident now. Returns the broadcast's id. Raises Refusal."""
     with database.begin() as connection:
-        inside = incidents.c.id == incident_id, who.scope.where(incidents)
-        if connection.execute(select(incidents.c.id).where(*inside)).first() is None:
-            raise Refusal("not_found", "there is no such incident")
-        member = incident_members
-        same = member.c.estate == terminals.c.estate, member.c.terminal == terminals.c.terminal
-        in_it = exists().where(member.c.incident_id == incident_id, member.c.left_ms.is_(None), *same)
-        reached = select(terminals.c.estate, terminals.c.terminal).where(in_it, who.scope.where(terminals))
+        reached = _in_incident(connection, who, incident_id)
         return _begun(connection, who, "message", reached, texts, now_ms, incident_id=incident_id)
 
 
@@ -87,10 +81,28 @@ def of_audience(database: Database, who: Who, audience: Mapping[str, Any], texts
         return _begun(connection, who, "message", reached, texts, now_ms, audience=checked)
 
 
-def reach(database: Database, who: Who, audience: Mapping[str, Any]) -> dict[str, int]:
-    """How many `terminals` and `sites` an audience has now, and how many sites `without_contact`. Raises Refusal."""
-    reached = campaigns_audience.members(who.scope, campaigns_audience.check(audience))
+def _in_incident(connection: Connection, who: Who, incident_id: str) -> Select[Any]:
+    inside = incidents.c.id == incident_id, who.scope.where(incidents)
+    if connection.execute(select(incidents.c.id).where(*inside)).first() is None:
+        raise Refusal("not_found", "there is no such incident")
+    member = incident_members
+    same = member.c.estate == terminals.c.estate, member.c.terminal == terminals.c.terminal
+    in_it = exists().where(member.c.incident_id == incident_id, member.c.left_ms.is_(None), *same)
+    return select(terminals.c.estate, terminals.c.terminal).where(in_it, who.scope.where(terminals))
+
+
+def reach(
+    database: Database, who: Who, audience: Mapping[str, Any] | None, incident_id: str | None = None
+) -> dict[str, int]:
+    """How many `terminals` and `sites` an audience, or an incident, has now; how many sites `without_contact`.
+
+    Raises Refusal.
+    """
     with database.read() as connection:
+        if incident_id is not None:
+            reached = _in_incident(connection, who, incident_id)
+        else:
+            reached = campaigns_audience.members(who.scope, campaigns_audience.check(audience or {}))
         n = connection.execute(select(func.count()).select_from(reached.subquery())).scalar_one()
         places = connection.execute(_places(reached)).all()
     return {"terminals": n, "sites": len(places), "without_contact": sum(not _contacts(each) for each in places)}

@@ -18,7 +18,7 @@ from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, case_tags, cases, sites, terminals
 from center.domain import closing, remedies, sla
 from center.domain.cases_book import OPEN, WORKING, Act, Book, Case, CaseError, NoCase, book_of, carry_out, number_of
-from center.domain.cases_incidents import open_by_hand
+from center.domain.cases_incidents import open_by_hand, open_of_incident
 from center.domain.cases_intake import report_key
 from center.domain.cases_opening import NewCase
 from center.domain.cases_policy import MINUTE_MS, Policy
@@ -59,6 +59,13 @@ class Cases:
             _require_place(book.connection, act.scope, new)
             case, is_new = open_by_hand(book, new, act.by, act.key)
             act.done(book.connection, case["id"], {"new": is_new})
+            return case, is_new
+
+    def open_of(self, act: Act, incident_id: str) -> tuple[Case, bool]:
+        """The case of an open incident, with all terminals that are in it, and whether it is new."""
+        with book_of(self._database, self._policy, self._now_ms()) as book:
+            case, is_new = open_of_incident(book, act.scope, incident_id, act.by, act.key)
+            act.done(book.connection, case["id"], {"new": is_new, "incident": incident_id})
             return case, is_new
 
     def open_scanned(self, act: Act, code: str, said: str = "") -> tuple[Case, bool]:

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from sqlalchemy import Table, and_, delete, select, tuple_
 
+from center.access.scope import Scope
 from center.db.engine import insert_ignore
 from center.db.tables import case_waits, cases, incident_members, incidents
 from center.domain import closing
-from center.domain.cases_book import ENGINE, OPEN, Book, Case
+from center.domain.cases_book import ENGINE, OPEN, Book, Case, CaseError, NoCase
 from center.domain.cases_opening import NewCase, open_case, reopen
 from center.domain.grouping import OFFLINE
 
@@ -74,26 +75,55 @@ def _wait_for_return(book: Book, rows: Sequence[Any]) -> None:
     insert_ignore(book.connection, case_waits, waits)
 
 
-def group_case(book: Book, incident: Any) -> None:
-    """One case for all the terminals of an incident; the same again when the incident is back."""
+def group_case(book: Book, incident: Any, by: str = ENGINE, key: str | None = None) -> tuple[Case, bool] | None:
+    """One case for all the terminals of an incident, and whether it is new; the same again when the incident is back.
+
+    None for what is wrong with the center itself.
+    """
     held = select(cases).where(cases.c.id == incident["case_id"]).with_for_update()
     there = book.connection.execute(held).mappings().first()
     if there is not None and there["state"] == "closed":
-        reopen(book, dict(there), ENGINE, "the incident is back", f"{there['id']}:again:{there['closed_ms']}")
-    if incident["scope"] == "center" or there is not None:
-        return
+        again = f"{there['id']}:again:{there['closed_ms']}"
+        return reopen(book, dict(there), by, "the incident is back", again), False
+    if there is not None:
+        return dict(there), False
+    if incident["scope"] == "center":
+        return None
     new = NewCase(
         estate=incident["estate"],
         site=incident["scope_key"] if incident["scope"] == "site" else None,
         fault=incident["fault"],
         title=incident["title"],
         severity=incident["severity"],
-        channel="device",
+        channel="device" if by == ENGINE else "agent",
         incident_id=incident["id"],
         detected_ms=incident["opened_ms"],
     )
-    case, _ = open_case(book, new, ENGINE, f"incident:{incident['id']}")
+    case, is_new = open_case(book, new, by, key or f"incident:{incident['id']}")
     link(book, incident["estate"], incident["id"], case["id"])
+    return case, is_new
+
+
+def open_of_incident(book: Book, scope: Scope, incident_id: str, by: str, key: str | None) -> tuple[Case, bool]:
+    """The case of an open incident, opened by hand, and whether it is new. Raises NoCase and CaseError."""
+    held = select(incidents).where(incidents.c.id == incident_id, scope.where(incidents)).with_for_update()
+    row = book.connection.execute(held).mappings().first()
+    if row is None:
+        raise NoCase("there is no such incident")
+    if row["state"] == "resolved":
+        raise CaseError("the incident is over")
+    if row["parent_id"] is not None:
+        raise CaseError("it is a part of another incident, whose case it belongs to")
+    if row["scope"] == "terminal":
+        new = NewCase(estate=row["estate"], terminal=row["scope_key"], fault=row["fault"], title=row["title"])
+        return open_by_hand(book, new, by, key)
+    made = group_case(book, row, by, key)
+    if made is None:
+        raise CaseError("what is wrong with the center itself has no case")
+    case_id = made[0]["id"]
+    if book.connection.execute(select(cases.c.id).where(cases.c.id == case_id, scope.where(cases))).first() is None:
+        raise CaseError("this incident reaches further than what is yours")
+    return made
 
 
 def open_by_hand(book: Book, new: NewCase, by: str, key: str | None) -> tuple[Case, bool]:

@@ -288,7 +288,10 @@ def _row(row: Mapping[Any, Any], more: _More, language: str, policy: Policy, now
     places = more.places.get(row["id"], _Places())
     at = [(each.estate, each.site) for each in places.first]
     known = [more.sites.get(each) for each in at]
-    named = [{"estate": e, "site": s, "name": site and site["name"]} for (e, s), site in zip(at, known, strict=True)]
+    named = [
+        {"estate": e, "site": s} | {name: site and site[name] for name in ("name", "timezone")}
+        for (e, s), site in zip(at, known, strict=True)
+    ]
     why = row["why"] or {}
     return {
         **{name: row[name] for name in (*plain, *counts)},

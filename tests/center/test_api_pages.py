@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import update
 
 from agent import report_code
+from agent.vocabulary import VOCABULARY
 from center.access import audit
 from center.access.limits import Rate
 from center.access.scope import Scope
@@ -217,6 +218,9 @@ def test_a_guide_is_in_force_once_somebody_else_approved_it(api: Api) -> None:
     found = lead.get("knowledge/faults/printer/paper_out", model="M1")["guide"]
     assert (found["title"], found["version"]) == ("A zebra roll", 1)
     assert [each["title"] for each in lead.get("knowledge/search", words="zebra")["items"]] == ["A zebra roll"]
+    everything = {each["fault"] for each in lead.get("knowledge/search", words="/", limit=1000)["items"]}
+    assert everything >= set(VOCABULARY)
+    assert len(lead.get("knowledge/search", words="/", limit=3)["items"]) == 3
     assert [_audited(api, f"guide.{what}")[0][1]["version"] for what in ("propose", "approve")] == [1, 1]
     assert lead("GET", "knowledge/faults/printer/on_strike").status_code == 404
     assert "纸" in lead.get("knowledge/faults/printer/paper_out", language="zh")["guide"]["title"]

@@ -197,7 +197,12 @@ def test_whom_it_would_reach_is_counted_and_nobody_is_told(api: Api) -> None:
     assert (one_site["sites"], one_site["without_contact"]) == (1, 0)
     nobody = api.asks("lead")("POST", "broadcasts/reach", json={"audience": {"tags": ["none"]}}).json()
     assert nobody == {"terminals": 0, "sites": 0, "without_contact": 0}
-    assert api.asks("lead")("POST", "broadcasts/reach", json={"audience": {}}).status_code == 422
+    of_one = api.asks("lead")("POST", "broadcasts/reach", json={"incident": "inc-00000000"}).json()
+    assert of_one == {"terminals": 1, "sites": 1, "without_contact": 0}
+    foreign = api.asks("lead", Scope(sites=("s000001",)))("POST", "broadcasts/reach", json={"incident": "inc-00000000"})
+    assert foreign.status_code == 404
+    for neither_nor in ({}, {"audience": {}}, everybody | {"incident": "inc-00000000"}):
+        assert api.asks("lead")("POST", "broadcasts/reach", json=neither_nor).status_code == 422
     assert api.asks("agent")("POST", "broadcasts/reach", json=everybody).status_code == 403
     assert api.asks("viewer").ids("broadcasts") == []
 

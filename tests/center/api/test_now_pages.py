@@ -33,6 +33,20 @@ def test_a_case_that_waits_for_somebody_is_not_near_its_deadline(api: Api) -> No
     assert api.asks("viewer").get("overview/due")["items"] == []
 
 
+def test_a_list_of_cases_tells_the_clock_and_the_zone_of_each(api: Api) -> None:
+    _clock(api, "case-00000000", solve=NOW + 10 * MINUTE, site="s000000")
+    _clock(api, "case-00000005", update=NOW + 50 * MINUTE, paused_since_ms=NOW - 10 * MINUTE)
+    put(api.database, tables.sites, estate="e", site="s000000", timezone="Asia/Shanghai", updated_ms=NOW)
+    asks = api.asks("viewer")
+    there = {each["id"]: each for each in asks.get("cases")["items"]}
+    first, other = there["case-00000000"], there["case-00000005"]
+    assert (first["timezone"], other["timezone"]) == ("Asia/Shanghai", None)
+    assert (first["clock"]["kind"], first["clock"]["used"], first["clock"]["state"]) == ("solve", 0.833, "amber")
+    assert other["clock"]["used"] == 0  # it stood still when it began
+    assert asks.ids("cases", unit="printer", kind="paper_out") == ["case-00000005", "case-00000000"]
+    assert asks.ids("cases", unit="printer", kind="cover_open") == []
+
+
 def test_the_map_has_sites_by_region_or_operator(api: Api) -> None:
     for number in (0, 1):
         site = {"estate": "e", "site": f"s{number:06}", "name": f"Shop {number}", "updated_ms": NOW}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from center.access.scope import Scope
+from center.access.scope import EVERYTHING, Scope
 from center.db import tables
 from tests.center.asking import Api
 from tests.center.fleet_rows import NOW, member, put
@@ -52,7 +52,8 @@ def queue(api: Api) -> Api:
             tables.incident_members,
             **(member(number) | {"incident_id": GROUP, "fault": "modem/no_network"}),
         )
-    put(api.database, tables.sites, estate="e", site="s000001", name="拐角小店", address="Long Road 5", updated_ms=NOW)
+    shop = {"name": "拐角小店", "address": "Long Road 5", "timezone": "Asia/Shanghai"}
+    put(api.database, tables.sites, estate="e", site="s000001", **shop, updated_ms=NOW)
     return api
 
 
@@ -67,8 +68,8 @@ def test_the_heaviest_comes_first_with_what_the_desk_decides_by(queue: Api) -> N
         "unknown",
     )
     assert group["sites"] == [
-        {"estate": "e", "site": "s000001", "name": "拐角小店"},
-        {"estate": "e", "site": "s000000", "name": None},
+        {"estate": "e", "site": "s000001", "name": "拐角小店", "timezone": "Asia/Shanghai"},
+        {"estate": "e", "site": "s000000", "name": None, "timezone": None},
     ]
     assert (group["sites_n"], group["terminals_n"], group["peak_n"]) == (2, 3, 4)
     assert group["why"] == {"rule": "operator by reach", "affected": 3, "population": 9, "share": 0.3}
@@ -162,3 +163,44 @@ def test_where_a_large_one_is_was_found_out_with_its_numbers(queue: Api) -> None
     assert queue.asks("viewer", Scope(sites=("s000002",))).get("queue")["items"][0]["sites_n"] == 1
     _set(queue, tables.incidents, GROUP, terminals_n=2001, last_ms=NOW + 5000)
     assert asks.get("queue")["items"][0]["sites_n"] == 3
+
+
+# --- the case of an incident ------------------------------------------------------------------------------------------
+
+
+def test_a_case_of_a_group_holds_all_its_terminals_and_is_there_once(queue: Api) -> None:
+    agent = queue.asks("agent")
+    made = agent("POST", f"incidents/{GROUP}/case")
+    case = made.json()
+    assert made.status_code == 201, made.text
+    assert (case["incident"], case["terminal"], case["channel"]) == (GROUP, None, "agent")
+    again = agent("POST", f"incidents/{GROUP}/case")
+    assert (again.status_code, again.json()["id"]) == (200, case["id"])
+    row = next(each for each in agent.get("queue")["items"] if each["id"] == GROUP)
+    assert row["case"]["id"] == case["id"]
+    (opened,) = [each for each in agent.get(f"cases/{case['id']}")["steps"] if each["kind"] == "opened"]
+    assert opened["by"] == "token agent"
+
+
+def test_a_case_of_one_terminal_is_about_its_fault(queue: Api) -> None:
+    case = queue.asks("agent")("POST", f"incidents/{TWO}/case").json()
+    assert (case["terminal"], case["fault"], case["incident"]) == ("t000005", "printer/paper_out", TWO)
+
+
+def test_what_has_no_case_of_its_own_is_refused(queue: Api) -> None:
+    def refused(name: str, scope: Scope = EVERYTHING) -> tuple[int, str]:
+        answer = queue.asks("agent", scope)("POST", f"incidents/{name}/case")
+        return answer.status_code, answer.json()["error"]
+
+    assert refused("inc-00000101") == (422, "it is a part of another incident, whose case it belongs to")
+    assert refused("inc-none") == (404, "there is no such incident")
+    assert refused(GROUP, Scope(estates=("f",))) == (404, "there is no such incident")
+    assert refused(GROUP, Scope(sites=("s000001",))) == (422, "this incident reaches further than what is yours")
+    _set(queue, tables.incidents, TWO, state="resolved")
+    assert refused(TWO) == (422, "the incident is over")
+    _set(queue, tables.incidents, ONE, scope="center", scope_key="broker", case_id=None)
+    assert refused(ONE) == (422, "what is wrong with the center itself has no case")
+    assert queue.asks("viewer")("POST", f"incidents/{GROUP}/case").status_code == 403
+    with queue.database.read() as connection:
+        of_group = select(tables.cases.c.id).where(tables.cases.c.incident_id == GROUP)
+        assert connection.execute(of_group).all() == []

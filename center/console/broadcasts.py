@@ -12,16 +12,14 @@ from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
-from center.console.campaign_form import AudiencePicker
-from center.console.campaigns import sections, usual_estates
+from center.console.campaigns import sections
 from center.console.pane import Pane
 from center.console.parts import Column, Field, Table
 from center.console.plain_table import link, plain_table
-from center.console.session import Refused, Visit, lead_to
+from center.console.session import Visit, lead_to
 from center.console.words import LANGUAGES
 from center.db.feed import Change
 from center.domain import broadcast
-from center.domain.texts import sms_parts
 
 Row = Mapping[str, Any]
 
@@ -125,109 +123,7 @@ def _sites_at(name: str, state: str = "") -> str:
     return f"/console/broadcast/{quote(name, safe='')}{f'?state={state}' if state else ''}#sites"
 
 
-# --- a new one --------------------------------------------------------------------------------------------------------
-
-
-@screen("/broadcasts/new", "campaigns")
-async def new(visit: Visit, estates: str = "", sites: str = "", tags: str = "") -> None:
-    if not visit.may("suppress"):
-        raise Refused(403, visit.say("broadcasts.not_yours"))
-    parts.heading(visit.say("broadcasts.new"), visit.say("broadcasts.about"))
-    given = {"estates": estates or await usual_estates(visit), "sites": sites, "tags": tags}
-    picker = AudiencePicker(visit, given)
-    with parts.section(visit.say("broadcasts.whom")):
-        picker.build()
-        reach = Pane(partial(_reach, visit))
-    with parts.section(visit.say("broadcasts.text")):
-        texts = _texts(visit)
-    wrong = parts.text("p", "").classes("wrong").props('role="alert"')
-
-    async def count() -> None:
-        named = picker.names()
-        try:
-            reach.show(await visit.api.post("/broadcasts/reach", {"audience": named}) if named else None)
-        except Refused as error:
-            reach.show(str(error))
-
-    async def send() -> None:
-        body = {"audience": picker.names(), "texts": {each: made.value.strip() for each, made in texts.items()}}
-        missing = [visit.say(f"broadcasts.text_{each}") for each, text in body["texts"].items() if not text]
-        missing += [] if body["audience"] else [visit.say("broadcasts.whom")]
-        wrong.text = visit.say("campaigns.missing", what=visit.say("broadcasts.comma").join(missing)) if missing else ""
-        if not missing:
-            try:
-                wrong.text = await _sure(visit, body)
-            except Refused as error:
-                wrong.text = str(error)
-
-    with ui.element("div").classes("bar"):
-        parts.button(visit.say("broadcasts.send"), send, "send", main=True, mark="write")
-        parts.link("/console/broadcasts", visit.say("shell.cancel"))
-    picker.on_change(count)
-    await count()
-
-
-async def _sure(visit: Visit, body: Mapping[str, Any]) -> str:
-    """Ask once more with the number of sites that it is for now; what is wrong, if anything. Raises Refused."""
-    told = await visit.api.post("/broadcasts/reach", {"audience": body["audience"]})
-    if not told["sites"]:
-        return visit.say("broadcasts.reach_none")
-
-    async def go(_given: dict[str, Any]) -> None:
-        made = await visit.api.post("/broadcasts", body)
-        lead_to(f"/console/broadcast/{quote(made['id'], safe='')}")
-
-    parts.ask(visit, visit.say("broadcasts.sure", n=_n(told["sites"])), [], go, go=visit.say("broadcasts.send"))
-    return ""
-
-
-def _texts(visit: Visit) -> dict[str, Any]:
-    """A field for each language, and below it how long the text is."""
-    parts.text("p", visit.say("broadcasts.text_hint")).classes("quiet")
-    found = {}
-    with ui.element("div").classes("form"):
-        for language in LANGUAGES:
-            with ui.element("div"):
-                field = Field(f"text_{language}", visit.say(f"broadcasts.text_{language}"), "area", needed=True)
-                made = parts.entry(field).props(f"debounce=300 autogrow maxlength={broadcast.LONGEST}")
-                long = parts.text("p", "").classes("quiet").props(f'role="status" lang="{visit.language}"')
-                long.mark(f"length-{language}")
-
-            def tell(_event: object = None, made: Any = made, long: Any = long, language: str = language) -> None:
-                long.text = length(visit, made.value or "", language)
-
-            made.on_value_change(tell)
-            tell()
-            found[language] = made
-    return found
-
-
-def length(visit: Visit, text: str, language: str) -> str:
-    """How many characters a text has, and how many SMS it takes with the subject that goes before it."""
-    text = text.strip()
-    if not text:
-        return visit.say("broadcasts.length_none")
-    return visit.say("broadcasts.length", letters=f"{len(text):,}", n=sms_parts(broadcast.as_sms(text, language)))
-
-
-def _reach(visit: Visit, told: Mapping[str, Any] | str | None) -> None:
-    """How many sites it would be for."""
-    with ui.element("div").classes("reach").props('role="status"'):
-        if told is None:
-            parts.text("span", visit.say("broadcasts.reach_first")).classes("quiet")
-        elif isinstance(told, str):
-            parts.text("span", told).classes("wrong")
-        elif not told["sites"]:
-            parts.light(visit, "warning", visit.say("broadcasts.reach_none")).classes("long")
-        else:
-            words = visit.say("broadcasts.reach", n=_n(told["sites"]), terminals=f"{told['terminals']:,}")
-            parts.text("strong", words).classes("sentence")
-            if told["without_contact"]:
-                without = visit.say("broadcasts.reach_without", n=_n(told["without_contact"]))
-                parts.light(visit, "warning", without).classes("long")
-
-
-def _n(number: int) -> int | str:
+def as_count(number: int) -> int | str:
     """One as a number, so that it can be said in the singular."""
     return number if number == 1 else f"{number:,}"
 
@@ -356,8 +252,8 @@ def _table(visit: Visit, found: Sequence[Row]) -> Table:
         [
             Column("site", visit.say("campaigns.site"), width=130, flex=2),
             Column("state", visit.say("campaigns.state"), "light", 150),
-            Column("why", visit.say("broadcasts.why"), flex=3, width=150, least_px=700),
-            Column("estate", visit.say("campaigns.estates"), width=130, flex=1, least_px=900),
+            Column("why", visit.say("broadcasts.why"), flex=3, width=150, yields=1),
+            Column("estate", visit.say("campaigns.estates"), width=130, flex=1, yields=2),
         ],
         [_site(visit, each) for each in found[:_MOST_ROWS]],
         title=visit.say("broadcasts.sites"),
@@ -384,7 +280,7 @@ def _foot(visit: Visit, n: int) -> None:
     if not n:
         parts.empty(visit, "broadcasts.sites_none")
         return
-    words = visit.say("broadcasts.all_shown", n=_n(n))
+    words = visit.say("broadcasts.all_shown", n=as_count(n))
     if n > _MOST_ROWS:
         words = visit.say("broadcasts.shown", n=f"{_MOST_ROWS:,}", of=f"{n:,}")
     parts.text("p", words).classes("quiet list-foot").props('role="status"')

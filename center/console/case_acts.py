@@ -86,12 +86,10 @@ def of_incident(visit: Visit, told: Mapping[str, Any]) -> list[Act]:
     """What can be done with an incident that nobody has opened a case of."""
     if told["state"] == "resolved" or not visit.may("incident.write"):
         return []
-    about = {"estate": told["estate"], "terminal": told["scope_key"], "channel": "agent", "title": told["title"]}
-    if told["fault"] and told["unit"] != "terminal":
-        about["fault"] = told["fault"]
+    has_case = told["scope"] != "center" and told["parent"] is None
     found: list[tuple[bool, str, str, Callable[[], Any]]] = [
         (told["state"] == "open", "acknowledge", "check", lambda: _take(visit, told, None)),
-        (visit.may("case.write") and told["scope"] == "terminal", "open", "note_add", lambda: open_case(visit, about)),
+        (visit.may("case.write") and has_case, "open", "note_add", lambda: open_case(visit, told["id"])),
         (told["owner"] != visit.me["name"], "own", "person_add", lambda: _take(visit, told, visit.me["name"])),
         (True, "assign", "group_add", lambda: case_owner.give(visit, told)),
         (told["state"] == "acknowledged", "release", "person_remove", lambda: _release(visit, told)),
@@ -147,9 +145,9 @@ def split(visit: Visit, incident: str, terminals: Sequence[str]) -> None:
     parts.ask(visit, visit.say("incident.split").rstrip("…"), [reason], do)
 
 
-async def open_case(visit: Visit, about: Mapping[str, Any]) -> None:
-    """Open a case, and go there."""
-    made = await visit.act(visit.api.post("/cases", dict(about)))
+async def open_case(visit: Visit, incident: str) -> None:
+    """Open the case of an incident, and go there."""
+    made = await visit.act(visit.api.post(f"/incidents/{incident}/case"))
     if made:
         lead_to(f"/console/case/{made['id']}")
 

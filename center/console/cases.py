@@ -22,25 +22,29 @@ _MOST_ASKED: Final = 20
 _STATES: Final = ("new", "acknowledged", "assigned", "dispatched", "reopened", "watching", "asking", "closed")
 _SEVERITIES: Final = ("critical", "major", "minor", "warning")
 _OPEN: Final = "open"
+_ALL: Final = "all"
 
 
 @screen("/cases", "case")
 async def build(
-    visit: Visit, state: str = _OPEN, owner: str = "", team: str = "", severity: str = "", site: str = ""
+    visit: Visit, state: str = "", owner: str = "", team: str = "", severity: str = "", site: str = "", fault: str = ""
 ) -> None:
-    wanted = {"state": state, "owner": owner, "team": team, "severity": severity, "site": site}
-    asked = {name: each or None for name, each in wanted.items()}
-    asked["state"] = None if state == "all" else asked["state"]
+    """Those that are not closed, but all of a `fault`: what became of them is why one asks for these."""
+    wanted = {"owner": owner, "team": team, "severity": severity, "site": site, "fault": fault}
+    wanted["state"] = state or _usual(wanted)
+    asked = {name: each or None for name, each in wanted.items() if name != "fault"}
+    asked["state"] = None if wanted["state"] == _ALL else wanted["state"]
+    asked["unit"], _, asked["kind"] = (each or None for each in fault.partition("/"))
     if owner == "me":
         asked["owner"] = visit.me["name"]
     page = await visit.api.get("/cases", limit=_FIRST, **asked)
     parts.heading(visit.say("case.menu"), visit.say("case.list_about"))
     _filters(visit, wanted)
     rows = [_row(visit, each) for each in page["items"]]
-    if not rows:
+    with ui.element("div") as nothing:
         parts.empty(visit, "case.filtered" if _is_narrow(wanted) else "case.empty")
     table = _table(visit, rows)
-    table.grid.set_visibility(bool(rows))
+    parts.one_of(table, nothing)
 
     async def more() -> None:
         cursor = page["next"]
@@ -50,44 +54,43 @@ async def build(
             cursor = following["next"]
 
     async def changed(changes: Sequence[Change]) -> None:
-        """New cases come with the first page; those that are shown are read anew."""
+        """New cases come with the first page; those that are shown are read anew, and go if they do not belong here."""
         newest = await visit.api.get("/cases", limit=50, **asked)
         found = {each["id"]: each for each in newest["items"]}
-        lost = [each.key for each in changes if each.key in table and each.key not in found][:_MOST_ASKED]
-        for case_id in dict.fromkeys(lost):
-            found[case_id] = await visit.api.get(f"/cases/{case_id}")
-        stay = [each for each in found.values() if _fits(each, asked)]
-        gone = [case_id for case_id in found if not _fits(found[case_id], asked)]
-        table.change([_row(visit, each) for each in stay], gone)
-        if len(table):
-            table.grid.set_visibility(True)
+        lost = dict.fromkeys(each.key for each in changes if each.key in table and each.key not in found)
+        gone = []
+        for case_id in list(lost)[:_MOST_ASKED]:
+            number = table.row(case_id)["number"].removeprefix("C-")
+            there = (await visit.api.get("/cases", number=number, **asked))["items"]
+            found |= {each["id"]: each for each in there}
+            gone += [] if there else [case_id]
+        table.change([_row(visit, each) for each in found.values()], gone)
+        parts.one_of(table, nothing)
 
     if page["next"] is not None:
         visit.once(more)
     visit.follow({"case"}, changed)
 
 
+def _usual(wanted: Mapping[str, str]) -> str:
+    """The state that nobody needs to ask for."""
+    return _ALL if wanted["fault"] else _OPEN
+
+
 def _is_narrow(wanted: Mapping[str, str]) -> bool:
-    return wanted["state"] not in {"", "all", _OPEN} or any(
-        wanted[name] for name in ("owner", "team", "severity", "site")
-    )
-
-
-def _fits(case: Mapping[str, Any], asked: Mapping[str, str | None]) -> bool:
-    """Whether a case that was read by itself still belongs into the list."""
-    state = asked["state"]
-    if state is not None and not (case["state"] != "closed" if state == _OPEN else case["state"] == state):
-        return False
-    return all(asked[name] in (None, case[name]) for name in ("owner", "team", "severity", "site"))
+    return wanted["state"] not in {_ALL, _OPEN} or any(each for name, each in wanted.items() if name != "state")
 
 
 def _filters(visit: Visit, wanted: dict[str, str]) -> None:
-    def go(**change: str | None) -> None:
+    def where(**change: str | None) -> str:
         now = wanted | {name: (each or "").strip() for name, each in change.items()}
-        query = urlencode({name: value for name, value in now.items() if value and (name, value) != ("state", _OPEN)})
-        lead_to(f"/console/cases{'?' + query if query else ''}")
+        query = urlencode({n: value for n, value in now.items() if value and (n, value) != ("state", _usual(now))})
+        return f"/console/cases{'?' + query if query else ''}"
 
-    states = {_OPEN: visit.say("case.state_open"), "all": visit.say("case.state_all")}
+    def go(**change: str | None) -> None:
+        lead_to(where(**change))
+
+    states = {_OPEN: visit.say("case.state_open"), _ALL: visit.say("case.state_all")}
     states |= {each: visit.say(f"case.{each}") for each in _STATES}
     owners = {"": visit.say("queue.owner_all"), "me": visit.say("queue.owner_me")}
     if wanted["owner"] not in owners:
@@ -110,6 +113,9 @@ def _filters(visit: Visit, wanted: dict[str, str]) -> None:
             typed.classes("pick").mark(f"filter-{name}")
             typed.on("keydown.enter", lambda name=name, typed=typed: go(**{name: typed.value}))
             typed.on("clear", lambda name=name: go(**{name: ""}))
+        if wanted["fault"]:
+            of = fault_title(wanted["fault"], visit.language)
+            parts.only(visit, visit.say("case.only_fault", of=of), where(fault="", state=""))
         if visit.may("case.write"):
             parts.button(visit.say("case.open_new"), lambda: _open(visit), "note_add", main=True, mark="open-new")
         parts.text("span", visit.say("queue.keys")).classes("quiet keys-line")
@@ -141,7 +147,7 @@ def _estate(visit: Visit) -> str:
 
 
 def _row(visit: Visit, case: Mapping[str, Any]) -> dict[str, Any]:
-    due = min(filter(None, (case[f"{name}_due_at"] for name in ("first_response", "update", "solve"))), default=None)
+    clock = case["clock"] or {}
     named = case["kind"] == "fault" and case["fault"] and case["terminal"]
     return {
         "id": case["id"],
@@ -154,10 +160,11 @@ def _row(visit: Visit, case: Mapping[str, Any]) -> dict[str, Any]:
         "place": case["terminal"] or case["site"] or case["estate"],
         "owner": case["owner"] or "",
         "team": case["team"] or "",
-        "due_at": None if case["paused_since"] else due,
-        "due_share": None,
+        "due_at": None if case["paused_since"] else clock.get("due_at"),
+        "due_share": clock.get("used"),
         "eta": case["eta"],
         "created": case["created_at"],
+        "timezone": case["timezone"],
     }
 
 
@@ -170,14 +177,14 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
         [
             Column("number", title("number"), width=95),
             Column("title", title("title"), flex=3, width=190),
-            Column("state", title("state"), width=130, least_px=480),
-            Column("severity", title("severity"), "light", 112, least_px=900),
-            Column("place", title("place"), flex=1, width=115, least_px=768),
-            Column("owner", title("owner"), width=105, least_px=700),
-            Column("team", title("team"), width=110, least_px=1600),
-            Column("due_at", title("due"), "due", 125, least_px=620),
-            Column("eta", title("eta"), "age", 115, least_px=1250),
-            Column("created", title("created"), "age", 105, least_px=1000),
+            Column("state", title("state"), width=125, yields=2),
+            Column("severity", title("severity"), "light", 112, yields=5),
+            Column("place", title("place"), flex=1, width=115, yields=4),
+            Column("owner", title("owner"), width=105, yields=3),
+            Column("due_at", title("due"), "due", 120, yields=1),
+            Column("created", title("created"), "age", 105, yields=6),
+            Column("eta", title("eta"), "age", 110, yields=7),
+            Column("team", title("team"), width=110, yields=8),
         ],
         rows,
         title=visit.say("case.menu"),
@@ -193,5 +200,5 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
 
     table.on_key("a", acknowledge)
     table.on_key("o", own)
-    table.on_key("e", lambda row_id: promise(visit, row_id))
+    table.on_key("e", lambda row_id: promise(visit, row_id, table.row(row_id)["timezone"]))
     return table

@@ -28,7 +28,7 @@ async def build(visit: Visit, q: str = "") -> None:
         visit.api.get("/knowledge/guides", limit=50, state="draft"),
         visit.api.get("/knowledge/problems", limit=100),
         visit.api.get("/knowledge/problems/candidates"),
-        visit.api.get("/knowledge/search", words=q or "/", language=visit.language),
+        visit.api.get("/knowledge/search", words=q or "/", language=visit.language, limit=1000),
     )
     parts.heading(visit.say("knowledge.title"), visit.say("knowledge.about"))
     parts.as_of(visit)

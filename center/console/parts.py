@@ -84,8 +84,10 @@ def moment(visit: Visit, at: str | None, zone: str | None = None) -> Element:
 
 
 def clock(at: str, zone: str | None = None) -> str:
-    """The time at a place: 2026-11-22 09:30 UTC+08:00."""
-    return f"{local(at, zone):%Y-%m-%d %H:%M %Z}"
+    """The time at a place: 2026-11-22 09:30 UTC+08:00. A zone's short name would not do: CST is four of them."""
+    there = local(at, zone)
+    from_utc = f"{there:%z}"
+    return f"{there:%Y-%m-%d %H:%M} UTC" + (f"{from_utc[:3]}:{from_utc[3:5]}" if there.utcoffset() else "")
 
 
 def local(at: str | datetime, zone: str | None) -> datetime:
@@ -131,6 +133,13 @@ def empty(visit: Visit, key: str) -> None:
         ui.icon("inbox").props('aria-hidden="true"')
         text("span", visit.say(f"{key}_title")).classes("empty-title")
         text("span", visit.say(f"{key}_hint"))
+
+
+def only(visit: Visit, words: str, where: str) -> None:
+    """What a list is narrowed to, and the way to the list without it."""
+    with link(where).classes("only"):
+        text("span", words)
+        text("span", f"({visit.say('queue.only_end')})").classes("quiet")
 
 
 def why(visit: Visit, reasons: Sequence[str], title: str = "") -> None:
@@ -235,9 +244,10 @@ def _value(each: Field, given: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `kind` says how a cell is drawn; `least_px` hides it on screens that are narrower.
+    """One column. `kind` says how a cell is drawn.
 
-    The filter also finds what the row's field `also` says.
+    Where not all fit, that with the highest number in `yields` goes first; 0 stays, wherever. A column that is `flex`
+    takes its share of what is left over, and has `width` at least. The filter also finds what the row's `also` says.
     """
 
     name: str
@@ -245,15 +255,16 @@ class Column:
     kind: Literal["text", "number", "age", "light", "noise", "due"] = "text"
     width: int = 0
     flex: float = 0
-    least_px: int = 0
+    yields: int = 0
     also: str = ""
 
 
 class Table:
     """Rows that scroll, sort and filter in the browser. Each row has an `id`; `where` of a row is where it leads.
 
-    Cells of kind light are states; their words stand in the row as `{name}_words`. Ages are RFC 3339. Those of kind
-    noise name what `noise` tells the counts of.
+    Cells of kind light are states; their words stand in the row as `{name}_words`. Ages are RFC 3339; the time itself
+    is shown by the clock at the row's `timezone`, without one by the browser's. Those of kind noise name what `noise`
+    tells the counts of.
     """
 
     def __init__(
@@ -347,6 +358,12 @@ class Table:
         self.grid.on("rowKey", pressed)
 
 
+def one_of(table: Table, nothing: Element) -> None:
+    """The table where it has rows, else what says that there are none."""
+    nothing.set_visibility(not len(table))
+    table.grid.set_visibility(bool(len(table)))
+
+
 def _definition(column: Column) -> dict[str, Any]:
     made: dict[str, Any] = {
         "field": column.name,
@@ -354,7 +371,7 @@ def _definition(column: Column) -> dict[str, Any]:
         "sortable": True,
         "resizable": True,
         "headerTooltip": column.title,
-        "leastPx": column.least_px,
+        "context": {"yields": column.yields},
     }
     if column.kind != "text":
         made[":cellRenderer"] = f"posdiag.cells.{column.kind}"
@@ -364,7 +381,6 @@ def _definition(column: Column) -> dict[str, Any]:
         made |= {"sortable": False, ":getQuickFilterText": "() => ''"}
     if column.also:
         made[":getQuickFilterText"] = f"row => `${{row.value}} ${{row.data[{column.also!r}] ?? ''}}`"
-    made["context"] = {"leastPx": made.pop("leastPx")}
     if column.flex:
         made |= {"flex": column.flex, "minWidth": column.width or 120}
     elif column.width:

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from center.console import parts
+from center.console import case_owner, parts
 from center.console.app import screen
 from center.console.parts import Column, Field, Table
-from center.console.session import Refused, Visit, lead_to
+from center.console.session import Visit, lead_to
 from center.db.feed import Change
 
 _FIRST: Final = 200
@@ -43,11 +43,7 @@ async def build(
         parts.empty(visit, "queue.empty_filtered" if any(asked.values()) else "queue.empty")
     table = _table(visit, rows)
 
-    def show() -> None:
-        nothing.set_visibility(not len(table))
-        table.grid.set_visibility(bool(len(table)))
-
-    show()
+    parts.one_of(table, nothing)
 
     async def more() -> None:
         """Behind the page's back: it is shown with its first rows."""
@@ -69,7 +65,7 @@ async def build(
             )
             there = [_row(visit, each) for each in found["items"]]
             table.change(there, [each for each in some if each not in {row["id"] for row in there}])
-        show()
+        parts.one_of(table, nothing)
 
     visit.once(more)
     visit.follow({"incident", "case"}, changed)
@@ -101,9 +97,8 @@ def _filters(visit: Visit, told: Mapping[str, str]) -> None:
         )
         for name in ("q", "region", "operator", "suppressed"):
             if told[name]:
-                with parts.link(f"/console/queue?{urlencode({**told, name: ''})}").classes("only"):
-                    parts.text("span", visit.say(f"queue.only_{name}", of=told[name]))
-                    parts.text("span", f"({visit.say('queue.only_end')})").classes("quiet")
+                where = f"/console/queue?{urlencode({**told, name: ''})}"
+                parts.only(visit, visit.say(f"queue.only_{name}", of=told[name]), where)
         parts.text("span", visit.say("queue.keys")).classes("quiet keys-line")
 
 
@@ -115,16 +110,16 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
         visit,
         [
             Column("severity", title("severity"), "light", 118),
-            Column("title", title("what"), flex=4, width=230),
-            Column("can_sell", title("can_sell"), "light", 165, least_px=700),
-            Column("place", title("place"), flex=1, width=130, least_px=900, also="terminal"),
-            Column("terminals", title("terminals"), "number", 105, least_px=1100),
-            Column("act", title("act"), width=120, least_px=1300),
-            Column("first_at", title("age"), "age", 110),
-            Column("noise", title("noise"), "noise", 122, least_px=1400),
-            Column("owner", title("owner"), width=120, least_px=768),
-            Column("due_at", title("due"), "due", 125, least_px=620),
-            Column("eta", title("eta"), "age", 115, least_px=1200),
+            Column("title", title("what"), flex=4, width=200),
+            Column("can_sell", title("can_sell"), "light", 150, yields=3),
+            Column("place", title("place"), flex=1, width=120, yields=4, also="terminal"),
+            Column("owner", title("owner"), width=105, yields=2),
+            Column("due_at", title("due"), "due", 120, yields=1),
+            Column("first_at", title("age"), "age", 105, yields=5),
+            Column("noise", title("noise"), "noise", 130, yields=6),
+            Column("eta", title("eta"), "age", 110, yields=7),
+            Column("act", title("act"), width=110, yields=8),
+            Column("terminals", title("terminals"), "number", 100, yields=9),
         ],
         rows,
         title=title("title"),
@@ -142,6 +137,7 @@ def _row(visit: Visit, told: dict[str, Any]) -> dict[str, Any]:
     clock = case.get("clock") or {}
     names = [each["name"] or each["site"] for each in told["sites"]]
     more = told["sites_n"] - len(names)
+    zones = {each["timezone"] for each in told["sites"]}
     sells = told["can_sell"] or "cleared"  # nobody is left in it; it waits for whether that lasts
     return {
         "id": told["id"],
@@ -161,9 +157,8 @@ def _row(visit: Visit, told: dict[str, Any]) -> dict[str, Any]:
         "due_share": clock.get("used"),
         "eta": case.get("eta"),
         "case": case.get("id"),
-        "estate": told["estate"],
         "terminal": told["scope_key"] if told["scope"] == "terminal" else None,
-        "fault": told["fault"],
+        "timezone": zones.pop() if len(zones) == 1 else None,
     }
 
 
@@ -174,37 +169,34 @@ def _incident(table: Table, change: Change) -> str | None:
 
 
 async def _acknowledge(visit: Visit, table: Table, row_id: str) -> None:
-    case = table.row(row_id)["case"]
-    where = f"/cases/{case}" if case else f"/incidents/{row_id}"
-    back = "undo" if case else "release"
-    doing = visit.api.post(f"{where}/acknowledge")
-    await visit.act(doing, visit.say("queue.acknowledged"), lambda: visit.api.post(f"{where}/{back}"))
+    await _take(visit, table.row(row_id), "acknowledge", None, visit.say("queue.acknowledged"))
 
 
 async def _own(visit: Visit, table: Table, row_id: str) -> None:
-    case = table.row(row_id)["case"]
-    where = f"/cases/{case}" if case else f"/incidents/{row_id}"
-    back = "undo" if case else "release"
-    doing = visit.api.post(f"{where}/assign", {"owner": visit.me["name"]})
-    await visit.act(doing, visit.say("queue.owned"), lambda: visit.api.post(f"{where}/{back}"))
+    await _take(visit, table.row(row_id), "assign", {"owner": visit.me["name"]}, visit.say("queue.owned"))
+
+
+async def _take(visit: Visit, row: dict[str, Any], verb: str, body: Any, done: str) -> None:
+    """A case takes its last step back; an incident without one goes back to whose it was."""
+    at = f"/cases/{row['case']}" if row["case"] else f"/incidents/{row['id']}"
+    back = (lambda: visit.api.post(f"{at}/undo")) if row["case"] else case_owner.back(visit, row)
+    await visit.act(visit.api.post(f"{at}/{verb}", body), done, back)
 
 
 async def _promise(visit: Visit, row: dict[str, Any]) -> None:
     """For an incident without a case, one is opened: to promise is to take it on."""
     case = row["case"]
-    if case is None and row["terminal"]:
-        body = {"estate": row["estate"], "terminal": row["terminal"], "fault": row["fault"], "channel": "agent"}
-        case = (await visit.act(visit.api.post("/cases", body)) or {}).get("id")
-        if case is None:
-            return
-    promise(visit, case)
-
-
-def promise(visit: Visit, case: str | None, zone: str = "UTC", done: str = "") -> None:
-    """Ask until when it will work, and tell the merchant."""
     if case is None:
-        visit.refused(Refused(409, visit.say("queue.no_case")))
-        return
+        made = await visit.act(visit.api.post(f"/incidents/{row['id']}/case"))
+        if made is None:
+            return
+        case = made["id"]
+    promise(visit, case, row["timezone"])
+
+
+def promise(visit: Visit, case: str, zone: str | None, done: str = "") -> None:
+    """Ask until when it will work, by the clock at the site, and tell the merchant."""
+    zone = zone or "UTC"
     soon = datetime.now(UTC) + timedelta(hours=2)
 
     async def send(told: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ SCREENS: Final = (
     "campaigns",
     "campaign",
     "broadcasts",
+    "broadcast_new",
     "readiness",
     "reports",
     "reports_rows",

@@ -18,6 +18,18 @@ window.posdiag = (() => {
     return words.format(Math.trunc(seconds), "second");
   }
 
+  // The time at a place, as the pages that the center builds show it: 2026-11-22 09:30 UTC+08:00.
+  function clock(at, zone) {
+    const asked = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZoneName: "longOffset" };
+    const key = `clock ${zone ?? ""}`;
+    try {
+      formats[key] ??= new Intl.DateTimeFormat("sv", zone ? { ...asked, timeZone: zone } : asked);
+    } catch {  // a zone that this browser does not know
+      return clock(at, "UTC");
+    }
+    return formats[key].format(new Date(at)).replace("GMT", "UTC");
+  }
+
   function element(tag, look, words) {
     const made = document.createElement(tag);
     if (look) made.className = look;
@@ -31,7 +43,7 @@ window.posdiag = (() => {
       if (!cell.value) return element("span", "quiet", "–");
       const made = element("time", "ago", age(cell.value));
       made.dataset.at = made.dateTime = cell.value;
-      made.title = new Date(cell.value).toLocaleString(document.documentElement.lang);
+      made.title = clock(cell.value, cell.data.timezone);
       return made;
     },
     due: (cell) => {
@@ -102,15 +114,25 @@ window.posdiag = (() => {
     if (id) window.getElement(id).$emit("rowKey", detail);
   }
 
+  const BAR = 18;  // what a bar to scroll with takes, and the frame
+
+  // Shows as many columns as have room in the table; those that yield first are the first to go.
   function fit(event) {
-    const width = window.innerWidth;
-    const [show, hide] = [[], []];
-    for (const column of event.api.getColumns() ?? []) {
-      const least = column.getColDef().context?.leastPx ?? 0;
-      (width >= least ? show : hide).push(column);
+    if (!event.clientWidth) return;
+    const all = event.api.getColumns() ?? [];
+    const wide = (column) => column.getColDef().minWidth ?? column.getColDef().width;
+    const others = event.api.getAllDisplayedColumns().filter((column) => !all.includes(column));  // what rows are picked by
+    let room = event.clientWidth - BAR;
+    for (const column of [...others.map((other) => other.getActualWidth()), ...all.map(wide)]) room -= column;
+    const hide = [];
+    const order = all.filter((column) => column.getColDef().context.yields).sort((a, b) => b.getColDef().context.yields - a.getColDef().context.yields);
+    for (const column of order) {
+      if (room >= 0) break;
+      hide.push(column);
+      room += wide(column);
     }
     event.api.setColumnsVisible(hide, false);
-    event.api.setColumnsVisible(show, true);
+    event.api.setColumnsVisible(all.filter((column) => !hide.includes(column)), true);
   }
 
   // j and k begin on the first row wherever the page has the focus.

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from center.console import broadcasts, campaign, campaigns, readiness_stores, reports_period, words
+from center.console import broadcast_new, broadcasts, campaign, campaigns, readiness_stores, reports_period, words
 from center.console.campaign_form import AUDIENCE, KINDS, Wrong, settings_of, shown_waves, waves_of
 from center.console.readiness_stores import STATES, by_store, what_words
 from center.console.reports_period import DAYS, GROUPS, Span, length
@@ -112,12 +112,12 @@ def test_how_many_sms_a_text_takes(text: str, parts: int) -> None:
 
 
 def test_the_length_of_a_message_is_told_with_the_subject_before_it() -> None:
-    assert broadcasts.length(VISIT, "  ", "en") == words.say("en", "broadcasts.length_none")
+    assert broadcast_new.length(VISIT, "  ", "en") == words.say("en", "broadcasts.length_none")
     subject = len(broadcast.as_sms("", "en"))
-    assert broadcasts.length(VISIT, "a" * (160 - subject), "en") == "138 characters, 1 SMS for each contact"
-    assert broadcasts.length(VISIT, "a" * (161 - subject), "en") == "139 characters, 2 SMS for each contact"
-    assert broadcasts.length(VISIT, "网" * 64, "zh") == "64 characters, 1 SMS for each contact"
-    assert broadcasts.length(VISIT, "网" * 65, "zh") == "65 characters, 2 SMS for each contact"
+    assert broadcast_new.length(VISIT, "a" * (160 - subject), "en") == "138 characters, 1 SMS for each contact"
+    assert broadcast_new.length(VISIT, "a" * (161 - subject), "en") == "139 characters, 2 SMS for each contact"
+    assert broadcast_new.length(VISIT, "网" * 64, "zh") == "64 characters, 1 SMS for each contact"
+    assert broadcast_new.length(VISIT, "网" * 65, "zh") == "65 characters, 2 SMS for each contact"
 
 
 def test_a_message_is_named_by_what_it_says_and_whom_it_is_for() -> None:

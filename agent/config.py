@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
-from agent.limits import Length, Range
+from agent.limits import Length, Range, Spelled
 from agent.wire import Segment
 
-Text = Annotated[str, Length(shortest=1, longest=256)]
-Port = Annotated[int, Range(ge=1, le=65535)]
-Seconds = Annotated[float, Range(gt=0)]
 MOST_HOURS: Final = 366 * 24
+Line = Annotated[str, Spelled("line")]
+File = Annotated[str, Spelled("file")]
+Place = Annotated[str, Length(shortest=1, longest=4096), Spelled("file")]
+Host = Annotated[str, Length(shortest=1, longest=256), Spelled("site")]
+Endpoint = Annotated[str, Spelled("peer")]
+Poll = Annotated[float, Range(ge=0.2, le=3600)]
+Hours = Annotated[float, Range(ge=1, le=MOST_HOURS)]
+Pace = Annotated[float, Range(ge=0.5, le=604_800, or_zero=True)]
+Celsius = Annotated[float, Range(ge=1, le=150)]
+Count = Annotated[int, Range(ge=0, le=10**12)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +34,17 @@ class TerminalConfig:
 class MqttConfig:
     """The broker. `url` is mqtt://host:port or mqtts://host:port; `link` chooses reconnect and keep-alive times."""
 
-    url: Text
+    url: Annotated[str, Spelled("broker")]
     protocol: Literal["5", "3.1.1"] = "5"
     link: Literal["wired", "metered"] = "wired"
-    username: str = ""
-    password_file: str = ""
+    username: Line = ""
+    password_file: File = ""
     without_tls: bool = False
     """Whether mqtt:// may leave this machine; for a closed test network alone, since all on the way read and forge."""
-    ca_file: str = ""
+    ca_file: File = ""
     """The broker's authorities; empty for the system's, and then no settings from afar name another broker."""
-    cert_file: str = ""
-    key_file: str = ""
+    cert_file: File = ""
+    key_file: File = ""
     commands: bool = False
     """Whether unsigned commands are taken; for a closed test network alone, and never beside `commands.keys_file`."""
 
@@ -52,9 +59,9 @@ class DeviceConfig:
 
     name: Segment
     family: Segment
-    port: Text
-    baud: Annotated[int, Range(ge=0)] = 0
-    poll_s: Annotated[float, Range(ge=0.2, le=3600)] = 1.0
+    port: Place
+    baud: Annotated[int, Range(ge=50, le=4_000_000, or_zero=True)] = 0
+    poll_s: Poll = 1.0
     share: Literal["own", "idle", "never"] = "own"
     """own: the agent owns the port; idle: it borrows it when nobody holds it; never: side channels only."""
     powered_by: Literal["mains", "battery", "host"] = "host"
@@ -72,48 +79,49 @@ class NetworkConfig:
     """The network ladder. Addresses are host:port; what is empty is taken from the system or not probed."""
 
     bearer: Literal["ethernet", "modem", "wifi"] = "ethernet"
-    interface: str = ""
+    interface: Annotated[str, Spelled("interface")] = ""
     """Name below /sys/class/net; empty for the one that holds the default route."""
-    gateway: str = ""
+    gateway: Annotated[str, Spelled("gateway")] = ""
     """host[:port]; empty for the default route's. With a port, TCP is tried; without, an ICMP echo."""
-    dns: tuple[str, ...] = ()
-    """host:port of resolvers; empty for those of /etc/resolv.conf."""
-    acquirer: str = ""
-    """host:port of the payment host; the host is resolved through `dns`."""
-    acquirer_ca: str = ""
+    dns: tuple[Annotated[str, Spelled("resolver")], ...] = ()
+    """address[:port] of resolvers; empty for those of /etc/resolv.conf."""
+    acquirer: Endpoint = ""
+    """host[:port] of the payment host, port 443 unless given; the host is resolved through `dns`."""
+    acquirer_ca: File = ""
     """A file of authorities for the acquirer's certificate; empty for the system's."""
-    portal_check: str = ""
+    portal_check: Annotated[str, Spelled("portal")] = ""
     """An http:// address that answers 204 where no captive portal stands in the way."""
-    ntp: str = ""
-    poll_s: Seconds = 30.0
+    ntp: Endpoint = ""
+    poll_s: Annotated[float, Range(ge=0.2, le=86_400)] = 30.0
     """Between two walks of the ladder while it holds; on a metered link two hours at least, see `Config.ladder_s`."""
-    slow_ms: Seconds = 1500.0
+    slow_ms: Annotated[float, Range(ge=1, le=60_000)] = 1500.0
     lossy_percent: Annotated[float, Range(gt=0, le=100)] = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerConfig:
-    """Power sources: sysfs always; a UPS through NUT when `nut` is ups@host:port."""
+    """Power sources: sysfs always; a UPS through NUT when `nut` is ups@host[:port]."""
 
-    nut: str = ""
-    poll_s: Seconds = 2.0
-    low_percent: Annotated[float, Range(gt=0, lt=100)] = 20.0
-    critical_percent: Annotated[float, Range(gt=0, lt=100)] = 7.0
-    worn_percent: Annotated[float, Range(gt=0, lt=100)] = 60.0
-    min_voltage_mv: Annotated[int, Range(ge=0)] = 0
-    max_temperature_c: float = 60.0
+    nut: Annotated[str, Spelled("ups")] = ""
+    poll_s: Poll = 2.0
+    # At most 90: it is over again a few percent above.
+    low_percent: Annotated[float, Range(gt=0, le=90)] = 20.0
+    critical_percent: Annotated[float, Range(gt=0, le=90)] = 7.0
+    worn_percent: Annotated[float, Range(gt=0, le=90)] = 60.0
+    min_voltage_mv: Annotated[int, Range(ge=0, le=1_000_000)] = 0
+    max_temperature_c: Celsius = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemConfig:
     """The terminal's own computer. `payment_app` is pidfile:PATH or process:NAME; empty when none is watched."""
 
-    payment_app: str = ""
+    payment_app: Annotated[str, Spelled("application")] = ""
     screen: bool = True
-    poll_s: Seconds = 10.0
-    max_temperature_c: float = 85.0
-    max_clock_offset_s: Seconds = 120.0
-    disk_path: str = ""
+    poll_s: Poll = 10.0
+    max_temperature_c: Celsius = 85.0
+    max_clock_offset_s: Annotated[float, Range(ge=1, le=86_400)] = 120.0
+    disk_path: File = ""
     """The file system to watch; empty for that of state_dir."""
 
 
@@ -121,9 +129,9 @@ class SystemConfig:
 class StoreConfig:
     """How long what could not be sent is kept, in hours at the configured rate, and the hard limit in bytes."""
 
-    event_hours: Seconds = 720.0
-    telemetry_hours: Seconds = 72.0
-    max_bytes: Annotated[int, Range(ge=1_048_576)] = 64 * 1024 * 1024
+    event_hours: Hours = 720.0
+    telemetry_hours: Hours = 72.0
+    max_bytes: Annotated[int, Range(ge=1 << 20, le=1 << 36)] = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +141,10 @@ class TelemetryConfig:
     0 stands for what suits `mqtt.link`, see `BY_LINK`.
     """
 
-    batch_s: Annotated[float, Range(ge=0)] = 0.0
-    heartbeat_s: Annotated[float, Range(ge=0)] = 0.0
-    health_s: Annotated[float, Range(ge=0)] = 0.0
-    number_s: Annotated[float, Range(ge=0)] = 0.0
+    batch_s: Pace = 0.0
+    heartbeat_s: Pace = 0.0
+    health_s: Pace = 0.0
+    number_s: Pace = 0.0
     """A number that moves is told once in so long at most; words and failures are told at each change."""
 
     def on(self, link: str) -> TelemetryConfig:
@@ -163,7 +171,7 @@ BY_LINK: Final = {
 class BudgetConfig:
     """Bytes a UTC day on a metered link, of which 64 KiB (at most half) are kept for faults; 0 for no limit."""
 
-    daily_bytes: Annotated[int, Range(ge=0)] = 0
+    daily_bytes: Count = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,22 +181,22 @@ class TrendsConfig:
     A life of 0 is not told; then the range that is usual for receipt printers holds.
     """
 
-    head_life_km: Annotated[float, Range(ge=0)] = 0.0
-    head_new_at_lines: Annotated[int, Range(ge=0)] = 0
-    cutter_life_cuts: Annotated[int, Range(ge=0)] = 0
-    cutter_new_at_cuts: Annotated[int, Range(ge=0)] = 0
+    head_life_km: Annotated[float, Range(ge=1, le=100_000, or_zero=True)] = 0.0
+    head_new_at_lines: Count = 0
+    cutter_life_cuts: Count = 0
+    cutter_new_at_cuts: Count = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityConfig:
     """What shows that somebody was at the terminal."""
 
-    case_switch: str = ""
+    case_switch: File = ""
     """A file of the kernel that holds 0 or 1, such as a GPIO line's value or a board's intrusion alarm."""
     case_open_value: Literal["0", "1"] = "1"
     mobile: bool = False
     """A terminal that is carried around has no place to be moved away from."""
-    certificate_days: Annotated[float, Range(gt=0)] = 14.0
+    certificate_days: Annotated[float, Range(gt=0, le=3650)] = 14.0
     """How long before its end a certificate is told; of a short-lived one, at most a sixth of its life."""
 
 
@@ -196,7 +204,7 @@ class SecurityConfig:
 class CommandsConfig:
     """What a support center may have this terminal do. Without `keys_file` it takes no command at all."""
 
-    keys_file: str = ""
+    keys_file: File = ""
     """A JWK Set of Ed25519 keys, read anew for each command: two keys in it are a rotation by overlap."""
     per_minute: Annotated[int, Range(ge=1, le=600)] = 10
     """A person who looks for a mistake sends a few; more is a mistake of the center's."""
@@ -204,11 +212,11 @@ class CommandsConfig:
     """Tiers 2 and 3: a recovery that did not help twice will not help the fourth time."""
     consent_s: Annotated[float, Range(ge=1, le=3600)] = 300.0
     """How long somebody at the terminal has to allow a reboot."""
-    reboot: tuple[Text, ...] = ("/usr/bin/systemctl", "reboot")
+    reboot: tuple[Line, ...] = ("/usr/bin/systemctl", "reboot")
     """Program and arguments, never a shell."""
-    upload_hosts: tuple[Text, ...] = ()
+    upload_hosts: tuple[Host, ...] = ()
     """host or host:port that bundles may be uploaded to; none for none."""
-    upload_ca_file: str = ""
+    upload_ca_file: File = ""
     """Authorities for those hosts' certificates; empty for the system's."""
     trial_s: Annotated[float, Range(ge=5, le=3600)] = 300.0
     """Desired settings with which the broker is not reached for so long are rolled back."""
@@ -218,8 +226,8 @@ class CommandsConfig:
 class SupportConfig:
     """What a merchant is told about whom to call: the verified channel, as printed and shown."""
 
-    channel: Annotated[str, Length(longest=128)] = ""
-    pages: tuple[Text, ...] = ()
+    channel: Annotated[str, Length(longest=128), Spelled("line")] = ""
+    pages: tuple[Host, ...] = ()
     """host or host:port of the center's pages for merchants; a page elsewhere is neither shown nor printed."""
 
 
@@ -227,10 +235,10 @@ class SupportConfig:
 class PathsConfig:
     """Where the agent writes, and the roots of the kernel's trees (tests and the simulator move them)."""
 
-    run_dir: Text = "/run/posdiag"
-    state_dir: Text = "/var/lib/posdiag"
-    sys: Text = "/sys"
-    proc: Text = "/proc"
+    run_dir: Place = "/run/posdiag"
+    state_dir: Place = "/var/lib/posdiag"
+    sys: Place = "/sys"
+    proc: Place = "/proc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,15 +146,17 @@ def start(config_file: Path) -> Config:
         except OSError:
             return local  # what cannot be counted is not tried
     try:
-        return build(overlay(values, desired.now.settings))
-    except (ConfigError, TypeError, ValueError, AttributeError):  # the local file has changed under it
+        # Looked at once more: an older version may have taken what this one knows to be wrong.
+        return check_values(overlay(values, desired.now.settings), "settings") if desired.now.settings else local
+    except (ConfigError, TypeError, ValueError, AttributeError) as error:  # or the local file has changed under it
+        why = (error.reasons if isinstance(error, ConfigError) else {}) or {"*": "it does not fit the local file"}
         with contextlib.suppress(OSError):
-            write(state_dir, Desired(refused=desired.now.version, why={"*": "it does not fit the local file any more"}))
+            write(state_dir, Desired(refused=desired.now.version, why=why))
         return local
 
 
 def problems(config_file: Path, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Key to what is wrong with it; {} when all may be applied. Loads pydantic: for the child."""
+    """Key to what is wrong with it; {} when all may be applied."""
     found = {
         f"{table}.{key}": "is not set from afar"
         for table, keys in settings.items()
@@ -167,16 +169,10 @@ def problems(config_file: Path, settings: Mapping[str, Mapping[str, Any]]) -> di
     try:
         merged = check_values(overlay(values, {table: dict(keys) for table, keys in settings.items()}), "settings")
     except ConfigError as error:
-        return dict(_split(line) for line in error.problems)
+        return error.reasons
     local = build(values).mqtt
     if local.url.startswith("mqtts:") and not merged.mqtt.url.startswith("mqtts:"):
         return {"mqtt.url": "TLS is not switched off from afar"}
     if merged.mqtt.url != local.url and merged.mqtt.url.startswith("mqtts:") and not local.ca_file:
         return {"mqtt.url": "another broker takes an mqtt.ca_file at the terminal, since anyone can have a certificate"}
     return {}
-
-
-def _split(problem: str) -> tuple[str, str]:
-    """A problem's key and its text without the value, which may be anything."""
-    where, _, why = problem.removeprefix("settings: ").partition(": ")
-    return where.partition(" = ")[0][:100], why[:160]

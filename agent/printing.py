@@ -9,8 +9,6 @@ from drivers import catalog
 from drivers.driver import Driver
 from drivers.errors import Unsupported
 
-_NARROWEST, _WIDEST = 24, 64
-
 
 def printer_of(devices: Iterable[DeviceConfig]) -> DeviceConfig | None:
     """The first printer of the configuration."""
@@ -22,10 +20,7 @@ def columns_of(device: DeviceConfig) -> int:
     from drivers.codecs.escpos_profiles import profile_named  # noqa: PLC0415 - a terminal may have no printer
 
     told = device.options.get("columns") or profile_named(str(device.options.get("profile", "epson"))).columns
-    try:
-        return min(_WIDEST, max(_NARROWEST, int(told)))
-    except ValueError:
-        raise ValueError(f"columns of {device.name} is {told!r}, which is no number") from None
+    return int(told)
 
 
 def print_parts(driver: Driver, parts: Iterable[bytes]) -> None:

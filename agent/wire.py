@@ -31,7 +31,7 @@ ClockQuality = Literal["synced", "network", "rtc", "unset"]
 ResultState = Literal["accepted", "running", "succeeded", "failed", "rejected", "expired", "interrupted"]
 
 
-Segment = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}$")]
+Segment = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}$", about="1 to 64 of a-z, 0-9, - and _")]
 FaultKey = Annotated[str, Pattern(r"^[a-z0-9_-]{1,64}/[a-z0-9_-]{1,64}$")]
 Timestamp = Annotated[str, Pattern(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
 JsonValue = Annotated[str | int | float | bool | list[Any] | dict[str, Any] | None, AnyJson()]

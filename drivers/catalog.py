@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 
 from drivers.driver import Driver
@@ -43,8 +43,8 @@ class UnknownFamily(KeyError):
         return f"no device family is called {self.word!r}{hint}"
 
 
-class UnknownOption(ValueError):
-    """An option that the family does not have; the text names those it has."""
+class WrongOption(ValueError):
+    """An option that the family does not have, or a value that it cannot have; the text names the legal ones."""
 
 
 _GATHER_BITS = 120  # a dozen characters: what a UART's own buffer would have gathered
@@ -109,7 +109,7 @@ def open_driver(
     share: bool = False,
     wrap: Callable[[Link], Link] | None = None,
 ) -> Driver:
-    """A driver on an open port. Raises UnknownFamily, UnknownOption, LinkLost, PortBusy or PortDenied."""
+    """A driver on an open port. Raises UnknownFamily, WrongOption, LinkLost, PortBusy or PortDenied."""
     kind = family(word)
     check_options(kind, options or {})
     channel = open_channel(kind, port, baud, flow, yield_now, share=share, wrap=wrap)
@@ -121,13 +121,20 @@ def open_driver(
 
 
 def check_options(kind: Family, options: Mapping[str, Value]) -> None:
-    """Raise UnknownOption for the first option that this family does not have."""
-    for name in options:
+    """Raise WrongOption for the first option that this family does not have or that has an illegal value."""
+    for name, why in wrong_options(kind, options):
+        raise WrongOption(f"{kind.word}: option {name} = {options[name]!r}: {why}")
+
+
+def wrong_options(kind: Family, options: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
+    """Each option that is wrong, and why."""
+    for name, value in options.items():
         if name not in kind.options:
             legal = ", ".join(kind.options) or "none"
             near = _near(name, kind.options)
-            hint = f"; perhaps {near[0]}" if near else ""
-            raise UnknownOption(f"{kind.word} has no option {name!r}{hint} (it has {legal})")
+            yield name, f"{kind.word} has no such option{f'; perhaps {near[0]}' if near else ''} (it has {legal})"
+        elif why := kind.options[name].wrong(value):
+            yield name, why
 
 
 def _open_link(kind: Family, port: str, baud: int, flow: str, *, share: bool) -> Link:
@@ -156,7 +163,7 @@ def _of_others(word: str) -> Family:
     raise UnknownFamily(word, _near(word, words()))
 
 
-def _near(word: str, legal: Sequence[str]) -> tuple[str, ...]:
+def _near(word: str, legal: Iterable[str]) -> tuple[str, ...]:
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
-    return tuple(get_close_matches(word, legal, n=2))
+    return tuple(get_close_matches(word, list(legal), n=2))

@@ -15,7 +15,7 @@ from drivers.driver import Driver
 from drivers.errors import Refused, Unsupported
 from drivers.exchange import Channel
 from drivers.exchange import Decoder as Decodes
-from drivers.family import Family
+from drivers.family import Family, Whole
 from drivers.link import Link
 from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Value, known, unknown
 
@@ -207,6 +207,6 @@ FAMILY = Family(
     driver=Crt571,
     baud=9600,
     other_bauds=(38400, 19200, 57600, 115200),
-    options=("address",),
+    options={"address": Whole(0, 15)},
     probe_order=70,
 )

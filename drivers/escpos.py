@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 from drivers.codecs import escpos, escpos_print
 from drivers.codecs.escpos import Kind, Request
-from drivers.codecs.escpos_profiles import profile_named
+from drivers.codecs.escpos_profiles import PROFILES, profile_named
 from drivers.codecs.escpos_status import (
     SPECS,
     decode_full_status,
@@ -25,7 +25,7 @@ from drivers.driver import Driver
 from drivers.errors import BadReply, DriverError, NoReply, Refused, Unsupported
 from drivers.escpos_line import REPLY_S, PrinterLine
 from drivers.exchange import Channel
-from drivers.family import Family
+from drivers.family import Family, OneOf, Whole, YesNo
 from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Risk, Value
 
 TEXT_S: Final = 0.6  # up to 80 characters at 9600 baud are 83 ms, behind what is in the buffer or a packet under way
@@ -64,7 +64,6 @@ class EscposDriver(Driver):
     pushes: ClassVar[bool] = True
 
     def __init__(self, channel: Channel, options: Mapping[str, Value] | None = None) -> None:
-        """Raises ValueError for a profile that does not exist."""
         super().__init__(channel, options)
         self.profile = profile_named(str(self.options.get("profile", "epson")))
         self._line = PrinterLine(channel)
@@ -352,6 +351,6 @@ FAMILY: Final = Family(
     driver=EscposDriver,
     baud=9600,
     other_bauds=(115200, 38400, 19200, 57600),
-    options=("profile", "asb", "columns"),
+    options={"profile": OneOf(tuple(PROFILES)), "asb": YesNo(), "columns": Whole(24, 64)},
     probe_order=10,  # DLE EOT has no printable character
 )

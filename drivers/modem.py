@@ -16,7 +16,7 @@ from drivers.deadline import Deadline
 from drivers.driver import Driver
 from drivers.errors import BadReply, NoReply, Refused
 from drivers.exchange import Channel
-from drivers.family import Family
+from drivers.family import Family, Whole
 from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Value, known, unknown
 
 Facts = dict[str, Reading]
@@ -393,7 +393,7 @@ FAMILIES = tuple(
         driver=driver,
         baud=115200,
         other_bauds=(9600, 57600, 460800, 921600, 38400, 19200),
-        options=("cid",),
+        options={"cid": Whole(1, 24)},
         probe_order=60,  # "AT" is text: a printer would keep it for its next line
     )
     for driver in (QuectelModem, SimcomModem, AtModem)

@@ -14,7 +14,7 @@ from drivers.confirm import Confirmed
 from drivers.driver import Driver
 from drivers.errors import Unsupported
 from drivers.exchange import Channel
-from drivers.family import Family
+from drivers.family import Family, OneOf
 from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Value, known, unknown
 
 _REPLY_S = 0.4
@@ -37,12 +37,8 @@ class Neo(Driver):
     }
 
     def __init__(self, channel: Channel, options: Mapping[str, Value] | None = None) -> None:
-        """Raises ValueError for a `crc_order` that is neither msb nor lsb."""
         super().__init__(channel, options)
-        order = self.options.get("crc_order", "msb")
-        if order not in {"msb", "lsb"}:
-            raise ValueError("crc_order is msb or lsb")
-        self._low_byte_first = order == "lsb"
+        self._low_byte_first = self.options.get("crc_order") == "lsb"
         self._status: Confirmed[int] = Confirmed()
         self._polls = 0
         self._has_chip_mode = True
@@ -126,6 +122,6 @@ FAMILY = Family(
     driver=Neo,
     baud=115200,
     other_bauds=(57600, 38400, 19200, 9600),
-    options=("crc_order",),
+    options={"crc_order": OneOf(("msb", "lsb"))},
     probe_order=80,
 )

@@ -11,7 +11,7 @@ from drivers.codecs.smartpin import Key, Question
 from drivers.driver import Driver
 from drivers.errors import BadReply, DriverError, LinkLost, NoReply, Refused, Unsupported, Yielded
 from drivers.exchange import Channel
-from drivers.family import Family
+from drivers.family import Family, OneOf
 from drivers.reading import Cause, Identity, Level, Reading, Readings, ReadingSpec, Value, known, unknown
 
 T = TypeVar("T")
@@ -48,13 +48,8 @@ class SmartPin(Driver):
     def __init__(self, channel: Channel, options: Mapping[str, Value] | None = None) -> None:
         super().__init__(channel, options)
         wanted = str(self.options.get("keys", "any"))
-        if wanted not in {"any", *_SETS}:
-            raise ValueError(f"smartpin: keys = {wanted!r}; it is any, dukpt or session")
         self._sets = tuple(_SETS.values()) if wanted == "any" else (_SETS[wanted],)
-        log = str(self.options.get("removal_log", "collect"))
-        if log not in {"collect", "leave"}:
-            raise ValueError(f"smartpin: removal_log = {log!r}; it is collect or leave")
-        self._collect = log == "collect"
+        self._collect = self.options.get("removal_log", "collect") == "collect"
         self._last_keys: Reading | None = None
         self._wary = 0
         """Good polls still to come before the log is asked for: an answer that a bad line garbles is lost."""
@@ -200,6 +195,6 @@ FAMILY = Family(
     driver=SmartPin,
     baud=9600,
     other_bauds=(38400, 115200, 19200, 57600),
-    options=("keys", "removal_log"),
+    options={"keys": OneOf(("any", *_SETS)), "removal_log": OneOf(("collect", "leave"))},
     probe_order=35,
 )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 
 from agent.config import PowerConfig
+from agent.probes.reach import endpoint
 from drivers.reading import Cause, Reading, known, unknown
 
 _LIMIT_S = 2.0
@@ -48,8 +49,7 @@ class NutProbe:
     def __init__(self, config: PowerConfig) -> None:
         self.interval_s = config.poll_s
         self._ups, _, server = config.nut.rpartition("@")
-        host, colon, port = server.rpartition(":")
-        self._server = (host, int(port)) if colon else (server, _PORT)
+        self._server = endpoint(server, _PORT)
         self._socket: socket.socket | None = None
 
     def run(self) -> dict[str, Reading]:

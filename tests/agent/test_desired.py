@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
-from agent.desired import problems
+from agent.config import Config
+from agent.config_file import load_trusted
+from agent.desired import REMOTE, Desired, Wish, problems, read, start, write
 
 FILE = """[terminal]
 id = "till-1"
@@ -41,3 +45,38 @@ def test_another_broker_is_wished_only_where_the_terminal_names_its_authorities(
     assert "takes an mqtt.ca_file" in asked(tmp_path, now, other)["mqtt.url"]
     assert asked(tmp_path, "mqtt://127.0.0.1:1883", other).keys() == {"mqtt.url"}
     assert asked(tmp_path, now, now) == {}
+
+
+NUMBERS = [
+    (table, key)
+    for table, keys in REMOTE.items()
+    for key in sorted(keys)
+    if get_type_hints(get_type_hints(Config)[table])[key] in {int, float}
+]
+
+
+@pytest.mark.parametrize(("table", "key"), NUMBERS)
+def test_no_number_out_of_bounds_comes_from_afar(tmp_path: Path, table: str, key: str) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(FILE.format(url="mqtt://127.0.0.1:1883", ca_file=""))
+    for value in (math.inf, -math.inf, math.nan, 1e300, 10**400, -1, "5", True, None, {}):
+        why = problems(path, {table: {key: value}})
+        assert why.keys() == {f"{table}.{key}"}, value
+        assert why[f"{table}.{key}"].startswith("must be"), value
+    assert NUMBERS
+
+
+def test_what_an_older_version_took_is_looked_at_once_more(tmp_path: Path) -> None:
+    """It was in force and no trial, so that nothing else would ever take it back."""
+    path = tmp_path / "agent.toml"
+    path.write_text(
+        FILE.format(url="mqtt://127.0.0.1:1883", ca_file="").replace('ca_file = ""', "")
+        + f'[paths]\nstate_dir = "{tmp_path}"\n'
+    )
+    write(tmp_path, Desired(now=Wish(3, {"store": {"telemetry_hours": 24}})))
+    assert start(path).store.telemetry_hours == 24
+    write(tmp_path, Desired(now=Wish(4, {"store": {"telemetry_hours": math.inf}})))
+    assert start(path) == load_trusted(path)
+    kept = read(tmp_path)
+    assert (kept.now.version, kept.refused) == (0, 4)
+    assert kept.why["store.telemetry_hours"].startswith("must be at least 1")

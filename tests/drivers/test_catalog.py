@@ -11,10 +11,11 @@ import pytest
 
 import firmware_notes
 from drivers import catalog
-from drivers.catalog import UnknownFamily, UnknownOption
+from drivers.catalog import UnknownFamily, WrongOption
 from drivers.errors import LinkLost
 from drivers.evdev_link import EvdevLink
 from drivers.link import SerialLink
+from drivers.reading import Value
 from drivers.recorder import Recorder
 from tests.drivers.far_end import FarEnd
 
@@ -136,9 +137,56 @@ def test_an_input_family_gets_an_input_device(tmp_path: Path):
 
 def test_an_option_that_a_family_does_not_have_is_named():
     with FarEnd() as far:
-        with pytest.raises(UnknownOption, match="perhaps removal_log"):
+        with pytest.raises(WrongOption, match="perhaps removal_log"):
             catalog.open_driver("smartpin", far.port, {"removal_logs": "leave"})
-        with pytest.raises(ValueError, match="it is any, dukpt or session"):
-            catalog.open_driver("smartpin", far.port, {"keys": "none"})
+        with pytest.raises(WrongOption, match='keys = \'dukp\': is none of "any", "dukpt", "session"; perhaps "dukpt"'):
+            catalog.open_driver("smartpin", far.port, {"keys": "dukp"})
         # The port was given back: it can be opened again.
         catalog.open_driver("smartpin", far.port, {"keys": "dukpt"}).channel.link.close()
+
+
+# One value or more that it cannot have, and the end of what is said, for each option of each family.
+WRONG_VALUES = [
+    ("escpos", "profile", "foo", '"zjiang", "custom"'),
+    ("escpos", "profile", "epsonn", 'perhaps "epson"'),
+    ("escpos", "asb", "no", "neither true nor false (without quotes)"),
+    ("escpos", "columns", 100, "24 to 64; the nearest is 64"),
+    ("escpos", "columns", "wide", "no whole number from 24 to 64"),
+    ("escpos", "columns", True, "no whole number from 24 to 64"),
+    ("crt571", "address", "x", "no whole number from 0 to 15"),
+    ("crt571", "address", 16, "the nearest is 15"),
+    ("crt571", "address", 1.0, "no whole number from 0 to 15"),
+    ("neo", "crc_order", "big", 'none of "msb", "lsb"'),
+    ("neo", "crc_order", 1, 'none of "msb", "lsb"'),
+    ("smartpin", "keys", "foo", '"any", "dukpt", "session"'),
+    ("smartpin", "removal_log", "collects", 'perhaps "collect"'),
+    *((word, "cid", float("inf"), "no whole number from 1 to 24") for word in ("at", "quectel", "simcom")),
+    *((word, "cid", 0, "the nearest is 1") for word in ("at", "quectel", "simcom")),
+]
+
+
+def test_every_option_of_every_family_has_a_wrong_value_here():
+    said = {(word, option) for word, option, _, _ in WRONG_VALUES}
+    assert said == {(family.word, option) for family in catalog.families() for option in family.options}
+
+
+@pytest.mark.parametrize(("word", "option", "value", "says"), WRONG_VALUES)
+def test_a_value_that_an_option_cannot_have_is_named_with_the_nearest(word: str, option: str, value: Value, says: str):
+    [(name, why)] = catalog.wrong_options(catalog.family(word), {option: value})
+    assert name == option
+    assert why.startswith("is ")
+    assert why.endswith(says)
+
+
+@pytest.mark.parametrize(
+    ("word", "options"),
+    [
+        ("escpos", {"profile": "snbc", "asb": False, "columns": 64}),
+        ("crt571", {"address": 15}),
+        ("neo", {"crc_order": "lsb"}),
+        ("smartpin", {"keys": "session", "removal_log": "leave"}),
+        ("quectel", {"cid": 24}),
+    ],
+)
+def test_values_that_options_can_have_are_taken(word: str, options: dict[str, Value]):
+    assert list(catalog.wrong_options(catalog.family(word), options)) == []

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.codecs.escpos_print import Slip
 from drivers.errors import BadReply, LinkLost, NoReply, Refused, Unsupported, Yielded
-from drivers.escpos import FAMILY, EscposDriver
+from drivers.escpos import EscposDriver
 from drivers.exchange import Channel
 from drivers.reading import Level, Reading
 from firmware_notes import load_golden
@@ -618,13 +618,6 @@ def test_what_the_driver_tells_of_the_line():
         "flow_stopped": True,
         "malformed": 1,
     }
-
-
-def test_options():
-    assert FAMILY.options == ("profile", "asb", "columns")
-    assert FAMILY.unit == "printer"
-    with pytest.raises(ValueError, match="profile"):
-        FakePrinter().driver(profile="nonsense")
 
 
 def test_a_trusted_push_among_answers_is_told_before_the_round_ends():

@@ -95,12 +95,6 @@ def test_an_estate_says_which_keys_it_loads(option: str, answer: str, expected: 
     assert pad.driver.check_health()["keys"] == known(expected)
 
 
-@pytest.mark.parametrize("options", [{"keys": "all"}, {"removal_log": "delete"}])
-def test_an_option_that_cannot_be_is_refused(options: dict[str, str]):
-    with pytest.raises(ValueError, match="it is"):
-        Pad(**options)
-
-
 def test_an_unknown_key_status_is_no_nearest_state():
     pad = Pad()
     pad.answers[Question.KEYS] = codec.encode(b"\x06\x01\x00\x01\x00\x00\x02")

@@ -33,7 +33,7 @@ from agent.report import ReportListener
 from agent.sale import SaleLock
 from agent.supervise import Supervisor, posts_of
 from agent.trends import Trends
-from agent.uplink import Incoming
+from agent.uplink import KEPT_CONTACT, Incoming
 from agent.watchman import Watchman
 from agent.wire import TIERS
 from drivers.reading import Cause, Identity, Reading, Value, known, unknown
@@ -281,12 +281,11 @@ class App:
         kept = {"boots": json.dumps(self._boots.remember(clean=clean)), "budget": self.budget.state()}
         if clean:
             kept["trends"] = json.dumps(self.trends.state())
+            self.watchman.keep(now=False)
         if self.delivery.baselines != self._baselines_kept:
             self._baselines_kept = dict(self.delivery.baselines)
             kept["baselines"] = json.dumps(self._baselines_kept)
-        if clean:
-            self.watchman.keep(now=False)
-        self.store.keep("kv", kept)
+        self.store.keep("kv", kept | {KEPT_CONTACT: f"{self.uplink.contact_at:.0f}"})
 
     # --- from the devices and probes; any thread
 
@@ -381,6 +380,7 @@ class App:
         link = self.uplink.status()
         more = {
             "connected": link["connected"],
+            "last_contact": link["last_contact"],
             "link": {"url": self.config.mqtt.url, "error": link["last_error"], "since": link["since"]},
             "store": self.outbox.depth(),
             "problems": self._problems(),

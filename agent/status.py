@@ -18,6 +18,10 @@ from agent.status_file import STATUS_S
 from agent.wire import WireError, epoch
 
 _STALE_S = 3 * STATUS_S
+_CONTACT: dict[Language, tuple[str, str]] = {
+    "en": ("last contact {} ago", "no contact yet"),
+    "zh": ("最近一次联系：{}前", "尚未联系过"),
+}
 
 
 def run_status(args: argparse.Namespace) -> int:
@@ -78,7 +82,7 @@ def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
     lines += ["", table(("device", "family", "model", "port", "readings"), devices)]
     link = status.get("link", {})
     broker = "connected" if status["connected"] else f"not connected: {link.get('error') or 'connecting'}"
-    lines += ["", f"broker   {broker}"]
+    lines += ["", f"broker   {broker}; {_contact(status)}"]
     for key in ("case", "center"):
         if status[key]:
             lines.append(f"{key:8} " + ", ".join(f"{k} {v}" for k, v in status[key].items()))
@@ -91,6 +95,13 @@ def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
         lines.append(f"service  under maintenance until {status['maintenance']['until']}")
     lines += [f"problem  {problem}" for problem in status.get("problems", ())]
     return "\n".join(lines)
+
+
+def _contact(status: dict[str, Any]) -> str:
+    """When the broker last confirmed that it has something from here."""
+    at = status.get("last_contact")
+    some, none = _CONTACT[status["language"]]
+    return some.format(age(time.time() - epoch(at))) if at else none
 
 
 def _help(status: dict[str, Any]) -> list[str]:

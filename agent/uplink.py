@@ -27,6 +27,7 @@ log = logging.getLogger("posdiag.uplink")
 TICK_S: Final = 5.0  # at least so often the keep-alive, the store and the stop order are looked after
 LIVE_QUEUE: Final = 32  # samples of a live session; older ones are worth nothing
 _KEPT: Final = "keep_alive_s"
+KEPT_CONTACT: Final = "last_contact"
 
 __all__ = ["Incoming", "StatePayload", "Uplink"]
 StatePayload = Callable[[int, str, str], bytes]
@@ -55,6 +56,8 @@ class Uplink:
         self.last_error = ""
         self.turned_at = clock.monotonic()
         """When the thread last went round; it never rests long, but may be looking up a name."""
+        self.contact_at = float(store.get(KEPT_CONTACT) or 0)
+        """Wall-clock seconds of the last PUBACK, 0 for none; whoever writes to the store anyway keeps it there."""
         self._config = config
         self._topics = topics
         self._store = store
@@ -65,7 +68,6 @@ class Uplink:
         self._timing = timing or session.TIMINGS[config.link]
         self._backoff = session.Backoff(self._timing)
         self._host, self._port, self._tls = session.parse_url(config.url)
-        self._where = f"{self._host}:{self._port}"
         self._credentials = Credentials(config, clock.monotonic) if self._tls else None
         self._traffic = session.Traffic()
         self._budget = budget or Budget(0, "", clock.wall)
@@ -82,12 +84,8 @@ class Uplink:
         self._stop_by = float("inf")
         self._state_due = False
         self._sender: Sender | None = None
-        self._conn = 0
-        self._since = 0.0
-        self._connects = 0
-        self._attempts = 0
-        self._refused = 0
-        self._retry_at = 0.0
+        self._conn = self._connects = self._attempts = self._refused = 0
+        self._since = self._retry_at = 0.0
         self._refused_filters: list[str] = []
         outbox.wake = self.kick
 
@@ -182,6 +180,7 @@ class Uplink:
         return {
             "connected": sender is not None,
             "since": timestamp(self._since) if sender else None,
+            "last_contact": timestamp(self.contact_at) if self.contact_at else None,
             "conn": self._conn,
             "attempts": self._attempts,
             "connects": self._connects,
@@ -314,7 +313,7 @@ class Uplink:
         self._hurry.clear()
         self._since = self._clock.wall()
         self.last_error = ""
-        log.info("connected to %s as %s, connection %d", self._where, self._topics.terminal, self._conn)
+        log.info("connected to %s:%d as %s, connection %d", self._host, self._port, self._topics.terminal, self._conn)
         client.subscribe(self._topics.subscriptions())
         self._keep_alive.began(self._clock.monotonic())
         if connack.remembers and self._timing.gather_s:
@@ -368,8 +367,9 @@ class Uplink:
             return False
         return sender.waited_s() <= self._timing.ack_s
 
-    @staticmethod
-    def _note_acks(client: BrokerClient, sender: Sender) -> None:
+    def _note_acks(self, client: BrokerClient, sender: Sender) -> None:
+        if client.acks:
+            self.contact_at = self._clock.wall()
         while client.acks:
             sender.acknowledged(*client.acks.popleft())
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.wire import epoch
 from tests.mqtt.broker import Line, Observer, Rumqttd
-from tests.system.stage import Agent, Sim, raised
+from tests.system.stage import Agent, Sim, posdiag, raised
 from tests.wait import wait_until
 
 
@@ -128,6 +130,43 @@ def test_a_broker_that_comes_later(mortal: Rumqttd, folder: Path) -> None:
             assert sorted(numbers) == list(range(1, len(numbers) + 1))
             started = next(body for body in observer.of("event") if body["event"] == "agent.started")
             assert started["late"] is True
+
+
+def test_the_last_contact_is_told_while_the_broker_is_away_and_after_a_restart(mortal: Rumqttd, folder: Path) -> None:
+    config = folder / "agent.toml"
+
+    def says() -> str:
+        return posdiag("status", "--config", str(config)).stdout.partition("\nbroker")[2].partition("\n")[0]
+
+    def written(language: str) -> Path:
+        config.write_text(f"""
+[terminal]
+id = "till-1"
+estate = "demo"
+language = "{language}"
+[mqtt]
+url = "mqtt://127.0.0.1:{mortal.port}"
+[paths]
+run_dir = "{folder}/run"
+state_dir = "{folder}/state"
+""")
+        return config
+
+    mortal.start()
+    began = int(time.time())
+    with Agent(written("en")) as agent:
+        agent.until(lambda status: status["connected"] and status["last_contact"], 40)
+        assert "connected; last contact" in says()
+        mortal.kill()
+        killed = time.time()
+        status = agent.until(lambda status: not status["connected"])
+        contact = epoch(status["last_contact"])
+        assert began <= contact <= killed
+        assert status["link"]["since"] is None
+    with Agent(written("zh")) as agent:
+        status = agent.until(lambda status: status["link"]["error"], 40)
+        assert epoch(status["last_contact"]) == pytest.approx(contact, abs=1)
+        assert "最近一次联系：" in says()
 
 
 def test_a_broker_that_refuses_us(tmp_path: Path, folder: Path) -> None:

@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from center.console import parts
+from center.console import parts, sentences
 from center.console.app import screen
 from center.console.campaign_form import shown_waves
 from center.console.campaigns import ENDED, stacked, state_light
-from center.console.listing import loader
+from center.console.listing import FIRST, Listing
 from center.console.pane import Pane
 from center.console.parts import Column, Field, Table
 from center.console.session import Visit, lead_to
@@ -27,7 +27,6 @@ RESULTS: Final = ("succeeded", "failed", "unanswered", "sent", "offline", "waiti
 _LOOKS: Final = {"waiting": "waiting", "offline": "offline", "sent": "maintenance", "unanswered": "stale",
                  "skipped": "unsupported"}  # fmt: skip
 _BACK: Final = ("paused", "halted", "done", "cancelled")
-_FIRST: Final = 200
 
 
 @screen("/campaign/{name}", "campaigns")
@@ -40,7 +39,7 @@ async def build(visit: Visit, name: str, result: str = "") -> None:
         told, stand = await asyncio.gather(visit.api.get(at), visit.api.get(f"{at}/stand"))
         return told, stand
 
-    (told, stand), page = await asyncio.gather(read(), visit.api.get(f"{at}/targets", limit=_FIRST, **asked))
+    (told, stand), page = await asyncio.gather(read(), visit.api.get(f"{at}/targets", limit=FIRST, **asked))
     kind = visit.word(f"campaigns.kind_{told['kind']}", told["kind"])
     parts.heading(told["name"], f"{kind} · {stand['reason']}")
     head = Pane(lambda both: _head(visit, at, *both))
@@ -55,16 +54,17 @@ async def build(visit: Visit, name: str, result: str = "") -> None:
     for pane in panes:
         pane.show((told, stand))
     with parts.section(visit.say("campaigns.targets"), "targets"):
-        table = _targets(visit, at, name, result, page, asked)
+        table, below = _targets(visit, at, name, result, page, asked)
 
     async def changed(changes: Sequence[Change]) -> None:
         if not any(each.key == name for each in changes):
             return
-        both, newest = await asyncio.gather(read(), visit.api.get(f"{at}/targets", limit=_FIRST, **asked))
+        both, newest = await asyncio.gather(read(), visit.api.get(f"{at}/targets", limit=FIRST, **asked))
         for pane in panes:
             pane.show(both)
+        await below.begin()
         table.change([_target(visit, each) for each in newest["items"]])
-        table.grid.set_visibility(len(table) > 0)
+        below.tell()
 
     visit.follow({"campaign"}, changed)
 
@@ -87,7 +87,7 @@ def _head(visit: Visit, at: str, told: Row, stand: Row) -> None:
     if told["why"]:
         with ui.element("p").props('role="alert"' if state == "halted" else ""):
             parts.text("span", f"{visit.say('campaigns.stopped_why')}: ").classes("quiet")
-            parts.text("span", told["why"]).classes("needs")
+            parts.text("span", sentences.told(visit.language, told["why"])).classes("needs")
     if state == "waiting_approval":
         parts.text("p", _who_else(visit, told, stand)).classes("needs")
     with ui.element("div").classes("bar"):
@@ -259,7 +259,9 @@ def _args(visit: Visit, args: Row) -> list[tuple[str, str]]:
 # --- each terminal ----------------------------------------------------------------------------------------------------
 
 
-def _targets(visit: Visit, at: str, name: str, result: str, page: Row, asked: Mapping[str, str]) -> Table:
+def _targets(
+    visit: Visit, at: str, name: str, result: str, page: Row, asked: Mapping[str, str]
+) -> tuple[Table, Listing]:
     options = {"": visit.say("campaigns.target_all")} | {each: _result(visit, each) for each in RESULTS}
 
     def go(chosen: str) -> None:
@@ -270,8 +272,6 @@ def _targets(visit: Visit, at: str, name: str, result: str, page: Row, asked: Ma
             options, value=result, label=visit.say("campaigns.state"), on_change=lambda event: go(event.value)
         )
         picked.props("outlined dense").classes("pick").mark("filter-result")
-    if not page["items"]:
-        parts.empty(visit, "campaigns.targets_none")
     title = {each: visit.say(f"campaigns.{each}") for each in ("terminal", "site", "state", "error", "asked")}
     table = Table(
         visit,
@@ -288,10 +288,8 @@ def _targets(visit: Visit, at: str, name: str, result: str, page: Row, asked: Ma
         title=visit.say("campaigns.targets"),
         height="60vh" if len(page["items"]) > 12 else "",
     )
-    table.grid.set_visibility(bool(page["items"]))
-    if page["items"]:
-        loader(visit, table, f"{at}/targets", asked, page["next"], partial(_target, visit), "campaigns")
-    return table
+    path, none = f"{at}/targets", "campaigns.targets_none"
+    return table, Listing(visit, table, path, asked, page["next"], partial(_target, visit), "campaigns", none)
 
 
 def _target(visit: Visit, row: Row) -> dict[str, Any]:
@@ -302,7 +300,7 @@ def _target(visit: Visit, row: Row) -> dict[str, Any]:
         "site": row["site"] or "",
         "state": _LOOKS.get(row["state"], row["state"]),
         "state_words": _result(visit, row["state"]),
-        "error": row["error"],
+        "error": sentences.told(visit.language, row["error"]),
         "wave": row["wave"],
         "attempts": row["attempts"],
         "asked": row["asked_at"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 import segno
 from nicegui import ui
 
-from center.console import parts, refusals
+from center.console import parts, sentences
 from center.console.session import Visit
 
 Case = Mapping[str, Any]
@@ -132,7 +131,7 @@ def order(visit: Visit, case: Case, zone: str) -> None:
         parts.text("p", about).classes("quiet")
     elif told["no_code"]:
         parts.text(
-            "p", visit.say("case.visit_no_code", why=refusals.told(visit.language, 503, told["no_code"]))
+            "p", visit.say("case.visit_no_code", why=sentences.refusal(visit.language, 503, told["no_code"]))
         ).classes("quiet")
 
 
@@ -233,8 +232,7 @@ def _said(visit: Visit, step: Row) -> str:
     diagnosis = (step.get("data") or {}).get("diagnosis")
     if isinstance(diagnosis, Mapping):  # of an announced visit, told in each language
         return str(diagnosis.get(visit.language, step["text"]))
-    sentence = re.sub(r"\d+", "n", step["text"].lower())
-    return visit.word(f"engine.{re.sub('[^a-z]+', '_', sentence).strip('_')}", step["text"])
+    return sentences.told(visit.language, step["text"])
 
 
 def _what(visit: Visit, step: Row, zone: str) -> str:

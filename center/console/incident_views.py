@@ -120,7 +120,7 @@ def _of_outage(visit: Visit, outage: Row) -> list[str]:
 def _of_fault(visit: Visit, each: Row, zone: str) -> list[str]:
     if "basis" not in each:
         return []
-    device = each["device"] or each["fault"].partition("/")[0]
+    device = _device(visit, each)
     measured = each["basis"] == "measured"
     found = [visit.say("incident.why_measured", terminal=each["terminal"], device=device)] if measured else []
     if each["basis"] == "inferred":
@@ -130,6 +130,16 @@ def _of_fault(visit: Visit, each: Row, zone: str) -> list[str]:
     found.append(visit.say(f"incident.why_times{'' if many else '_once'}", n=each["count"], first=first, last=last))
     raw = ", ".join(f"{name} {value}" for name, value in (each["evidence"] or {}).items())
     return [*found, visit.say("incident.why_raw", raw=raw)] if raw else found
+
+
+def _device(visit: Visit, each: Row) -> str:
+    """Its name at the terminal, else what kind of part it is; a name that is only the kind is told as that."""
+    unit = each["fault"].partition("/")[0]
+    named = each.get("device") or unit
+    if named != unit:
+        return str(named)
+    said = visit.word(f"terminal.unit_{unit}", unit)
+    return said if said[:2].isupper() else said[:1].lower() + said[1:]  # within a sentence
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------------
@@ -174,7 +184,7 @@ def _proof(visit: Visit, each: Row, zone: str) -> None:
     with ui.element("div").classes("story-by quiet"):
         parts.text("span", visit.say("incident.evidence_source"))
         parts.link(f"/console/terminal/{each['estate']}/{each['terminal']}", each["terminal"])
-        parts.text("span", f"· {each.get('device') or each['fault'].partition('/')[0]} · {each['fault']}")
+        parts.text("span", f"· {_device(visit, each)} · {each['fault']}")
     values = each.get("evidence") or {}
     if values:
         with ui.element("ul").classes("values"):

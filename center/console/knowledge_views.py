@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from center.console import parts
+from center.console import parts, sentences
 from center.console.session import Visit
 from center.domain.texts import fault_title
 
@@ -120,7 +120,7 @@ def _command(visit: Visit, each: Row, zone: str) -> None:
         parts.moment(visit, each["created_at"], zone)
         parts.text("span", f"· {each['issued_by']} · {each['reason']}")
     if each["error"]:
-        parts.text("div", each["error"]).classes("wrong")
+        parts.text("div", sentences.told(visit.language, each["error"])).classes("wrong")
     if isinstance(each["output"], Mapping):
         _output(visit, each["output"])
 

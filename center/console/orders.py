@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from nicegui import ui
 
 from agent.wire import TIERS
-from center.console import figures, parts
+from center.console import figures, parts, sentences
 from center.console.parts import Field
 from center.console.session import Refused, Visit
 from center.domain.texts import fault_title
@@ -158,7 +158,7 @@ class Run:
                 (visit.say("terminal.asked_by"), by),
                 (visit.say("terminal.tier"), visit.say(f"terminal.tier_{command['tier']}")),
                 (visit.say("terminal.ends"), (lambda: parts.moment(visit, expiry, self._zone)) if expiry else None),
-                (visit.say("terminal.error"), command["error"]),
+                (visit.say("terminal.error"), sentences.told(visit.language, command["error"] or "")),
             ]
         )
         self._steps(command)

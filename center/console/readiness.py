@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from nicegui import ui
 
-from center.console import parts
+from center.console import parts, sentences
 from center.console.app import screen
 from center.console.pane import Pane
 from center.console.parts import Column, Table
@@ -223,7 +223,8 @@ def _todo(visit: Visit, stores: Sequence[Store]) -> None:
                         where = f"/console/terminal/{quote(store.estate)}/{quote(terminal)}"
                         parts.link(where, terminal)
                         parts.text("span", what_words(visit, item["what"]))
-                        parts.text("span", item["why"]).classes("quiet")
+                        if "/" not in item["what"]:  # of a fault it is the name, as the terminal's own words have it
+                            parts.text("span", sentences.told(visit.language, item["why"])).classes("quiet")
                         parts.text("span", visit.word(f"readiness.act_{item['act']}", item["act"])).classes("needs")
 
 

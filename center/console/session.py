@@ -21,7 +21,7 @@ from nicegui.client import Client
 from center.access.scope import Scope
 from center.api.proof import COOKIE, CSRF_HEADER
 from center.api.stream import Follower
-from center.console import refusals
+from center.console import sentences
 from center.console.words import say, word_or
 from center.settings import Settings
 
@@ -89,7 +89,7 @@ class Api:
             text = str(answer.json()["error"])
         except (ValueError, KeyError, TypeError):
             text = f"the center answered {answer.status_code}"
-        raise Refused(answer.status_code, refusals.told(self.language, answer.status_code, text), text)
+        raise Refused(answer.status_code, sentences.refusal(self.language, answer.status_code, text), text)
 
     async def close(self) -> None:
         await self._http.aclose()

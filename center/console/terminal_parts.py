@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from center.console import figures, lights, parts
+from center.console import figures, lights, parts, sentences
 from center.console.lights import Component
 from center.console.plain_table import link, plain_table
 from center.console.session import Visit
@@ -193,13 +193,19 @@ def happened(visit: Visit, row: Row) -> str:
     event = row["event"]
     if event == "device.swapped":
         changed = data.get("changed") or {}
-        facts = [f"{key} {each.get('was') or '–'} → {each.get('is') or '–'}" for key, each in changed.items()]
+        facts = [
+            f"{visit.word(f'terminal.part_{key}', key)} {each.get('was') or '–'} → {each.get('is') or '–'}"
+            for key, each in changed.items()
+        ]
         facts.append(visit.say("print.announced" if data.get("announced") else "print.unannounced"))
         return f"{visit.say('print.event_swapped', device=data.get('device', ''))} ({'; '.join(facts)})"
     if event in {"fault.raised", "fault.cleared"}:
         return visit.say(f"print.event_{event[6:]}", fault=fault_title(str(data.get("fault")), visit.language))
     if event == "firmware.update":
-        return visit.say("print.event_firmware", outcome=data.get("outcome", ""))
+        return visit.say(
+            "print.event_firmware",
+            outcome=visit.word(f"print.outcome_{data.get('outcome')}", str(data.get("outcome", ""))),
+        )
     return visit.word(f"print.event_{event.replace('work_order.', 'order_').replace('.', '_')}", event)
 
 
@@ -223,7 +229,7 @@ def settings(visit: Visit, reported: Row | None, rows: Sequence[Row]) -> None:
             (visit.say("terminal.in_force"), str((reported or {}).get("version") or visit.say("parts.unknown"))),
             (visit.say("terminal.hash"), str((reported or {}).get("hash") or "")),
             (visit.say("terminal.rejected"), ", ".join(f"{key}: {why}" for key, why in rejected.items())),
-            (visit.say("terminal.error"), str((newest or {}).get("error") or (reported or {}).get("refused") or "")),
+            (visit.say("terminal.error"), _why_not(visit, newest, reported)),
         ]
     )
     if rows:
@@ -232,6 +238,11 @@ def settings(visit: Visit, reported: Row | None, rows: Sequence[Row]) -> None:
             for row in rows[:_MOST_SHOWN]:
                 changes = (f"{key}: {_plain(was)} → {_plain(now)}" for key, (was, now) in row["changed"].items())
                 parts.text("p", f"{row['version']} · {'; '.join(changes)}")
+
+
+def _why_not(visit: Visit, newest: Row | None, reported: Row | None) -> str:
+    why = (newest or {}).get("error") or (reported or {}).get("refused") or ""
+    return sentences.told(visit.language, str(why))
 
 
 def _plain(value: object) -> str:

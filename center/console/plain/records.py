@@ -16,7 +16,7 @@ from center.api.lookups import Name, case_row
 from center.api.proof import TheCenter, record
 from center.console.plain.login import session_or_login
 from center.console.plain.page import PlainRoute, language_told, render
-from center.console.words import say
+from center.console.words import say, word_or
 from center.db.tables import audit
 from center.domain import inspection, records
 from center.domain.cases_book import number_of, number_text
@@ -113,7 +113,10 @@ def _told(happened: Mapping[str, Any], language: str) -> tuple[str, str]:
     name = happened["event"]
     if name == "device.swapped":
         changed = data.get("changed")
-        facts = [f"{key} {_change(each)}" for key, each in changed.items()] if isinstance(changed, Mapping) else []
+        facts = [
+            f"{word_or(language, f'terminal.part_{key}', str(key))} {_change(each)}"
+            for key, each in (changed.items() if isinstance(changed, Mapping) else ())
+        ]
         facts.append(say(language, "print.announced" if data.get("announced") else "print.unannounced"))
         return say(language, "print.event_swapped", device=data.get("device", "")), "; ".join(facts)
     if name in {"fault.raised", "fault.cleared"}:
@@ -123,7 +126,8 @@ def _told(happened: Mapping[str, Any], language: str) -> tuple[str, str]:
             language, "print.announced" if data.get("work_order") else "print.unannounced"
         )
     if name == "firmware.update":
-        return say(language, "print.event_firmware", outcome=data.get("outcome", "")), str(data.get("device") or "")
+        outcome = word_or(language, f"print.outcome_{data.get('outcome')}", str(data.get("outcome", "")))
+        return say(language, "print.event_firmware", outcome=outcome), str(data.get("device") or "")
     known = {
         "inspection": "inspection",
         "work_order.opened": "order_opened",

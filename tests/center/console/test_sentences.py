@@ -1,16 +1,19 @@
-"""What the API refuses, in the visitor's language."""
+"""What the API refuses, and what engines and terminals say, in the visitor's language."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from center.console import refusals
-from center.domain import four_eyes
+from center.console import sentences
+from center.domain import campaigns_plan, campaigns_readiness, four_eyes
+from center.domain.campaigns_plan import Tally
+from center.domain.commands_engine import UNAPPROVED, UNENDED, UNHEARD
 
 CENTER = Path(str(files("center")))
 NAMES = {"Refusal": 1, "ApiError": 1, "CaseError": 0, "NoCase": 0, "AccountError": 0}
@@ -25,6 +28,8 @@ LATER = {
 """What callers put into a sentence, where not any word stands."""
 
 
+_ANOTHERS = re.compile(r"x7.*|[a-z]+: x7")
+"""What only hands on the words of another."""
 _SHOWN = {ord("r"): "'x7'"}
 
 
@@ -53,16 +58,15 @@ def _filled(text: ast.JoinedStr) -> Iterator[str]:
 
 def _all() -> list[str]:
     sources = (path for path in CENTER.rglob("*.py") if path.name not in ASIDE and path.parent.name != "console")
-    return sorted(
-        {text for path in sources for text in _sentences(path) if not text.startswith("x7")} - {"timezone: x7"}
-    )
+    found = {text for path in sources for text in _sentences(path)}
+    return sorted(text for text in found if not _ANOTHERS.fullmatch(text))
 
 
 def test_every_refusal_is_told_in_chinese() -> None:
-    told = {text: refusals.told("zh", 409, text) for text in _all()}
+    told = {text: sentences.refusal("zh", 409, text) for text in _all()}
     assert len(told) > 150
     assert [text for text, words in told.items() if text in words or words.isascii() or "{" in words] == []
-    assert all(refusals.told("en", 409, text) == text for text in told)
+    assert all(sentences.refusal("en", 409, text) == text for text in told)
 
 
 @pytest.mark.parametrize(
@@ -82,4 +86,36 @@ def test_every_refusal_is_told_in_chinese() -> None:
 def test_values_are_carried_over_and_what_is_unknown_stands_behind_its_status(
     status: int, text: str, told: str
 ) -> None:
-    assert refusals.told("zh", status, text) == told
+    assert sentences.refusal("zh", status, text) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("the fault is back", "故障再次出现。"),
+        ("The fault is back.", "故障再次出现。"),
+        ("the merchant did not answer within 24 hours, and nothing speaks against it", "商户 24 小时内未答复，且没有相反的迹象。"),
+        ("acknowledged by ann is undone", "ann 的接手已撤销"),
+        ("3 of 10 failed, and 2 cannot sell since; more than 5% is too much", "10 台中有 3 台失败，另有 2 台此后无法收款，超过 5% 即停止"),
+        ("it was not checked: no answer came", "未检查：没有收到答复"),
+        ("somebody wrote this", "somebody wrote this"),
+    ],
+)  # fmt: skip
+def test_what_an_engine_says_is_told_in_chinese(text: str, told: str) -> None:
+    assert sentences.told("zh", text) == told
+
+
+def test_every_word_that_ends_a_target_of_a_campaign_is_told_in_chinese() -> None:
+    bad = [
+        campaigns_plan.judge(Tally(succeeded=30, failed=10), 0.05, 60, 600).why,
+        campaigns_plan.judge(Tally(succeeded=30, failed=10, hurt=2), 0.05, 60, 600).why,
+        campaigns_plan.judge(Tally(succeeded=10, unanswered=30), 0.05, 60, 600).why,
+    ]
+    not_ready = campaigns_readiness.judge({}, {}, None, 9)["todo"]
+    too_large = campaigns_readiness.judge({"too_large": 9}, {}, None, 9)["todo"]
+    whole = {"readiness": {"score": 90, "ready": True, "todo": [], "unchecked": ["printer"]}}
+    short = campaigns_readiness.judge(whole, {"printer.paper_days_left": 3.0}, "drifted", 9)["todo"]
+    why = [each["why"] for each in [*not_ready, *too_large, *short]]
+    assert len(why) == 5
+    for text in [*bad, *why, UNHEARD, UNENDED, UNAPPROVED]:
+        assert not sentences.told("zh", text).isascii(), text

@@ -1,4 +1,4 @@
-"""Long lists: a piece at first, the rest when somebody asks for more."""
+"""Long lists: a piece at first, the rest when somebody asks for more; and what stands there while there are none."""
 
 from __future__ import annotations
 
@@ -11,34 +11,58 @@ from center.console import parts
 from center.console.parts import Table
 from center.console.session import Visit
 
+FIRST: Final = 200
 _MORE: Final = 1000
 
 
-def loader(
-    visit: Visit,
-    table: Table,
-    path: str,
-    asked: Mapping[str, str],
-    cursor: str | None,
-    row: Callable[[Mapping[str, Any]], Mapping[str, Any]],
-    words: str,
-) -> None:
-    """Below the table how many rows there are, by `{words}.shown` and `{words}.all_shown`, and a button for more."""
-    state = {"cursor": cursor}
+class Listing:
+    """What belongs to a table of a long list, built below it.
 
-    def tell() -> None:
-        all_there = state["cursor"] is None
-        told.text = visit.say(f"{words}.{'all_shown' if all_there else 'shown'}", n=f"{len(table):,}")
-        more.set_visibility(not all_there)
+    By phrases of `words`: how many rows there are (`shown`, `all_shown`), and a button for more; without any row the
+    text `{nothing}` in place of the table.
+    """
 
-    async def load() -> None:
-        found = await visit.act(visit.api.get(path, limit=_MORE, cursor=state["cursor"], **asked))
+    def __init__(
+        self,
+        visit: Visit,
+        table: Table,
+        path: str,
+        asked: Mapping[str, str],
+        cursor: str | None,
+        row: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        words: str,
+        nothing: str,
+    ) -> None:
+        self._visit, self._table, self._words, self._row = visit, table, words, row
+        self._path, self._asked, self._cursor = path, asked, cursor
+        with ui.element("div") as self._nothing:
+            parts.empty(visit, nothing)
+        with ui.element("div").classes("bar list-foot") as self._foot:
+            self._told = parts.text("span", "").classes("quiet").props('role="status"')
+            self._more = parts.button(visit.say("shell.more"), self._load, "expand_more", mark="more")
+        self.tell()
+
+    async def begin(self) -> None:
+        """Read the first piece, where nothing is shown yet."""
+        if not len(self._table):
+            self._put(await self._visit.api.get(self._path, limit=FIRST, **self._asked))
+
+    def tell(self) -> None:
+        """Say how many rows there are now."""
+        parts.one_of(self._table, self._nothing)
+        self._foot.set_visibility(bool(len(self._table)))
+        all_there = self._cursor is None
+        n = f"{len(self._table):,}"
+        self._told.text = self._visit.say(f"{self._words}.{'all_shown' if all_there else 'shown'}", n=n)
+        self._more.set_visibility(not all_there)
+
+    async def _load(self) -> None:
+        asked = self._visit.api.get(self._path, limit=_MORE, cursor=self._cursor, **self._asked)
+        found = await self._visit.act(asked)
         if found is not None:
-            table.change([row(each) for each in found["items"]])
-            state["cursor"] = found["next"]
-            tell()
+            self._put(found)
 
-    with ui.element("div").classes("bar list-foot"):
-        told = parts.text("span", "").classes("quiet").props('role="status"')
-        more = parts.button(visit.say("shell.more"), load, "expand_more", mark="more")
-    tell()
+    def _put(self, found: Mapping[str, Any]) -> None:
+        self._table.change([self._row(each) for each in found["items"]])
+        self._cursor = found["next"]
+        self.tell()

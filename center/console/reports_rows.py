@@ -11,13 +11,12 @@ from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
-from center.console.listing import loader
+from center.console.listing import FIRST, Listing
 from center.console.parts import Column, Table
 from center.console.reports_period import Span, length
 from center.console.session import Visit
 from center.domain.texts import fault_title
 
-_FIRST: Final = 200
 _OF: Final = (
     *("detect", "acknowledge", "repair", "first_time_fix", "repeats", "false_alarms", "promises", "top"),
     "satisfaction",
@@ -45,16 +44,13 @@ async def build(
         asked["group"] = group
     if fault:
         asked["fault"] = fault
-    page = await visit.api.get(f"/reports/{of}/cases", limit=_FIRST, **asked)
+    page = await visit.api.get(f"/reports/{of}/cases", limit=FIRST, **asked)
     parts.heading(visit.say("reports.rows_of", what=visit.say(f"reports.{of}")), _about(visit, span, group, fault))
     parts.as_of(visit)
     with ui.element("div").classes("bar"):
         parts.link(f"/console/reports?{span.address()}", visit.say("reports.rows_back"))
         export = f"/api/v1/reports/{of}/export?{urlencode(asked)}"
         parts.link(export, visit.say("reports.export")).props("download")
-    if not page["items"]:
-        parts.empty(visit, "reports.rows_none")
-        return
     title = {each: visit.say(f"reports.col_{each}") for each in ("number", "fault", "place", "value", "created")}
     table = Table(
         visit,
@@ -69,7 +65,8 @@ async def build(
         title=visit.say(f"reports.{of}"),
         height="70vh" if len(page["items"]) > 12 else "",
     )
-    loader(visit, table, f"/reports/{of}/cases", asked, page["next"], partial(_row, visit), "reports")
+    path, none = f"/reports/{of}/cases", "reports.rows_none"
+    Listing(visit, table, path, asked, page["next"], partial(_row, visit), "reports", none)
 
 
 def _about(visit: Visit, span: Span, group: str | None, fault: str) -> str:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
-from center.console.listing import loader
+from center.console.listing import FIRST, Listing
 from center.console.parts import Column, Table
 from center.console.session import Visit, lead_to
-
-_FIRST: Final = 200
+from center.db.feed import Change
 
 
 @screen("/sites", "site")
 async def build(visit: Visit, region: str = "", operator: str = "", estate: str = "") -> None:
     asked = {name: value for name, value in {"region": region, "operator": operator, "estate": estate}.items() if value}
-    page = await visit.api.get("/sites", limit=_FIRST, **asked)
+    page = await visit.api.get("/sites", limit=FIRST, **asked)
     parts.heading(visit.say("site.title"), visit.say("site.about"))
     _filters(visit, asked)
-    rows = [_row(each) for each in page["items"]]
-    if not rows:
-        parts.empty(visit, "site.none_filtered" if asked else "site.none")
-        return
     table = Table(
         visit,
         [
@@ -38,11 +33,17 @@ async def build(visit: Visit, region: str = "", operator: str = "", estate: str 
             Column("timezone", visit.say("site.zone"), width=150, yields=6),
             Column("estate", visit.say("site.estate"), width=110, yields=5),
         ],
-        rows,
+        [_row(each) for each in page["items"]],
         title=visit.say("site.title"),
         height="max(24rem, calc(100vh - 18rem))",
     )
-    loader(visit, table, "/sites", asked, page["next"], _row, "site")
+    nothing = "site.none_filtered" if asked else "site.none"
+    below = Listing(visit, table, "/sites", asked, page["next"], _row, "site", nothing)
+
+    async def changed(_changes: Sequence[Change]) -> None:
+        await below.begin()
+
+    visit.follow({"site", "terminal"}, changed)
 
 
 def _row(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from nicegui import ui
 
 from center.console import lights, parts
 from center.console.app import screen
-from center.console.listing import loader
+from center.console.listing import FIRST, Listing
 from center.console.parts import Column, Table
 from center.console.session import Visit, lead_to
 from center.db.feed import Change
 from center.domain import freshness as ages
 
-_FIRST: Final = 200
 _MOST_ASKED: Final = 200
 _REFRESH_S: Final = 3.0
 _CHOICES: Final[Mapping[str, Sequence[str]]] = {
@@ -49,17 +48,14 @@ async def build(
         "region": region, "operator": operator, "site": site, "estate": estate,
     }  # fmt: skip
     asked = {name: value for name, value in given.items() if value}
-    fleet, page = await asyncio.gather(visit.api.get("/overview"), visit.api.get("/terminals", limit=_FIRST, **asked))
+    fleet, page = await asyncio.gather(visit.api.get("/overview"), visit.api.get("/terminals", limit=FIRST, **asked))
     parts.heading(visit.say("terminal.title"), visit.say("terminal.about"))
     _totals(visit, fleet)
     _filters(visit, asked)
-    rows = [_row(visit, each) for each in page["items"]]
-    if not rows:
-        parts.empty(visit, "terminal.none_filtered" if asked else "terminal.none")
-        return
-    table = _table(visit, rows)
-    loader(visit, table, "/terminals", asked, page["next"], partial(_row, visit), "terminal")
-    _keep_fresh(visit, table)
+    table = _table(visit, [_row(visit, each) for each in page["items"]])
+    nothing = "terminal.none_filtered" if asked else "terminal.none"
+    below = Listing(visit, table, "/terminals", asked, page["next"], partial(_row, visit), "terminal", nothing)
+    _keep_fresh(visit, table, below)
 
 
 def _totals(visit: Visit, fleet: Mapping[str, Any]) -> None:
@@ -153,11 +149,12 @@ def _row(visit: Visit, told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _keep_fresh(visit: Visit, table: Table) -> None:
+def _keep_fresh(visit: Visit, table: Table, below: Listing) -> None:
     """Rows that are shown change with their terminals, some at a time: a storm costs this page no more than a calm."""
     touched: dict[str, None] = {}
 
     async def changed(changes: Sequence[Change]) -> None:
+        await below.begin()
         for each in changes:
             row_id = f"{each.estate}.{each.terminal}"
             if row_id in table:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import select
+import termios
 import threading
 from dataclasses import dataclass
 from typing import Protocol
@@ -73,7 +74,7 @@ class SerialLink:
                 dsrdtr=settings.dsrdtr,
                 exclusive=False,
             )
-        except (serial.SerialException, OSError) as error:
+        except (serial.SerialException, OSError, termios.error, ValueError, OverflowError) as error:
             raise _open_error(port, error) from error
         try:
             fcntl.flock(self._serial.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,11 +143,21 @@ class SerialLink:
 
 
 def _open_error(port: str, error: Exception) -> LinkLost | PortDenied | PortBusy:
-    number = getattr(error, "errno", None)
+    number = _number(error)
     if number in {errno.EACCES, errno.EPERM}:
         return PortDenied(f"no permission to open {port}")
     if number == errno.EBUSY:
         return PortBusy(port, "a process that took it exclusively")
     if not os.path.exists(port):  # noqa: PTH110 - a dangling link to a vanished port is absent too
         return LinkLost(f"{port} does not exist")
+    if number == errno.ENOTTY:
+        return LinkLost(f"{port} is no serial port")
     return LinkLost(f"{port} cannot be opened: {os.strerror(number) if number else error}")
+
+
+def _number(error: BaseException | None) -> int | None:
+    """The system's number for it; pyserial gives it with some of its errors, with others their cause has it."""
+    if isinstance(error, termios.error):
+        return int(error.args[0])
+    found = getattr(error, "errno", None)
+    return found if found or error is None else _number(error.__context__)

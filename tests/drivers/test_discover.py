@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -183,6 +184,28 @@ def test_an_absent_port_is_skipped(tmp_path: Path):
     [*_, last] = discover.discover([str(tmp_path / "none")])
     assert isinstance(last, Skipped)
     assert "does not exist" in last.why
+
+
+def test_a_port_that_takes_no_bytes_does_not_end_the_search():
+    with FarEnd(zt588) as stopped, FarEnd(zt588) as good:
+        held = os.open(stopped.port, os.O_RDWR | os.O_NOCTTY)
+        termios.tcflow(held, termios.TCOOFF)
+        try:
+            steps = [step for step in discover.discover([stopped.port, good.port]) if not isinstance(step, Trying)]
+        finally:
+            termios.tcflow(held, termios.TCOON)
+            os.close(held)
+    assert steps[0] == Skipped(stopped.port, "no reply to a write: the device takes no bytes")
+    assert isinstance(steps[1], Found)
+
+
+def test_what_is_no_serial_port_is_said_to_be_none(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("x")
+    steps = [step for step in discover.discover([f"{tmp_path}/*", str(tmp_path)]) if not isinstance(step, Trying)]
+    assert steps == [
+        Skipped(f"{tmp_path}/notes.txt", f"{tmp_path}/notes.txt is no serial port"),
+        Skipped(str(tmp_path), f"{tmp_path} cannot be opened: Is a directory"),
+    ]
 
 
 def test_a_sale_ends_it():

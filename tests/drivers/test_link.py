@@ -218,3 +218,9 @@ def test_a_child_of_ours_that_is_being_born_holds_nothing() -> None:
     command = [sys.executable, "-P", "-c", program]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
     assert said.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.parametrize("baud", [10**12, -1])
+def test_a_speed_that_no_port_can_have_is_a_driver_error(baud: int):
+    with FarEnd() as far, pytest.raises(LinkLost, match="cannot be opened"):
+        SerialLink(far.port, LineSettings(baud=baud))

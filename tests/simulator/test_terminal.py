@@ -8,15 +8,13 @@ import os
 import socket
 import threading
 import time
-import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from pydantic import TypeAdapter
 
-from agent.config import Config
+from agent.config_file import check
 from simulator.device import Illegal
 from simulator.terminal import Terminal
 from simulator.world import KEYS, as_json, consequences, signal_cost
@@ -276,8 +274,7 @@ def test_a_device_knows_the_worlds_time(make: Make) -> None:
 
 def test_the_agents_configuration_is_whole(make: Make) -> None:
     pos = make(seed=42, mqtt="mqtt://127.0.0.1:18830")
-    values = tomllib.loads((pos.folder / "agent.toml").read_text())
-    config = TypeAdapter(Config).validate_python(values)
+    config = check(pos.folder / "agent.toml")
     assert config.terminal.id == "sim-42"
     assert config.mqtt.url == "mqtt://127.0.0.1:18830"
     assert {d.name: (d.family, d.baud, d.powered_by) for d in config.device} == {
@@ -300,7 +297,7 @@ def test_a_terminal_may_lack_devices_and_a_battery(pos_terminal_factory: Make) -
         name="till-7",
         config={"terminal": {"language": "zh"}, "mqtt": {"commands": False}, "support": {"channel": "021-5555 0100"}},
     )
-    config = TypeAdapter(Config).validate_python(tomllib.loads((pos.folder / "agent.toml").read_text()))
+    config = check(pos.folder / "agent.toml")
     assert (config.terminal.id, config.terminal.estate, config.terminal.language) == ("till-7", "demo", "zh")
     assert (config.mqtt.url, config.mqtt.commands) == ("mqtt://127.0.0.1:1883", False)
     assert config.support.channel == "021-5555 0100"

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.sql import ColumnElement
 
 from center.nudge import Nudge
@@ -24,6 +24,7 @@ FED: Final = "posdiag_fed"
 BUSY_MS: Final = 30_000
 STALLED_MS: Final = 10_000
 """A transaction of PostgreSQL that does nothing for so long is ended; `center.db.feed.SETTLED_MS` counts on it."""
+_LIMITS: Final = "54"  # PostgreSQL's class of errors for what is too large, such as a key of an index
 _SLICE: Final = 500  # rows in one statement: SQLite takes 32,766 values at most
 
 Row = Mapping[str, Any]
@@ -193,6 +194,13 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("posdiag_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def is_poison(error: Exception) -> bool:
+    """Whether it comes of what was to be read or written, and would come again; not of the database being away."""
+    if not isinstance(error, DBAPIError) or isinstance(error, DataError | IntegrityError | ProgrammingError):
+        return True
+    return str(getattr(error.orig, "sqlstate", "")).startswith(_LIMITS)
 
 
 def reason(error: DBAPIError) -> str:

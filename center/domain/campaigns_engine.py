@@ -13,14 +13,14 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from center.access.scope import Scope
 from center.db import feed
-from center.db.engine import Database, insert_ignore
+from center.db.engine import Database, insert_ignore, is_poison
 from center.db.tables import campaign_targets, campaigns, terminals
 from center.domain import campaigns_audience, campaigns_plan, campaigns_settle
 from center.domain.campaigns_ask import Asked, ask
 from center.domain.campaigns_plan import Judgement, Tally
 from center.domain.commands import FOUR_EYES_TERMINALS
 from center.domain.commands_key import Signer
-from center.domain.follow import page
+from center.domain.follow import Follower
 from center.domain.refusal import Refusal
 
 LISTED: Final = 1000  # targets in one transaction
@@ -37,25 +37,35 @@ class CampaignEngine:
 
     def __init__(self, database: Database, signer: Signer, issuer: str, many: int = FOUR_EYES_TERMINALS) -> None:
         self._database = database
+        self._feed = Follower(database, self.name)
         self._signer = signer
         self._issuer = issuer
         self._many = many
         self._listing: dict[str, list[tuple[str, str, int]]] = {}
 
     def step(self, now_ms: int) -> bool:
-        more = self._hear(now_ms)
+        with self._feed.trying(now_ms):
+            more = self._hear(now_ms)
         with self._database.read() as connection:
             query = select(campaigns).where(campaigns.c.state == "running").order_by(campaigns.c.id)
             running = [dict(row) for row in connection.execute(query).mappings()]
+        failed: list[Exception] = []
         for row in running:
-            more |= self._list(row, now_ms) if row["wave"] == 0 else self._go_on(row, now_ms)
+            try:
+                more |= self._list(row, now_ms) if row["wave"] == 0 else self._go_on(row, now_ms)
+            except Exception as error:
+                if not is_poison(error):
+                    raise
+                failed.append(error)  # the others go on
+        if failed:
+            raise failed[0]
         return more
 
     # --- what came back
 
     def _hear(self, now_ms: int) -> bool:
         with self._database.read() as connection:
-            some = page(connection, self.name)
+            some = self._feed.page(connection)
         if not some.changes:
             return False
         with self._database.begin() as connection:

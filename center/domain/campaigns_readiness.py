@@ -17,6 +17,7 @@ from sqlalchemy import Connection, and_, case, func, select, tuple_
 
 from center.access.scope import Scope
 from center.db.tables import campaign_targets, campaigns, desired_configs, metrics_day, sites, terminals
+from center.domain import check_output
 from center.domain.refusal import Refusal
 
 READY: Final = 75
@@ -31,7 +32,7 @@ Key = tuple[str, str]
 
 
 def judge(
-    output: Mapping[str, Any],
+    output: object,
     forecasts: Mapping[str, float],
     settings: str | None,
     days: int,
@@ -41,18 +42,15 @@ def judge(
     `output` is what the check gave; `forecasts` are days left by metric as they came with telemetry, `settings` is
     how the settings stand that were wished, `days` how many there are until the busy one.
     """
-    told = output.get("readiness")
-    if not isinstance(told, Mapping):
-        why = "its answer was too large" if "too_large" in output else "it does not tell how ready it is"
+    told = check_output.readiness(output)
+    if told is None:
+        too_large = isinstance(output, Mapping) and "too_large" in output
+        why = "its answer was too large" if too_large else "it does not tell how ready it is"
         return {"score": None, "ready": False, "todo": [_item("check", why, "support")], "forecast": dict(forecasts)}
     left = {name.removeprefix("trend."): value for name, value in forecasts.items()}
-    left |= {
-        str(name).removeprefix("trend."): float(value)
-        for name, value in dict(told.get("forecast") or {}).items()
-        if isinstance(value, int | float) and str(name).endswith(_LEFT)
-    }
-    todo = [_item(each["fault"], each.get("title", ""), each.get("act", "support")) for each in told.get("todo") or []]
-    todo += [_item(str(name), "it could not be checked", "support") for name in told.get("unchecked") or []]
+    left |= {name.removeprefix("trend."): value for name, value in told.forecast.items() if name.endswith(_LEFT)}
+    todo = [_item(*each) for each in told.todo]
+    todo += [_item(name, "it could not be checked", "support") for name in told.unchecked]
     more = [
         _item(name, f"{value:.0f} days left, {days} to go", "merchant" if "paper" in name else "technician")
         for name, value in sorted(left.items())
@@ -60,8 +58,8 @@ def judge(
     ]
     if settings in {"drifted", "rejected", "rolled_back"}:
         more.append(_item("settings", settings.replace("_", " "), "support"))
-    score = max(0, round(float(told["score"])) - RUNS_OUT * len(more))
-    return {"score": score, "ready": bool(told["ready"]) and score >= READY, "todo": todo + more, "forecast": left}
+    score = max(0, round(told.score) - RUNS_OUT * len(more))
+    return {"score": score, "ready": told.ready and score >= READY, "todo": todo + more, "forecast": left}
 
 
 def _item(what: str, why: str, act: str) -> dict[str, str]:
@@ -80,9 +78,8 @@ def assess(connection: Connection, rows: Sequence[dict[str, Any]], now_ms: int) 
             _installed(connection, keys),
         )
         for row, key in zip(some, keys, strict=True):
-            output = row["output"] if isinstance(row["output"], Mapping) else {}
             days = max(0, (date.fromisoformat(row["args"]["date"]) - today).days)
-            row["data"] = judge(output, left.get(key, {}), settings.get(key), days)
+            row["data"] = judge(row["output"], left.get(key, {}), settings.get(key), days)
             row["data"]["installed"] = installed.get(key, {})
 
 

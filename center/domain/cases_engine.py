@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, or_, select, tuple_
+from sqlalchemy import Connection, delete, or_, select, tuple_, update
 
+from center.db.aside import apart, put_aside
 from center.db.engine import Database, insert_ignore
 from center.db.tables import (
     case_waits,
@@ -71,28 +72,31 @@ class CaseEngine:
     def __init__(self, database: Database, policy: Policy) -> None:
         self._database = database
         self._policy = policy
+        self._feed = follow.Follower(database, self.name, PAGE)
 
     def step(self, now_ms: int) -> bool:
         """A page of changes, then what is due. True if there may be more."""
-        with book_of(self._database, self._policy, now_ms) as book:
-            page = follow.page(book.connection, "cases", PAGE)
+        with self._feed.trying(now_ms), book_of(self._database, self._policy, now_ms) as book:
+            page = self._feed.page(book.connection)
             _faults(book, {(c.estate or "", c.terminal or "", c.key) for c in page.changes if c.kind == "fault"})
             follow_incidents(book, page.keys("incident"))
             _events(book, sorted(int(key) for key in page.keys("event")))
             _commands(book, page.keys("command") | page.keys("result"))
             page.save(book.connection, now_ms)
         waited = self._waits(now_ms)
-        timed = self._each(_due_cases, _time_has_come, now_ms)
+        timed = self._times(now_ms)
         return page.more or waited or timed
 
-    def _each(self, due: Callable[[Connection, int], list[Any]], act: Callable[[Book, Any], None], now_ms: int) -> bool:
+    def _times(self, now_ms: int) -> bool:
         with self._database.read() as connection:
-            if not due(connection, now_ms):
+            if not _due_cases(connection, now_ms):
                 return False
         with book_of(self._database, self._policy, now_ms) as book:
-            found = due(book.connection, now_ms)
-            for each in found:
-                act(book, each)
+            found = _due_cases(book.connection, now_ms)
+            for case, why in apart(book.connection, found, _each(book, _time_has_come)):
+                put_aside(book.connection, f"aside/cases/time/{case['id']}", why, case["state"], now_ms)
+                later = update(cases).where(cases.c.id == case["id"]).values(next_ms=now_ms + _LATER_MS)
+                book.connection.execute(later)
         return len(found) == _AT_ONCE
 
     def _waits(self, now_ms: int) -> bool:
@@ -102,10 +106,19 @@ class CaseEngine:
         with book_of(self._database, self._policy, now_ms) as book:
             waits = _due_waits(book.connection, now_ms)
             grouped = with_their_groups(book, waits)
-            for wait in waits:
-                if _key(wait) not in grouped:
-                    _wait_is_over(book, wait)
+            alone = [wait for wait in waits if _key(wait) not in grouped]
+            for wait, why in apart(book.connection, alone, _each(book, _wait_is_over)):
+                put_aside(book.connection, f"aside/cases/wait/{'/'.join(_key(wait))}", why, "", now_ms)
+                _put_off(book, wait)
         return len(waits) == PAGE
+
+
+def _each(book: Book, act: Callable[[Book, Any], None]) -> Callable[[Sequence[Any]], None]:
+    def work(some: Sequence[Any]) -> None:
+        for one in some:
+            act(book, one)
+
+    return work
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------
@@ -171,6 +184,12 @@ def _due_waits(connection: Connection, now_ms: int) -> list[Any]:
     return list(connection.execute(query.limit(PAGE)).mappings())
 
 
+def _put_off(book: Book, wait: Any) -> None:
+    book.connection.execute(
+        case_waits.update().where(same(case_waits, _key(wait))).values(due_ms=book.now_ms + _LATER_MS)
+    )
+
+
 def _wait_is_over(book: Book, wait: Any) -> None:
     """The fault has stood for long enough: a case of its own, or of the incident that explains it."""
     key = _key(wait)
@@ -178,7 +197,7 @@ def _wait_is_over(book: Book, wait: Any) -> None:
     own, top = incidents_of(book, key)
     quiet = top is not None and top["suppression_id"] is not None
     if quiet or book.terminal(wait["estate"], wait["terminal"]).get("status") == "maintenance":
-        book.connection.execute(case_waits.update().where(mine).values(due_ms=book.now_ms + _LATER_MS))
+        _put_off(book, wait)
         return
     book.connection.execute(delete(case_waits).where(mine))
     row = book.connection.execute(select(faults).where(same(faults, key))).mappings().first()

@@ -34,6 +34,7 @@ class CaseMessages:
         self, database: Database, policy: Policy, signer: Signer | None = None, issuer: str = "center"
     ) -> None:
         self._database = database
+        self._feed = follow.Follower(database, self.name, 500)
         self._policy = policy
         self._signer = signer or Signer("")
         self._issuer = issuer
@@ -43,8 +44,8 @@ class CaseMessages:
         with self._database.read() as connection:
             if not follow.page(connection, self.name, 1).changes and not _old(connection, now_ms):
                 return False
-        with self._database.begin() as connection:
-            page = follow.page(connection, self.name, 500)
+        with self._feed.trying(now_ms), self._database.begin() as connection:
+            page = self._feed.page(connection)
             told = {(each.estate or "", each.terminal) for each in page.changes if each.kind == "case"}
             why = str(page.changes[-1].id) if page.changes else ""
             for estate, terminal in sorted((estate, name) for estate, name in told if name):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import select
 
 from center.db.tables import commands, faults, incidents
-from center.domain import remedies, sla
+from center.domain import check_output, remedies, sla
 from center.domain.cases_book import ENGINE, WORKING, Book, Case, CaseError, number_text
 from center.domain.cases_opening import reopen
 from center.domain.cases_policy import HOUR_MS
@@ -119,7 +119,9 @@ def _check(book: Book, case: Case) -> Literal["none", "running", "passed", "fail
         return "failed"
     if row.state != "succeeded":
         return "running"
-    found = {each.get("fault") for each in (row.output or {}).get("faults") or () if isinstance(each, Mapping)}
+    found = check_output.faults(row.output)
+    if found is None:
+        return "none"
     return "failed" if case["fault"] in found else "passed"
 
 

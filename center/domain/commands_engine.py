@@ -16,7 +16,7 @@ from center.db.engine import Database
 from center.db.tables import commands, outbox, results
 from center.domain import posts
 from center.domain.commands_order import ALL
-from center.domain.follow import page
+from center.domain.follow import Follower
 
 OPEN: Final = ("queued", "sent", "accepted", "running")
 FINAL: Final = frozenset({"succeeded", "failed", "rejected", "expired", "interrupted"})
@@ -57,14 +57,16 @@ class CommandEngine:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._feed = Follower(database, self.name)
 
     def step(self, now_ms: int) -> bool:
-        more = self._answers(now_ms)
+        with self._feed.trying(now_ms):
+            more = self._answers(now_ms)
         return any((more, self._sent(now_ms), self._overdue(now_ms)))
 
     def _answers(self, now_ms: int) -> bool:
         with self._database.read() as connection:
-            some = page(connection, "commands")
+            some = self._feed.page(connection)
             found = _answered(connection, sorted(some.keys("result")))
         if not some.changes:
             return False

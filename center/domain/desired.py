@@ -20,7 +20,7 @@ from center.domain import posts
 from center.domain.commands import EARLY_S
 from center.domain.commands_key import Signer
 from center.domain.desired_settings import Settings, diff, state_of
-from center.domain.follow import page
+from center.domain.follow import Follower
 from center.domain.refusal import Refusal
 
 Key = tuple[str, str]
@@ -75,10 +75,15 @@ class DesiredEngine:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._feed = Follower(database, self.name)
 
     def step(self, now_ms: int) -> bool:
+        with self._feed.trying(now_ms):
+            return self._step(now_ms)
+
+    def _step(self, now_ms: int) -> bool:
         with self._database.read() as connection:
-            some = page(connection, self.name)
+            some = self._feed.page(connection)
             touched = {
                 (change.estate, change.terminal)
                 for change in some.changes

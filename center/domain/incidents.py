@@ -16,7 +16,7 @@ from center.db.engine import Database, bulk_insert, insert_ignore, upsert
 from center.db.tables import changes, faults, incident_members, incidents, outages, outbox
 from center.domain import incident_regroup, posts, suppression
 from center.domain.fleet import Fleet
-from center.domain.follow import Page, page
+from center.domain.follow import Follower, Page
 from center.domain.grouping import OFFLINE
 from center.domain.incident import Changes, Incident, Key
 from center.domain.incident_book import REOPEN_MS, Book
@@ -46,6 +46,7 @@ class Incidents:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._feed = Follower(database, CURSOR, WINDOW)
         self._book: Book | None = None
         self._cursor = 0
         self._judged_ms = 0
@@ -53,11 +54,15 @@ class Incidents:
 
     def step(self, now_ms: int) -> bool:
         """Follow one window of the feed and judge. True if there is more to read at once."""
+        with self._feed.trying(now_ms):
+            return self._step(now_ms)
+
+    def _step(self, now_ms: int) -> bool:
         book, self._book = self._book, None  # kept only if all goes well
         if book is None:
             book = self._load(now_ms)
         with self._database.read() as connection:
-            told = page(connection, CURSOR, WINDOW)
+            told = self._feed.page(connection)
             if told.changes and told.changes[0].id <= self._cursor:
                 raise SupersededError("the cursor went back")
             self._follow(connection, book, told, now_ms)

@@ -15,6 +15,7 @@ from center.db import feed
 from center.db.engine import Database, insert_ignore, upsert
 from center.db.feed import Change
 from center.db.tables import changes, events, faults, incident_members, incidents, metrics_hour, outages, terminals
+from center.domain.follow import Follower
 from center.domain.freshness import LATE_MS, SILENT_MS, Judgement, Return, Signs, correct, judge, kind_of
 
 WINDOW: Final = 2000
@@ -39,24 +40,22 @@ class Outages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._feed = Follower(database, CURSOR, WINDOW)
         self._listened_ms = 0
 
     def step(self, now_ms: int) -> bool:
         """Follow one window of the feed, and judge again what is due. True if there may be more at once."""
-        with self._database.begin() as connection:
-            cursor = (feed.load_cursor(connection, CURSOR) or {}).get("id", 0)
-            window = feed.after(connection, cursor, WINDOW)
-            last = window[-1].id if window else cursor
-            told = self._follow(connection, window, now_ms) if window else []
+        with self._feed.trying(now_ms), self._database.begin() as connection:
+            page = self._feed.page(connection)
+            told = self._follow(connection, page.changes, now_ms) if page.changes else []
             reviewed = _review(connection, now_ms)
             told += reviewed
             if now_ms - self._listened_ms >= SILENCE_EVERY_MS:
                 told += _silence(connection, now_ms)
                 self._listened_ms = now_ms
-            if last != cursor:
-                feed.save_cursor(connection, CURSOR, {"id": last}, now_ms)
+            page.save(connection, now_ms)
             feed.append(connection, [("outage", estate, terminal, str(at)) for estate, terminal, at in told], now_ms)
-        return len(window) == WINDOW or len(reviewed) == _AT_ONCE
+        return page.more or len(reviewed) == _AT_ONCE
 
     def _follow(self, connection: Connection, window: Sequence[Change], now_ms: int) -> list[tuple[str, str, int]]:
         first, last = window[0].id, window[-1].id

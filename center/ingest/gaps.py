@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, and_, exists, func, select, update
+from sqlalchemy.sql import ColumnElement
 
 from center.db.engine import upsert
 from center.db.tables import events, gaps, receipts, results, streams, telemetry
@@ -38,15 +39,15 @@ class Stream:
         return and_(*(table.c[name] == value for name, value in self.values().items()))
 
 
-def look(connection: Connection, cls: str, since_ms: int, until_ms: int, now_ms: int) -> None:
-    """Account for what was received from `since_ms` until before `until_ms`. Doing it again changes nothing."""
+def look(connection: Connection, cls: str, which: ColumnElement[bool], now_ms: int) -> None:
+    """Account for those rows of the class's table. Doing it again changes nothing."""
     table = CLASSES[cls]
     if cls == "event":
-        for stream, first, last in _take_receipts(connection, since_ms, until_ms):
+        for stream, first, last in _take_receipts(connection, which):
             _settle(connection, stream, first, last, now_ms)
     smooth: list[dict[str, Any]] = []
     begun: set[tuple[str, str]] = set()
-    for row in connection.execute(_heard(table, cls, since_ms, until_ms)).all():
+    for row in connection.execute(_heard(table, cls, which)).all():
         stream = Stream(row.estate, row.terminal, row.boot, cls)
         first = row.known_first
         if row.known_last is None:
@@ -62,8 +63,8 @@ def look(connection: Connection, cls: str, since_ms: int, until_ms: int, now_ms:
     upsert(connection, streams, smooth)
 
 
-def _heard(table: Table, cls: str, since_ms: int, until_ms: int) -> Any:
-    """For each stream what came in the window, and what was known of it."""
+def _heard(table: Table, cls: str, which: ColumnElement[bool]) -> Any:
+    """For each stream what came of it, and what was known of it."""
     key = (table.c.estate, table.c.terminal, table.c.boot)
     window = (
         select(
@@ -72,7 +73,7 @@ def _heard(table: Table, cls: str, since_ms: int, until_ms: int) -> Any:
             func.max(table.c.seq).label("last"),
             func.count(table.c.seq.distinct()).label("n"),
         )
-        .where(table.c.received_ms >= since_ms, table.c.received_ms < until_ms)
+        .where(which)
         .group_by(*key)
         .subquery()
     )
@@ -163,7 +164,7 @@ def _write(connection: Connection, stream: Stream, low: int, high: int, missing:
 # --- receipts ---------------------------------------------------------------------------------------------------------
 
 
-def _take_receipts(connection: Connection, since_ms: int, until_ms: int) -> list[tuple[Stream, int, int]]:
+def _take_receipts(connection: Connection, which: ColumnElement[bool]) -> list[tuple[Stream, int, int]]:
     """Keep what `store.gap` and `store.reset` say; the streams and ranges that they speak of."""
     told = connection.execute(
         select(
@@ -174,9 +175,7 @@ def _take_receipts(connection: Connection, since_ms: int, until_ms: int) -> list
             events.c.event,
             events.c.data,
             events.c.at_ms,
-        )
-        .where(events.c.received_ms >= since_ms, events.c.received_ms < until_ms)
-        .where(events.c.event.in_(["store.gap", "store.reset"]))
+        ).where(which, events.c.event.in_(["store.gap", "store.reset"]))
     ).all()
     found: list[tuple[Stream, int, int]] = []
     for row in told:
@@ -185,10 +184,11 @@ def _take_receipts(connection: Connection, since_ms: int, until_ms: int) -> list
             continue
         data: dict[str, Any] = row.data or {}
         counts = [data.get(name) for name in ("boot", "first", "last", "n")]
-        if data.get("class") not in CLASSES or not all(map(_is_count, counts)):
+        cls = data.get("class")
+        if not isinstance(cls, str) or cls not in CLASSES or not all(map(_is_count, counts)):
             continue  # it names no rows, so it explains none
         boot, first, last, n = map(int, counts)  # type: ignore[arg-type]  # they are counts, as was just asked
-        stream = Stream(row.estate, row.terminal, boot, data["class"])
+        stream = Stream(row.estate, row.terminal, boot, cls)
         _keep(connection, stream, Receipt(first, last, n, str(data.get("why", "")).replace("\0", "")), row.at_ms)
         found.append((stream, first, last))
     return found

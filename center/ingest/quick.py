@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from agent.wire import MAX_PACKET_BYTES
+from center.ingest.order import MOST_AT_MS
 
 _WHOLE: Final = r"0|[1-9][0-9]{0,%d}+"
 _NAME: Final = r'"(?:[a-z_.]++[0-9]{0,3}+)++"'
@@ -21,7 +22,7 @@ _VALUE: Final = (
     rf"-?+(?:{_WHOLE % 11})(?:\.[0-9]{{1,9}}+)?+"
     rf'|{_SHORT}|{_WORDS}|\{{"error":"[a-z_]++"\}}|true|false|null'
 )
-_SAMPLE: Final = rf'\[(?:{_WHOLE % 8}),\{{(?:{_NAME}:(?:{_VALUE})(?:,(?=")|(?=\}})))*+\}}\]'
+_SAMPLE: Final = rf'\[(?:{_WHOLE % 6}),\{{(?:{_NAME}:(?:{_VALUE})(?:,(?=")|(?=\}})))*+\}}\]'
 _TELEMETRY: Final = re.compile(
     rf'\{{"boot":({_WHOLE % 9}),"at":"(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ)","up_ms":(?:{_WHOLE % 11}),'
     r'"clock":"(?:synced|network|rtc|unset)","v":1,"seq":([1-9][0-9]{0,11}+)(,"late":true)?+,'
@@ -44,4 +45,4 @@ def telemetry(payload: bytes) -> tuple[int, int, int, bool, str] | None:
         at_ms = round(_moment(at).timestamp() * 1000)
     except ValueError:
         return None
-    return int(boot), int(seq), at_ms, late is not None, samples
+    return (int(boot), int(seq), at_ms, late is not None, samples) if 0 <= at_ms <= MOST_AT_MS else None

@@ -5,6 +5,9 @@ Rows are tuples in the order of the columns named beside them; JSON stands in th
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final, NamedTuple
@@ -14,7 +17,7 @@ from pydantic_core import to_json
 from agent import wire
 from agent.packing import plain
 from center.ingest import cards, quick
-from center.ingest.order import MOST_BOOTS, MOST_CONNECTIONS, MOST_UP_MS, order, state_order
+from center.ingest.order import MOST_AFTER_MS, MOST_AT_MS, MOST_BOOTS, MOST_CONNECTIONS, MOST_UP_MS, order, state_order
 
 QUEUED: Final[Mapping[str, type[wire.Queued]]] = {
     "telemetry": wire.TelemetryMessage,
@@ -22,6 +25,9 @@ QUEUED: Final[Mapping[str, type[wire.Queued]]] = {
     "result": wire.ResultMessage,
 }
 _LONGEST: Final = 2**62
+_NAME_CHARACTERS: Final = 200  # of what is looked up by its name; an index of PostgreSQL takes 2,700 bytes
+_ODD: Final = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}|NaN|Infinity")
+_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _REMEMBERED: Final = 500_000  # topics; a fleet of 100,000 has about as many
 _PARTS: Final[Mapping[tuple[str, ...], str]] = {
     ("state",): "state",
@@ -96,8 +102,8 @@ class Reader:
                 raise wire.WireError("an empty payload")
             return None
         text = plain(payload)
-        if (b"N" in text or b"I" in text) and (b"NaN" in text or b"Infinity" in text):
-            _refuse_constants(text)
+        if _ODD.search(text):
+            _refuse_numbers(text)
         text, found = cards.clean(text)
         version, row, late, is_will = _MAKERS[target.kind](target, text, retained, now_ms)
         return target, version, row, late, is_will, found
@@ -124,12 +130,24 @@ def target_of(topic: str) -> Target:
     raise wire.WireError("not a topic that a terminal speaks on")
 
 
-def _refuse_constants(text: bytes) -> None:
-    """JSON has neither NaN nor infinities, though parsers take them."""
+def _refuse_numbers(text: bytes) -> None:
+    """Numbers that JSON has not, or that neither a database nor JavaScript can hold. Raises WireError."""
     try:
-        wire.dumps(wire.loads(text))
-    except ValueError as error:
-        raise wire.WireError("not JSON: a number that is none") from error
+        json.loads(text, parse_int=_integer, parse_float=_real, parse_constant=_real)
+    except wire.WireError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise wire.WireError("not JSON in UTF-8") from error
+
+
+def _integer(digits: str) -> None:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise wire.WireError("a whole number of more than 64 bits")
+
+
+def _real(digits: str) -> None:
+    if not math.isfinite(float(digits)):
+        raise wire.WireError("a number that is none, or larger than any")
 
 
 _Made = tuple[str, tuple[Any, ...], bool, bool]
@@ -139,11 +157,15 @@ def _checked(message: wire.Uplink) -> int:
     """The message's time in milliseconds. Raises WireError for counters that no terminal reaches."""
     if not (0 <= message.boot <= MOST_BOOTS and 0 <= message.up_ms <= MOST_UP_MS):
         raise wire.WireError("a boot or up_ms that cannot be")
-    return round(wire.epoch(message.at) * 1000)
+    return _ms(message.at)
 
 
 def _ms(at: str) -> int:
-    return round(wire.epoch(at) * 1000)
+    """Raises WireError for a moment that no clock shows."""
+    at_ms = round(wire.epoch(at) * 1000)
+    if not 0 <= at_ms <= MOST_AT_MS:
+        raise wire.WireError("a time that cannot be")
+    return at_ms
 
 
 def _seq(message: wire.Queued) -> int:
@@ -157,7 +179,9 @@ def _clock_ms(message: wire.Uplink, at_ms: int) -> int | None:
 
 
 def _json(value: Any) -> str:
-    return to_json(value).decode()
+    """JSON whose texts a database takes out of it: PostgreSQL has no NUL."""
+    text = to_json(value).decode()
+    return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
 def _text(value: str) -> str:
@@ -168,6 +192,8 @@ def _text(value: str) -> str:
 def _telemetry(target: Target, text: bytes, _retained: bool, _now_ms: int) -> _Made:
     message = wire.decode(wire.TelemetryMessage, text)
     at_ms = _checked(message)
+    if not all(0 <= after_ms <= MOST_AFTER_MS for after_ms, _values in message.samples):
+        raise wire.WireError("a sample that is not of the day after its message's time")
     row = (
         *(target.estate, target.terminal, message.boot, _seq(message), at_ms, message.late),
         _json(message.samples),
@@ -178,6 +204,8 @@ def _telemetry(target: Target, text: bytes, _retained: bool, _now_ms: int) -> _M
 def _event(target: Target, text: bytes, _retained: bool, _now_ms: int) -> _Made:
     message = wire.decode(wire.EventMessage, text)
     at_ms = _checked(message)
+    if len(message.event) > _NAME_CHARACTERS:
+        raise wire.WireError(f"an event's name of {len(message.event)} characters")
     row = (
         *(target.estate, target.terminal, message.boot, _seq(message), at_ms, message.up_ms, message.clock),
         *(message.late, _text(message.event), _json(message.data)),

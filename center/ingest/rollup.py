@@ -16,6 +16,7 @@ from center.db.tables import metrics_day, metrics_hour
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 _LARGEST: Final = 1e300
+_NAME_CHARACTERS: Final = 200  # an index of PostgreSQL takes 2,700 bytes
 
 Row = tuple[str, str, int, Any]
 """Estate, terminal, at_ms and samples of one telemetry message."""
@@ -30,6 +31,8 @@ def add(connection: Connection, rows: Iterable[Row]) -> None:
             moment = at_ms + int(after_ms)
             for metric, value in values.items():
                 if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _LARGEST:
+                    continue
+                if len(metric) > _NAME_CHARACTERS:
                     continue
                 key = (estate, terminal, metric)
                 _put(hours, (*key, moment - moment % HOUR_MS), float(value), moment)

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, and_, delete, exists, func, select, tuple_
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import ColumnElement
 
+from agent.wire import PREFIX
 from center.db import feed, lease
-from center.db.engine import Database, reason
+from center.db.aside import PATIENCE, apart, put_aside, why
+from center.db.engine import Database, is_poison, reason, upsert
 from center.db.tables import (
     changes,
     events,
     evidence,
     faults,
     gaps,
+    heartbeat,
     incident_members,
     metrics_day,
     metrics_hour,
@@ -47,7 +53,9 @@ WINDOW_ROWS: Final = 20_000
 DELETED_ROWS: Final = 5_000  # in one transaction, so that no worker waits long
 CLEAN_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
-_LEASE: Final = "upkeep"
+NAME: Final = "upkeep"
+"""Of the lease; the row `engine-upkeep` of `heartbeat` says what is wrong, and `upkeep-CLASS` how far it is."""
+_SOME: Final = 200  # rows in one statement that names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +89,29 @@ class Upkeep:
         self._keep_telemetry_ms = settings.keep_telemetry_days * DAY_MS
         self._keep_events_ms = settings.keep_events_days * DAY_MS
         self._cleaned_ms = 0
+        self._failures: dict[str, tuple[int, int]] = {}  # of each class: the begin of a window, and how often it failed
+        self._began = 0.0
 
     def step(self, now_ms: int) -> bool:
         """Do what there is to do. Returns False when another process holds the lease."""
+        self._began = time.monotonic()
         if not self._leased(now_ms):
             return False
         self._partitions(now_ms)
         until_ms = now_ms - feed.SETTLED_MS
         for cls in CLASSES:
             while self._follow(cls, until_ms, now_ms):
-                self._leased(now_ms)
+                if not self._leased(now_ms):
+                    return False
         if now_ms - self._cleaned_ms >= CLEAN_MS:
             self._clean(now_ms)
             self._cleaned_ms = now_ms
         return True
 
     def _leased(self, now_ms: int) -> bool:
-        return lease.hold(self._database, _LEASE, LEASE_MS, now_ms)
+        """Hold on to the lease, also in a step that takes long and began at `now_ms`."""
+        so_far_ms = round((time.monotonic() - self._began) * 1000)
+        return lease.hold(self._database, NAME, LEASE_MS, now_ms + so_far_ms)
 
     def _partitions(self, now_ms: int) -> None:
         if self._database.dialect == "postgresql":
@@ -115,16 +129,26 @@ class Upkeep:
             if since_ms is None or since_ms >= until_ms:
                 return False
             end_ms = _window_end(connection, table, since_ms, until_ms)
-            if cls == "telemetry":
-                rows = connection.execute(
-                    select(table.c.estate, table.c.terminal, table.c.at_ms, table.c.samples).where(
-                        table.c.received_ms >= since_ms, table.c.received_ms < end_ms
-                    )
-                )
-                rollup.add(connection, (tuple(row) for row in rows.all()))
-            look(connection, cls, since_ms, end_ms, now_ms)
+            which = and_(table.c.received_ms >= since_ms, table.c.received_ms < end_ms)
+            begun_ms, failed = self._failures.get(cls, (since_ms, 0))
+            if begun_ms == since_ms and failed >= PATIENCE:
+                _one_by_one(connection, cls, which, now_ms)
+            else:
+                with self._counted(cls, since_ms):
+                    _take_in(connection, cls, which, now_ms)
             feed.save_cursor(connection, name, {"received_ms": end_ms}, now_ms)
         return end_ms < until_ms
+
+    @contextmanager
+    def _counted(self, cls: str, since_ms: int) -> Iterator[None]:
+        """Remember how often a window was too much for us."""
+        try:
+            yield
+        except Exception as error:
+            if is_poison(error):
+                begun_ms, failed = self._failures.get(cls, (since_ms, 0))
+                self._failures[cls] = (since_ms, failed + 1 if begun_ms == since_ms else 1)
+            raise
 
     # --- the end of what is kept --------------------------------------------------------------------------------------
 
@@ -136,11 +160,11 @@ class Upkeep:
             old = kept.table.c[kept.by] < now_ms - kept.days * DAY_MS
             if "at_ms" in kept.table.c and kept.table in {telemetry, events, results}:
                 old = and_(old, ~_held(kept.table, now_ms))
-            self._delete(kept.table, old)
+            self._delete(kept.table, old, now_ms)
         gone = and_(faults.c.state == "cleared", faults.c.received_ms < now_ms - self._keep_events_ms)
-        self._delete(faults, gone)
+        self._delete(faults, gone, now_ms)
 
-    def _delete(self, table: Table, old: Any) -> None:
+    def _delete(self, table: Table, old: Any, now_ms: int) -> None:
         keys = list(table.primary_key)
         some = select(*keys).where(old).limit(DELETED_ROWS)
         chosen = tuple_(*keys).in_(some) if len(keys) > 1 else keys[0].in_(some)
@@ -148,6 +172,30 @@ class Upkeep:
             with self._database.begin() as connection:
                 if connection.execute(delete(table).where(chosen)).rowcount < DELETED_ROWS:
                     return
+            if not self._leased(now_ms):
+                return
+
+
+def _take_in(connection: Connection, cls: str, which: ColumnElement[bool], now_ms: int) -> None:
+    """Sum up those rows of a class, and see what is missing between them."""
+    if cls == "telemetry":
+        wanted = (telemetry.c[name] for name in ("estate", "terminal", "at_ms", "samples"))
+        rollup.add(connection, (tuple(row) for row in connection.execute(select(*wanted).where(which)).all()))
+    look(connection, cls, which, now_ms)
+
+
+def _one_by_one(connection: Connection, cls: str, which: ColumnElement[bool], now_ms: int) -> None:
+    """The same, and put aside what cannot be summed up."""
+    table = CLASSES[cls]
+    key = tuple(table.c[name] for name in ("estate", "terminal", "boot", "seq"))
+    rows = [tuple(row) for row in connection.execute(select(*key).where(which)).all()]
+    for start in range(0, len(rows), _SOME):
+        some = rows[start : start + _SOME]
+        bad = apart(connection, some, lambda few: _take_in(connection, cls, tuple_(*key).in_(few), now_ms))
+        for (estate, terminal, boot, seq), problem in bad:
+            put_aside(
+                connection, f"aside/{PREFIX}/{estate}/{terminal}/{cls}", problem, f"boot {boot}, seq {seq}", now_ms
+            )
 
 
 def _oldest(connection: Connection, table: Table) -> int | None:
@@ -176,9 +224,11 @@ class UpkeepThread:
     """Upkeep in a thread of its own, until `stop`."""
 
     def __init__(self, database: Database, settings: Settings, clock_ms: Callable[[], int] = now_ms) -> None:
+        self._database = database
         self._upkeep = Upkeep(database, settings)
         self._watch = SelfWatch(database, settings)  # which misses the engines when they die
         self._clock_ms = clock_ms
+        self._problem = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep")
         self._thread.start()
@@ -190,9 +240,27 @@ class UpkeepThread:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            leads = True
             try:
-                self._upkeep.step(self._clock_ms())
+                leads = self._upkeep.step(self._clock_ms())
+                problem = ""
+            except Exception as error:  # it is tried again; what is wrong is told where people look
+                problem = why(error)
+                if problem != self._problem:
+                    log.warning("upkeep waits: %s", problem, exc_info=not isinstance(error, DBAPIError))
+            try:
+                if leads:
+                    self._tell(problem)
                 self._watch.step(self._clock_ms())
             except DBAPIError as error:
-                log.warning("upkeep waits: %s", reason(error))
+                log.warning("the center is not watched: %s", reason(error))
+            except Exception:
+                log.exception("the center is not watched")
             self._stopping.wait(PAUSE_S)
+
+    def _tell(self, problem: str) -> None:
+        """Into `heartbeat`, where SelfWatch finds it."""
+        row = {"name": f"engine-{NAME}", "at_ms": self._clock_ms(), "data": lease.me() | {"problem": problem}}
+        with self._database.begin() as connection:
+            upsert(connection, heartbeat, [row])
+        self._problem = problem

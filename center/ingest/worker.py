@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import mqtt5
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from agent import wire
-from center.db.engine import Database, reason
+from center.db.engine import Database, is_poison, reason
 from center.ingest import slots
 from center.ingest.batch import Batch
 from center.ingest.link import Access, Cut, Link, LinkError, TakenOver
@@ -39,7 +39,6 @@ _RETRY_S: Final = (0.2, 5.0)
 _RECONNECT_S: Final = (0.5, 15.0)
 _SHARED: Final = ("event", "telemetry", "result/+")
 _PLAIN: Final = ("state", "inventory", "health", "fault/+/+", "faults", "config/reported")
-_POISON: Final = (DataError, IntegrityError, ProgrammingError)
 
 
 async def _nobody() -> bool:
@@ -211,7 +210,9 @@ class Worker:
         """Store it, less what the database refuses. Belongs to the writer's thread."""
         try:
             self._writer.write(gathered.batch, self._clock_ms)
-        except _POISON as error:
+        except DBAPIError as error:
+            if not is_poison(error):
+                raise
             if len(gathered.messages) > 1:
                 self._store_in_halves(gathered.messages)
                 return

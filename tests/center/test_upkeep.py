@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, insert, select, text
+from sqlalchemy.exc import DataError
 
 from center.db import feed
+from center.db.aside import PATIENCE
 from center.db.engine import Database, upsert
 from center.db.tables import (
     changes,
@@ -19,10 +22,11 @@ from center.db.tables import (
     telemetry,
 )
 from center.ingest import partitions
-from center.ingest.upkeep import CLEAN_MS, DAY_MS, Upkeep
+from center.ingest.upkeep import CLEAN_MS, DAY_MS, Upkeep, UpkeepThread
 from center.settings import Settings
 from tests.center import said
 from tests.center.test_ingest import Ingest
+from tests.wait import wait_until
 
 LATER = feed.SETTLED_MS + 1000
 HOUR_MS = 3_600_000
@@ -135,7 +139,15 @@ def test_a_receipt_may_come_first(ingest: Ingest, upkeep: Upkeep) -> None:
     assert _missing(ingest) == []
 
 
-@pytest.mark.parametrize("data", [{}, {"class": "x"}, {"class": "event", "boot": "1", "first": 1, "last": 9, "n": 9}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"class": "x"},
+        {"class": ["event"], "boot": 1, "first": 2, "last": 2, "n": 1},
+        {"class": "event", "boot": "1", "first": 1, "last": 9, "n": 9},
+    ],
+)
 def test_a_receipt_that_names_nothing_explains_nothing(ingest: Ingest, upkeep: Upkeep, data: dict[str, object]) -> None:
     ingest(("event", said.event(1, "store.gap", data)), ("event", said.event(3)))
     _step(ingest, upkeep)
@@ -167,7 +179,7 @@ def test_numbers_by_hour_and_by_day(ingest: Ingest, upkeep: Upkeep) -> None:
     for seq, at_ms, value in ((1, 0, 10), (2, 600_000, 4), (3, HOUR_MS, 7.5), (5, HOUR_MS - 1, 30)):
         ingest(("telemetry", said.telemetry(seq, (0, {"modem.rsrp_dbm": value}), at_ms=midnight + at_ms)))
         _step(ingest, upkeep)
-    ingest(("telemetry", said.telemetry(4, (-1000, {"modem.rsrp_dbm": 1}), late=True, at_ms=midnight + 2000)))
+    ingest(("telemetry", said.telemetry(4, (0, {"modem.rsrp_dbm": 1}), late=True, at_ms=midnight + 1000)))
     _step(ingest, upkeep)
     _step(ingest, upkeep)
     names = ("bucket_ms", "n", "min", "max", "sum", "last", "last_ms")
@@ -179,7 +191,7 @@ def test_numbers_by_hour_and_by_day(ingest: Ingest, upkeep: Upkeep) -> None:
 
 
 def test_words_and_failures_are_no_numbers(ingest: Ingest, upkeep: Upkeep) -> None:
-    values = {"a": True, "b": None, "c": "out", "d": {"error": "no_reply"}, "e": 10**400, "f": 0}
+    values = {"a": True, "b": None, "c": "out", "d": {"error": "no_reply"}, "e": 1e301, "f": 0, "g" * 201: 1}
     ingest(("telemetry", said.telemetry(1, (0, values))))
     _step(ingest, upkeep)
     assert ingest.rows(metrics_hour, "metric", "n") == [("f", 1)]
@@ -203,6 +215,43 @@ def test_a_step_that_is_killed_is_done_once(ingest: Ingest, upkeep: Upkeep, monk
     assert ingest.rows(metrics_day, "n") == []
     _step(ingest, upkeep)
     assert ingest.rows(metrics_day, "n") == [(1,)]
+
+
+def _stored(ingest: Ingest, *rows: tuple[int, Any]) -> None:
+    """Telemetry as a version stored it that did not look at its numbers."""
+    head = {"estate": "e", "terminal": "t", "boot": 1, "at_ms": said.AT_MS, "late": False, "received_ms": ingest.now_ms}
+    with ingest.database.begin() as connection:
+        connection.execute(insert(telemetry), [head | {"seq": seq, "samples": samples} for seq, samples in rows])
+
+
+def test_what_cannot_be_summed_up_is_put_aside_and_the_rest_goes_on(ingest: Ingest, upkeep: Upkeep) -> None:
+    good = [[0, {"x": 1}]]
+    _stored(ingest, (1, good), (2, [[10**30, {"x": 1}]]), (3, good), (4, {"no": "samples"}), (6, good))
+    for _try in range(PATIENCE):
+        with pytest.raises((OverflowError, ValueError, DataError)):
+            _step(ingest, upkeep)
+    assert ingest.rows(metrics_day, "n") == []
+    _step(ingest, upkeep)
+    assert ingest.rows(metrics_day, "n") == [(3,)]
+    assert [(topic, bytes(head)) for topic, head in ingest.rows(quarantine, "topic", "head")] == [
+        ("aside/pos/1/e/t/telemetry", b"boot 1, seq 2"),
+        ("aside/pos/1/e/t/telemetry", b"boot 1, seq 4"),
+    ]
+    _stored(ingest, (7, good))
+    _step(ingest, upkeep)
+    assert ingest.rows(metrics_day, "n") == [(4,)]
+    assert (1, "telemetry", 5, 5) in _missing(ingest)
+
+
+def test_the_thread_outlives_what_fails_and_tells_it(ingest: Ingest) -> None:
+    _stored(ingest, (1, [[10**30, {"x": 1}]]))
+    thread = UpkeepThread(ingest.database, Settings(), lambda: ingest.now_ms + LATER)
+    try:
+        wait_until(lambda: ("engine-upkeep",) in ingest.rows(heartbeat, "name"), 10)
+        told = dict(ingest.rows(heartbeat, "name", "data"))["engine-upkeep"]
+        assert "OverflowError" in told["problem"] or "out of range" in told["problem"]
+    finally:
+        thread.stop()
 
 
 def test_one_process_holds_the_lease(ingest: Ingest, upkeep: Upkeep) -> None:

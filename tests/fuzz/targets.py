@@ -15,11 +15,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from sqlalchemy import StaticPool, create_engine, insert
+
 from agent import cards, certificate, packing, report, report_code, wire
 from agent.probes import dns, nut
 from agent.probes.sntp import parse_reply
 from center import scan
-from center.ingest.reader import Reader
+from center.db.columns import metadata
+from center.db.tables import events
+from center.domain import campaigns_readiness, check_output
+from center.ingest import gaps, rollup
+from center.ingest.reader import COLUMNS, Read, Reader
 from center.ledger import Ledger
 from center.watch import Fleet
 from drivers.reading import Reading
@@ -190,6 +196,15 @@ _FAULT = {
     "basis": "measured",
 }
 _VERDICT = {"can_sell": "no", "cause": "printer/paper_out", "act": "merchant", "since": "2026-11-21T12:00:00.000Z"}
+_READY = {
+    "readiness": {
+        "score": 80,
+        "ready": True,
+        "todo": [{"fault": "a/b", "title": "t", "act": "support"}],
+        "unchecked": ["x"],
+        "forecast": {"paper_days_left": 4},
+    }
+}
 MESSAGES: dict[str, bytes] = {
     "command": json.dumps(COMMAND).encode(),
     "case": json.dumps({"case": "C-1", "at": "2026-11-21T12:00:00.000Z", "channel": "+44 20 7946 0000"}).encode(),
@@ -202,6 +217,24 @@ MESSAGES: dict[str, bytes] = {
     ).encode(),
     "result/abcdefgh": json.dumps(
         {**_HEADER, "seq": 9, "id": "abcdefgh", "state": "succeeded", "output": {"x": 1}}
+    ).encode(),
+    "telemetry": json.dumps({**_HEADER, "seq": 9, "samples": [[0, {"modem.rsrp_dbm": -97}]]}).encode(),
+    "event, a receipt": json.dumps(
+        {
+            **_HEADER,
+            "seq": 9,
+            "event": "store.gap",
+            "data": {"class": "event", "boot": 1, "first": 2, "last": 4, "n": 3},
+        }
+    ).encode(),
+    "result/abcdefgh of a check": json.dumps(
+        {
+            **_HEADER,
+            "seq": 9,
+            "id": "abcdefgh",
+            "state": "succeeded",
+            "output": {"faults": [{"fault": "a/b"}], **_READY},
+        }
     ).encode(),
     "event, unspeakable": rb'{"v":1,"boot":3,"at":"2026-11-21T12:00:00.000Z","up_ms":5,"clock":"synced","seq":9,"event":"a\u0000","data":{"x":"\ud800"}}',
 }
@@ -233,9 +266,36 @@ def _deflated(piece: bytes) -> int:
     return good
 
 
+class _Later:
+    """What the center makes of such rows afterwards, in a database in memory: sums, receipts, casework, readiness."""
+
+    def __init__(self) -> None:
+        self._engine = create_engine("sqlite://", poolclass=StaticPool)
+        metadata.create_all(self._engine)
+
+    def take(self, suffix: str, read: Read | None) -> None:
+        """Deal with a row, and forget it."""
+        if read is None:
+            return
+        (kind, estate, terminal, _about), _version, values, *_rest = read
+        row = dict(zip(COLUMNS[kind], values, strict=True))
+        with self._engine.connect() as connection:
+            if kind == "telemetry":
+                rollup.add(connection, [(estate, terminal, row["at_ms"], json.loads(row["samples"]))])
+            elif kind == "event":
+                row |= {"event": "store.gap", "data": json.loads(row["data"]), "received_ms": 1}
+                connection.execute(insert(events).values(row))
+                gaps.look(connection, kind, events.c.received_ms == 1, 1)
+            elif kind == "result":
+                output = None if row["output"] is None else json.loads(row["output"])
+                assert check_output.faults(output) is None or isinstance(output, dict)
+                json.dumps(campaigns_readiness.judge(output, {}, None, 7), allow_nan=False)
+            connection.rollback()
+
+
 def _center() -> Take:
     """What the center makes of what a terminal sends: the rows for its database, its live table and its audit."""
-    ledger, fleet, reader = Ledger(), Fleet(), Reader()
+    ledger, fleet, reader, later = Ledger(), Fleet(), Reader(), _Later()
     suffixes = (
         "state",
         "fault/printer/paper_out",
@@ -257,6 +317,7 @@ def _center() -> Take:
                 read = reader.read(topic, piece, retained=bool(number % 2), now_ms=1_795_000_000_000)
                 texts = [each for each in (read[2] if read else ()) if isinstance(each, str)]
                 assert b"\0" not in "".join(texts).encode(), "no database takes that"
+                later.take(suffix, read)
                 good += read is not None
         json.dumps(ledger.report(100.0))
         fleet.shown()

@@ -11,16 +11,15 @@ import json
 import logging
 import queue
 import random
-import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from agent import wire
+from agent.command_rate import Rate, RateMemory
 from agent.config import CommandsConfig
 from agent.uplink import Incoming
 from drivers.redact import redact_text
@@ -34,40 +33,36 @@ _MAX_LIFE_S: Final = 300
 _SKEW_S: Final = 30  # the center's clock and ours may differ by this much
 _VALIDATE_S: Final = 15.0
 _PLACES: Final = 4  # more at a time would slow each other down on one port
-_MINUTE_S: Final = 60.0
-_HOUR_S: Final = 3600.0
 _UNTOLD_S: Final = 600.0  # what outsiders send takes so few lines of the audit that it cannot push the others out
 
 
 class Refusal(Exception):
-    """Why a command is not run; `reason` is the word it is counted under, `id` is known where a result is owed."""
+    """Why a command is not run; `reason` is the word it is counted under, `id` is known where a result is owed.
 
-    def __init__(self, reason: str, text: str, command_id: str | None = None) -> None:
+    `cmd` is its name once it was taken, "" before.
+    """
+
+    def __init__(self, reason: str, text: str, command_id: str | None = None, cmd: str = "") -> None:
         super().__init__(text)
         self.reason = reason
         self.id = command_id
+        self.cmd = cmd
 
 
-class Memory(Protocol):
+class Memory(RateMemory, Protocol):
     """What is known of commands on disk."""
 
     def knows(self, command_id: str) -> bool:
         """Whether it was taken before."""
 
-    def take(self, command_id: str, expires: int) -> bool:
-        """Remember it as accepted; False when the disk could not be made to."""
+    def take(self, command_id: str, expires: int, cmd: str) -> bool:
+        """Remember it as accepted now; False when the disk could not be made to."""
 
     def end(self, command_id: str, expires: int) -> None:
         """It has ended; goes to disk with the result that is put next."""
 
     def floor(self) -> float:
         """What ends before this may have been taken and forgotten."""
-
-    def rate(self) -> tuple[list[float], list[float]]:
-        """When commands were accepted, by the wall clock: all of the last minute, disruptive ones of the last hour."""
-
-    def keep_rate(self, every: list[float], disruptive: list[float]) -> None:
-        """Remember that; goes to disk with the decision that is written next, before anything is done."""
 
 
 class Audit(Protocol):
@@ -99,7 +94,10 @@ Action = Callable[[Mapping[str, Any], Job], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What one command does: its return value is the output. Raises ValueError for bad arguments."""
+    """What one command does: its return value is the output. Raises ValueError for bad arguments.
+
+    After `deadline_s` the command has failed, whatever its thread does.
+    """
 
     run: Action
     deadline_s: float = 60.0
@@ -117,42 +115,13 @@ class Desk:
     protocol5: bool
     wall: Callable[[], float]
     put_result: Callable[[str, dict[str, Any]], None]
+    """A step in the life of a command: its name, "" for one that was never taken, and the body of the result."""
     memory: Memory
     audit: Audit
     config: CommandsConfig
     tasks: Mapping[str, Task]
     take_settings: Callable[[bytes], None]
     """What came on topic `config`. Raises Refusal."""
-
-
-class _Rate:
-    """When commands were accepted. Ages are monotonic while this runs; over a restart the wall clock tells them."""
-
-    def __init__(self, memory: Memory, wall: Callable[[], float]) -> None:
-        self._memory = memory
-        self._wall = wall
-        since, now = wall(), time.monotonic()
-        # A clock that went back makes them young again, so that a restart never helps to more.
-        self._every, self._disruptive = (
-            deque(sorted(now - max(0.0, since - at) for at in times)) for times in memory.rate()
-        )
-
-    def take(self, config: CommandsConfig, *, disruptive: bool) -> str:
-        """Count one more; "" if that may be, else why not."""
-        now = time.monotonic()
-        limits = [(self._every, _MINUTE_S, config.per_minute)]
-        if disruptive:
-            limits.append((self._disruptive, _HOUR_S, config.disruptive_per_hour))
-        for times, span_s, most in limits:
-            while times and now - times[0] > span_s:
-                times.popleft()
-            if len(times) >= most:
-                return f"more than {most} of these commands in {span_s:.0f} s"
-        for times, _, _ in limits:
-            times.append(now)
-        since = self._wall() - now
-        self._memory.keep_rate([since + at for at in self._every], [since + at for at in self._disruptive])
-        return ""
 
 
 class Commands(threading.Thread):
@@ -164,7 +133,7 @@ class Commands(threading.Thread):
         self._queue: queue.Queue[Incoming | None] = queue.Queue(_QUEUE)
         self._stopping = threading.Event()
         self._places = threading.BoundedSemaphore(_PLACES)
-        self._rate = _Rate(desk.memory, desk.wall)
+        self._rate = Rate(desk.memory, desk.wall)
         self._untold = 0
         self._told_at = float("-inf")
         self.refused: dict[str, int] = {}
@@ -214,7 +183,8 @@ class Commands(threading.Thread):
         self.count(refusal.reason)
         if refusal.id is not None:
             self._desk.audit.add("rejected", jti=refusal.id, why=f"{refusal.reason}: {refusal}")
-            self._desk.put_result(refusal.id, {"id": refusal.id, "state": "rejected", "error": str(refusal)})
+            body = wire.result_body(refusal.id, "rejected", ms=_ms_since(self.busy_since), error=str(refusal))
+            self._desk.put_result(refusal.cmd, body)
             return
         self._untold += 1
         if time.monotonic() - self._told_at >= _UNTOLD_S:
@@ -237,12 +207,13 @@ class Commands(threading.Thread):
         if self._desk.memory.knows(command.jti):
             raise Refusal("replayed", "this command was taken before")  # its own result stands; none is added
         self._check_end(command)
-        if not self._desk.memory.take(command.jti, command.exp):
+        if not self._desk.memory.take(command.jti, command.exp, command.cmd):
             raise Refusal("unkept", "this terminal's disk takes nothing, so it cannot take commands", command.jti)
         try:
             self._check(command, message, broadcast=broadcast)
-        except Refusal:
+        except Refusal as refusal:
             self._desk.memory.end(command.jti, command.exp)
+            refusal.cmd = command.cmd
             raise
         return signed
 
@@ -287,14 +258,14 @@ class Commands(threading.Thread):
         facts = {"jti": command.jti, "cmd": command.cmd, "kid": signed.kid, "iss": command.iss[:64]}
         if not self._desk.audit.add("accepted", **facts):
             self._desk.memory.end(command.jti, command.exp)
-            raise Refusal("unkept", "this terminal cannot write down what it does, so it does nothing", command.jti)
+            why = "this terminal cannot write down what it does, so it does nothing"
+            raise Refusal("unkept", why, command.jti, command.cmd)
         self._tell(command, "accepted", time.monotonic())
         name = f"command-{command.jti[:8]}"
         threading.Thread(target=self._live_through, args=(command,), name=name, daemon=True).start()
 
     def _tell(self, command: wire.CommandBody, state: wire.ResultState, started: float, **more: Any) -> None:
-        ms = round((time.monotonic() - started) * 1000)
-        self._desk.put_result(command.jti, {"id": command.jti, "state": state, "ms": ms, **more})
+        self._desk.put_result(command.cmd, wire.result_body(command.jti, state, ms=_ms_since(started), **more))
 
     def _live_through(self, command: wire.CommandBody) -> None:
         """From accepted to its end; what a stop cuts short is told as interrupted after the next start."""
@@ -312,6 +283,7 @@ class Commands(threading.Thread):
             self._places.release()
 
     def _run_task(self, command: wire.CommandBody, started: float) -> None:
+        """In a thread of its own, which nobody waits for beyond its deadline: what it may still do is told no more."""
         task = self._desk.tasks[command.cmd]
         job = Job(
             id=command.jti,
@@ -321,15 +293,16 @@ class Commands(threading.Thread):
             tell=lambda output: self._tell(command, "running", started, **bounded(output)),
         )
         self._tell(command, "running", started)
+        ends: queue.SimpleQueue[_End | None] = queue.SimpleQueue()
+        name = f"task-{command.jti[:8]}"
+        threading.Thread(target=lambda: ends.put(_end_of(task, command, job)), name=name, daemon=True).start()
         try:
-            output = task.run(command.args, job)
-        except Leave:
-            return
-        except Exception as error:  # noqa: BLE001 - the result carries it; the daemon goes on
-            if not self._stopping.is_set():
-                self._end(command, "failed", started, code=1, error=(str(error) or type(error).__name__)[:256])
-        else:
-            self._end(command, "succeeded", started, **bounded(output))
+            end = ends.get(timeout=job.left_s)
+        except queue.Empty:
+            job.tell = lambda _output: None
+            end = "failed", {"error": f"it overran the {task.deadline_s:g} s that it may take"}
+        if end is not None and not (end[0] == "failed" and self._stopping.is_set()):
+            self._end(command, end[0], started, **end[1])
 
     def _end(
         self, command: wire.CommandBody, state: Literal["succeeded", "failed", "expired"], started: float, **more: Any
@@ -337,6 +310,23 @@ class Commands(threading.Thread):
         self._desk.audit.add(state, jti=command.jti, cmd=command.cmd, why=str(more.get("error", "")))
         self._desk.memory.end(command.jti, command.exp)
         self._tell(command, state, started, **more)
+
+
+_End = tuple[Literal["succeeded", "failed"], dict[str, Any]]
+
+
+def _end_of(task: Task, command: wire.CommandBody, job: Job) -> _End | None:
+    """How a task ended; None where that is told after the next start."""
+    try:
+        return "succeeded", bounded(task.run(command.args, job))
+    except Leave:
+        return None
+    except Exception as error:  # noqa: BLE001 - the result carries it; the daemon goes on
+        return "failed", {"error": (str(error) or type(error).__name__)[:256]}
+
+
+def _ms_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
 
 
 def _spread(command: wire.CommandBody) -> float | None:
@@ -375,6 +365,8 @@ def ask_child(
     kind: Literal["command", "settings", "visit"], payload: bytes, keys_file: str, config_file: str = ""
 ) -> dict[str, Any]:
     """One answer of `agent.actions.validate`. Raises Refusal when there is none."""
+    import subprocess  # noqa: PLC0415 - nearly half a MiB that a resting daemon does not hold
+
     asked = json.dumps({"kind": kind, "keys_file": keys_file, "config_file": config_file}).encode()
     try:
         done = subprocess.run(

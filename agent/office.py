@@ -34,6 +34,7 @@ log = logging.getLogger("posdiag.office")
 
 _AUDIT_HEAD: Final = "audit_head"
 _PASSED_S: Final = 3.0  # so long with the broker, and settings have passed their trial
+_ACCEPTED: Final = "accepted"
 _REBOOTING: Final = "rebooting"
 _RATE: Final = "command_rate"
 
@@ -120,20 +121,22 @@ class Office:
     def start(self) -> None:
         """Tell how commands ended that an earlier run did not, and which settings are in force."""
         for command_id, state in self._house.store.commands().items():
-            word, _, boot = state.partition(" ")
-            if word == "accepted":
-                self._ended(command_id, "interrupted", {"error": "the agent was restarted while it ran"})
-            elif word == _REBOOTING and int(boot) != self._house.boot:
-                self._ended(command_id, "succeeded", {"output": {"boot": self._house.boot}})
+            word, first, at = (*state.split(), "", "", "")[:3]  # an older version kept less
+            if word == _ACCEPTED:
+                self._ended(command_id, first, at, "interrupted", error="the agent was restarted while it ran")
+            elif word == _REBOOTING and int(first) != self._house.boot:
+                self._ended(command_id, "reboot", at, "succeeded", output={"boot": self._house.boot})
             elif word == _REBOOTING:
-                self._ended(command_id, "interrupted", {"error": "the agent was restarted, the machine was not"})
+                why = "the agent was restarted, the machine was not"
+                self._ended(command_id, "reboot", at, "interrupted", error=why)
         self.report()
 
-    def _ended(self, command_id: str, state: wire.ResultState, more: dict[str, Any]) -> None:
+    def _ended(self, command_id: str, cmd: str, accepted_at: str, state: wire.ResultState, **more: Any) -> None:
         expires = float(self._house.store.kept("command")[command_id].partition(" ")[0])
         self.add(state, jti=command_id, why=str(more.get("error", "the machine has started anew")))
         self.end(command_id, expires)
-        self.put_result(command_id, {"id": command_id, "state": state, **more})
+        took_s = self._house.clock.wall() - float(accepted_at or "inf")
+        self.put_result(cmd, wire.result_body(command_id, state, ms=round(1000 * max(0.0, took_s)), **more))
 
     def look(self, *, connected: bool) -> None:
         """Now and then, from the main thread."""
@@ -154,10 +157,10 @@ class Office:
     def knows(self, command_id: str) -> bool:
         return command_id in self._house.store.kept("command")
 
-    def take(self, command_id: str, expires: int) -> bool:
+    def take(self, command_id: str, expires: int, cmd: str) -> bool:
         store = self._house.store
         with store.lock:
-            new = store.note_command(command_id, expires, "accepted")
+            new = store.note_command(command_id, expires, f"{_ACCEPTED} {cmd} {self._house.clock.wall():.3f}")
             return new and store.recover(at_once=True)
 
     def end(self, command_id: str, expires: float) -> None:
@@ -177,7 +180,8 @@ class Office:
     def _rebooting(self, command_id: str, expires: float) -> bool:
         store = self._house.store
         with store.lock:
-            store.keep("command", {command_id: f"{expires} {_REBOOTING} {self._house.boot}"}, now=False)
+            at = store.kept("command")[command_id].rpartition(" ")[2]
+            store.keep("command", {command_id: f"{expires} {_REBOOTING} {self._house.boot} {at}"}, now=False)
             return store.recover(at_once=True)
 
     def add(self, decision: str, *, why: str = "", **facts: str | int) -> bool:
@@ -187,10 +191,15 @@ class Office:
         self._house.store.keep("kv", {_AUDIT_HEAD: f"{head['n']} {head['head']}"}, now=False)
         return done
 
-    def put_result(self, command_id: str, body: dict[str, Any]) -> None:
-        """A step of a command's life, on disk at return."""
-        if redact_text(command_id) == command_id:
-            self._house.outbox.put("result", body, suffix=f"result/{command_id}")
+    def put_result(self, cmd: str, body: dict[str, Any]) -> None:
+        """A step in the life of a command, on disk at return; with the event of its end, if that is one."""
+        command_id, state = body["id"], body["state"]
+        if redact_text(command_id) != command_id:
+            return
+        rows: list[tuple[wire.QueuedClass, dict[str, Any], str]] = [("result", body, f"result/{command_id}")]
+        if cmd and state not in wire.UNENDED:
+            rows.append(("event", wire.done_body(command_id, cmd, state), ""))
+        self._house.outbox.put_all(rows)
 
     # --- for people
 

@@ -137,6 +137,8 @@ def parse_topic(topic: str) -> ParsedTopic:
     return ParsedTopic(estate, terminal, tuple(rest))
 
 
+_ALWAYS: Final = {"always": True}  # of a field: written out also where it stands at its default
+
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
@@ -148,7 +150,7 @@ class Uplink:
     at: Timestamp
     up_ms: int
     clock: ClockQuality
-    v: Literal[1] = field(default=1, metadata={"always": True})
+    v: Literal[1] = field(default=1, metadata=_ALWAYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,21 +178,24 @@ class StateMessage(Uplink):
     status: Literal["online", "offline", "maintenance"]
     conn: int
     reason: str
-    verdict: Verdict | None = None
-    poi: Mapping[str, JsonValue] = field(default_factory=dict)
+    verdict: Verdict | None = field(default=None, metadata=_ALWAYS)
+    poi: Mapping[str, JsonValue] = field(default_factory=dict, metadata=_ALWAYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceEntry:
-    """One device of the inventory. `readings` is what this family can know, name to unit ("" for none)."""
+    """One device of the inventory. `readings` is what this family can know, name to unit ("" for none).
+
+    Model, serial and firmware are "" where the device did not say.
+    """
 
     name: str
     unit: str
     family: str
     manufacturer: str = ""
-    model: str = ""
-    serial: str = ""
-    firmware: str = ""
+    model: str = field(default="", metadata=_ALWAYS)
+    serial: str = field(default="", metadata=_ALWAYS)
+    firmware: str = field(default="", metadata=_ALWAYS)
     port: str = ""
     sharing: str = ""
     readings: Mapping[str, str] = field(default_factory=dict)
@@ -243,7 +248,7 @@ class HealthMessage(Uplink):
     drops: Mapping[str, int]
     bytes_today: Mapping[str, int]
     refused: Mapping[str, int] = field(default_factory=dict)
-    probes: tuple[ProbeEntry, ...] = ()
+    probes: tuple[ProbeEntry, ...] = field(default=(), metadata=_ALWAYS)
     problems: tuple[str, ...] = ()
     audit: Mapping[str, JsonValue] = field(default_factory=dict)
     """Head of the chain of decisions about commands: `n` and `head`, number and hash of its last line."""
@@ -290,14 +295,35 @@ class EventMessage(Queued):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultMessage(Queued):
-    """Topic `result/{id}`: one step of a command's life. `ms` is how long it has run."""
+    """Topic `result/{id}`: one step of a command's life. `ms` is how long it has run, `error` why it did not succeed.
+
+    `code` is as the command line's: 0 good so far, 1 begun and not done, 2 never begun.
+    """
 
     id: str
     state: ResultState
-    code: int = 0
-    output: JsonValue = None
-    error: str = ""
-    ms: int = 0
+    code: int = field(default=0, metadata=_ALWAYS)
+    output: JsonValue = field(default=None, metadata=_ALWAYS)
+    error: str = field(default="", metadata=_ALWAYS)
+    ms: int = field(default=0, metadata=_ALWAYS)
+
+
+_CODES: Final[Mapping[str, int]] = {"failed": 1, "interrupted": 1, "rejected": 2, "expired": 2}
+UNENDED: Final = frozenset({"accepted", "running"})
+"""The states after which a command's life goes on."""
+
+
+def result_body(
+    command_id: str, state: ResultState, *, ms: int, output: JsonValue = None, error: str = ""
+) -> dict[str, JsonValue]:
+    """A `ResultMessage` without its header."""
+    code = _CODES.get(state, 0)
+    return {"id": command_id, "state": state, "code": code, "output": output, "error": error, "ms": ms}
+
+
+def done_body(command_id: str, cmd: str, state: ResultState) -> dict[str, JsonValue]:
+    """The event of a command's end, without its header."""
+    return {"event": "command.done", "data": {"id": command_id, "cmd": cmd, "state": state}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,7 +344,7 @@ class ConfigReportedMessage(Uplink):
 
     version: str
     hash: str
-    rejected: Mapping[str, str] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict, metadata=_ALWAYS)
     refused: str = ""
 
 
@@ -381,9 +407,9 @@ class CaseMessage:
     """
 
     case: str
-    progress: str = ""
-    eta: Timestamp | None = None
-    channel: str = ""
+    progress: str = field(default="", metadata=_ALWAYS)
+    eta: Timestamp | None = field(default=None, metadata=_ALWAYS)
+    channel: str = field(default="", metadata=_ALWAYS)
     link: str = ""
     work_order_until: Timestamp | None = None
     visit: str = ""
@@ -405,7 +431,7 @@ _M = TypeVar("_M")
 
 
 def to_json(message: object) -> dict[str, Any]:
-    """A message as JSON values. A field that stands at its default is left out; absent and null differ."""
+    """A message as JSON values. A field at its default is left out, if it is not to stand there always."""
     out: dict[str, Any] = {}
     for spec in fields(message):  # type: ignore[arg-type]
         value = getattr(message, spec.name)

@@ -65,10 +65,10 @@ class Answers:
         try:
             spread_s = self._judge(member, body, packet, to_all=to_all)
         except _Refused as error:
-            _tell(member, body.jti, "rejected", error=str(error))
+            _tell(member, body, "rejected", error=str(error))
             return
         self.taken += 1
-        _tell(member, body.jti, "accepted", ms=0)
+        _tell(member, body, "accepted")
         self.loop.after(member.dice.uniform(0, spread_s), lambda: self._run(member, body))
 
     def _judge(self, member: Member, body: wire.CommandBody, packet: mqtt5.PublishPacket, *, to_all: bool) -> float:
@@ -95,7 +95,7 @@ class Answers:
         if not member.on:
             return
         started = self.loop.now()
-        _tell(member, body.jti, "running", ms=0)
+        _tell(member, body, "running")
 
         def end() -> None:
             ms = round((self.loop.now() - started) * 1000)
@@ -103,11 +103,11 @@ class Answers:
                 return
             wrong = _mistake(member, body)
             if wrong:
-                _tell(member, body.jti, "failed", ms=ms, code=1, error=wrong)
+                _tell(member, body, "failed", ms=ms, error=wrong)
             elif member.dice.random() < self.fail_share:
-                _tell(member, body.jti, "failed", ms=ms, code=1, error="the device did not answer in time")
+                _tell(member, body, "failed", ms=ms, error="the device did not answer in time")
             else:
-                _tell(member, body.jti, "succeeded", ms=ms, output=_output(member, body, ms))
+                _tell(member, body, "succeeded", ms=ms, output=_output(member, body, ms))
 
         if body.cmd == "reboot":
             self.reboot(member, end)
@@ -153,8 +153,10 @@ def _is_for(member: Member, audience: str, *, to_all: bool) -> bool:
     return audience == f"{member.topics.estate}/{name}"
 
 
-def _tell(member: Member, jti: str, state: wire.ResultState, **more: Any) -> None:
-    member.outbox.row("result", {"id": jti, "state": state, **more}, f"result/{jti}")
+def _tell(member: Member, body: wire.CommandBody, state: wire.ResultState, *, ms: int = 0, **more: Any) -> None:
+    member.outbox.row("result", wire.result_body(body.jti, state, ms=ms, **more), f"result/{body.jti}")
+    if state not in wire.UNENDED:
+        member.outbox.row("event", wire.done_body(body.jti, body.cmd, state))
     member.wake()
 
 

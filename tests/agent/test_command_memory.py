@@ -29,7 +29,7 @@ class Books:
     def knows(self, command_id: str) -> bool:
         return command_id in self.taken
 
-    def take(self, command_id: str, _expires: int) -> bool:
+    def take(self, command_id: str, _expires: int, _cmd: str) -> bool:
         if self._takes:
             self.taken.append(command_id)
         return self._takes

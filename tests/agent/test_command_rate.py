@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.commands import _Rate
+from agent.command_rate import Rate
 from agent.config import CommandsConfig
 
 FEW = CommandsConfig(per_minute=4, disruptive_per_hour=1)
@@ -24,8 +24,8 @@ class Disk:
         self.kept = list(every), list(disruptive)
 
 
-def begun(disk: Disk, wall: float) -> _Rate:
-    return _Rate(disk, lambda: wall)
+def begun(disk: Disk, wall: float) -> Rate:
+    return Rate(disk, lambda: wall)
 
 
 def full(disk: Disk) -> None:

@@ -237,13 +237,13 @@ def test_settings_are_taken_or_refused_as_a_whole_and_told_as_an_agent_tells(bro
             center.publish("pos/1/demo/fleet-00000/config", wire.dumps(body))
 
         def reported() -> dict[str, object]:
-            last = center.of("config/reported")[-1]  # what is empty is left out
+            last = center.of("config/reported")[-1]
             return {name: last[name] for name in ("version", "rejected", "refused") if name in last}
 
         def faults() -> list[str]:
             return [told["state"] for told in center.of("fault/agent/config_rejected")]
 
-        assert reported() == {"version": "file"}
+        assert reported() == {"version": "file", "rejected": {}}
         wish(3, {"telemetry": {"batch_s": 30}, "device": {"port": "/dev/x"}})
         why = {"device.port": "is not set from afar"}
         wait_until(lambda: reported() == {"version": "file", "rejected": why, "refused": "3"})
@@ -252,7 +252,7 @@ def test_settings_are_taken_or_refused_as_a_whole_and_told_as_an_agent_tells(bro
         assert evidence == {"config": "rejected", "config_why": "device.port: is not set from afar"}
         wish(2, {"telemetry": {"batch_s": 30}})  # older than what was refused
         wish(4, {"telemetry": {"batch_s": 30}})
-        wait_until(lambda: reported() == {"version": "4"})
+        wait_until(lambda: reported() == {"version": "4", "rejected": {}})
         wait_until(lambda: faults() == ["raised", "cleared"])
         applied = [told["data"]["version"] for told in center.of("event") if told["event"] == "config.applied"]
         assert applied == ["4"]

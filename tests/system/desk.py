@@ -125,7 +125,21 @@ class Desk:
     def life(self, command_id: str) -> list[dict[str, Any]]:
         """Its results once the last has come."""
         final = {"succeeded", "failed", "rejected", "expired", "interrupted"}
-        return wait_until(lambda: (r := self.results(command_id)) and r[-1]["state"] in final and r, 20)
+        life = wait_until(lambda: (r := self.results(command_id)) and r[-1]["state"] in final and r, 20)
+        assert all(each.keys() >= {"id", "state", "code", "output", "error", "ms"} for each in life), life
+        return life
+
+    def done(self, command_id: str) -> list[dict[str, Any]]:
+        """What the log says of its end, once it says so."""
+        topic = f"{self.agent.base}/event"
+        return wait_until(
+            lambda: [
+                heard.body["data"]
+                for heard in list(self.observer.heard)
+                if heard.topic == topic and heard.body["event"] == "command.done"
+                if heard.body["data"]["id"] == command_id
+            ]
+        )
 
     def refused(self) -> dict[str, int]:
         """Counts by reason, as `health` tells them."""

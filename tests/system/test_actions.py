@@ -99,6 +99,7 @@ def test_a_command_that_a_kill_cuts_short_ends_as_interrupted_and_never_runs_aga
     with Agent(config) as desk.agent:
         life = desk.life(body["jti"])
         assert states(life) == ["accepted", "running", "interrupted"]
+        assert (life[-1]["code"], life[-1]["ms"] > 0) == (1, True)
         desk.send(body)
         wait_until(lambda: desk.refused().get("replayed") == 1, 20)
         assert desk.results(body["jti"]) == life
@@ -106,6 +107,7 @@ def test_a_command_that_a_kill_cuts_short_ends_as_interrupted_and_never_runs_aga
     with Agent(config) as desk.agent:
         desk.agent.until(lambda status: status["connected"])
         assert desk.results(body["jti"]) == life  # told once
+        assert desk.done(body["jti"]) == [{"id": body["jti"], "cmd": "live", "state": "interrupted"}]
 
 
 def test_the_chain_holds_every_decision_and_health_tells_its_head(till: Desk) -> None:
@@ -188,6 +190,8 @@ def test_a_reboot_waits_for_consent_and_is_told_by_the_next_boot(
     with Agent(config) as desk.agent:
         life = desk.life(command_id)
         assert (states(life), life[-1]["output"]) == (GOOD, {"boot": before + 1})
+        assert life[-1]["ms"] >= life[1]["ms"]
+        assert desk.done(command_id) == [{"id": command_id, "cmd": "reboot", "state": "succeeded"}]
         assert ("consent.given", command_id) in decisions(desk)
     assert ran.read_text() == "now\n"
 

@@ -37,8 +37,11 @@ def desk(sim: Sim, observer: Observer) -> Iterator[Desk]:
 def test_check(sim: Sim, desk: Desk) -> None:
     sim.set(printer_cover="open")
     desk.agent.until(lambda status: status["faults"])
-    life = desk.life(desk.send(desk.body("check", args={"device": "printer"})))
+    command_id = desk.send(desk.body("check", args={"device": "printer"}))
+    life = desk.life(command_id)
     assert states(life) == GOOD
+    assert [result["code"] for result in life] == [0, 0, 0]
+    assert desk.done(command_id) == [{"id": command_id, "cmd": "check", "state": "succeeded"}]
     output = life[-1]["output"]
     assert output["devices"]["printer"]["readings"]["cover"] == "open"
     assert [fault["fault"] for fault in output["faults"]] == ["printer/cover_open"]
@@ -78,8 +81,11 @@ def test_resync_publishes_what_is_retained_again(sim: Sim, desk: Desk) -> None:
 
 
 def test_wrong_arguments_fail(desk: Desk) -> None:
-    life = desk.life(desk.send(desk.body("check", args={"device": "toaster"})))
+    command_id = desk.send(desk.body("check", args={"device": "toaster"}))
+    life = desk.life(command_id)
     assert states(life) == ["accepted", "running", "failed"]
+    assert [result["code"] for result in life] == [0, 0, 1]
+    assert desk.done(command_id) == [{"id": command_id, "cmd": "check", "state": "failed"}]
     assert "printer" in life[-1]["error"]
 
 
@@ -95,9 +101,12 @@ def test_wrong_arguments_fail(desk: Desk) -> None:
 )
 def test_refused_with_a_result(desk: Desk, reason: str, change: dict[str, Any]) -> None:
     before = desk.refused().get(reason, 0)
-    life = desk.life(desk.send(desk.body(**{"cmd": "check", **change})))
+    body = desk.body(**{"cmd": "check", **change})
+    life = desk.life(desk.send(body))
     assert states(life) == ["rejected"]
-    assert life[0]["error"]
+    assert (life[0]["code"], bool(life[0]["error"])) == (2, True)
+    if reason not in {"expired", "lifetime"}:  # those are not taken, and may come again and again
+        assert desk.done(body["jti"]) == [{"id": body["jti"], "cmd": body["cmd"], "state": "rejected"}]
     wait_until(lambda: desk.refused().get(reason, 0) == before + 1, 20)
 
 

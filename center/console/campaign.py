@@ -157,7 +157,7 @@ def _waves(visit: Visit, told: Row, stand: Row) -> None:
                     stacked(states)
                     ended = sum(states.get(each, 0) for each in ENDED)
                     of = sum(states.values())
-                    parts.text("p", visit.say("campaigns.ended_of", n=f"{ended:,}", of=f"{of:,}"))
+                    parts.text("p", visit.say("campaigns.ended_of", n=ended, of=of))
                     _results(visit, told["id"], states)
 
 
@@ -199,10 +199,12 @@ def _gate(visit: Visit, told: Row, stand: Row) -> None:
         ui.element("div").style(f"width: {min(100, 100 * share / halt):.1f}%")
     parts.text("p", visit.say("campaigns.gate_early")).classes("quiet")
     following = _next_at(told, stand)
+    targets = f"/console/campaign/{quote(told['id'])}#targets"
+    failed = targets.replace("#", "?result=failed#")
     parts.facts(
         [
-            (visit.say("campaigns.gate_answered"), f"{stand['answered']:,}"),
-            (visit.say("campaigns.gate_failed"), f"{stand['failed']:,}"),
+            (visit.say("campaigns.gate_answered"), partial(parts.link, targets, f"{stand['answered']:,}")),
+            (visit.say("campaigns.gate_failed"), partial(parts.link, failed, f"{stand['failed']:,}")),
             (visit.say("campaigns.gate_hurt"), f"{stand['hurt']:,}"),
             (visit.say("campaigns.gate_begun"), _moment(visit, stand["wave_begun_at"])),
             (visit.say("campaigns.gate_done"), _moment(visit, stand["wave_done_at"])),

@@ -57,6 +57,7 @@ class _Page:
         self._visit = visit
         self._id = case_id
         self._zone = "UTC"
+        self._case: dict[str, Any] = {}
         self._place: tuple[str, str | None] = ("", None)
         self._head = Pane(self._draw_head)
         with ui.element("div").classes("sheet"):
@@ -84,6 +85,7 @@ class _Page:
 
     def show(self, case: dict[str, Any]) -> None:
         """Show it as it is now."""
+        self._case = case
         self._place = case["estate"], case["terminal"]
         self._zone = (case["place"] or {}).get("timezone") or "UTC"
         self._head.show({name: value for name, value in case.items() if name not in _LIVELY})
@@ -121,6 +123,7 @@ class _Page:
                     parts.light(visit, (terminal["can_sell"] if seen else "unknown") or "unknown")
                 if case["paused_since"]:
                     parts.light(visit, "maintenance", visit.say("case.waiting"))
+                parts.why(visit, lambda: case_views.reasons(visit, self._case, self._zone))
             self._facts(case)
             acts = case_acts.of_case(visit, case, self._zone)
             if visit.may("command.0") and case["terminal"] and case["state"] != "closed":

@@ -11,6 +11,7 @@ from nicegui import ui
 
 from center.console import parts, sentences
 from center.console.session import Visit
+from center.domain.texts import fault_title
 
 Case = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -57,6 +58,25 @@ def clocks(visit: Visit, case: Case, zone: str) -> None:
                 if clock["stopped_at"] is None:
                     parts.text("span", visit.say("case.clock_due"))
                     parts.moment(visit, clock["due_at"], zone)
+
+
+def reasons(visit: Visit, case: Case, zone: str) -> list[str]:
+    """What the lights at the head of a case rest on: its severity, what the terminal says, and each clock."""
+    severity = visit.word(f"parts.{case['severity']}", case["severity"])
+    fault = fault_title(case["fault"], visit.language) if case["fault"] else ""
+    found = [visit.say(f"case.why_severity{'_of' if fault else ''}", severity=severity, fault=fault)]
+    terminal = case["terminal_now"]
+    if terminal is not None:
+        sells = visit.word(f"parts.{terminal['can_sell'] or 'unknown'}", "")
+        cause = fault_title(terminal["cause"], visit.language) if terminal["cause"] else visit.say("terminal.no_cause")
+        at = parts.clock(terminal["last_contact_at"], zone) if terminal["last_contact_at"] else "–"
+        found.append(visit.say("case.why_sales", state=sells, cause=cause, at=at))
+        found.append(visit.say(f"terminal.why_{terminal['freshness']}"))
+    for clock in case["clocks"]:
+        facts = {"clock": visit.say(f"case.{clock['kind']}"), "state": visit.say(f"case.{clock['state']}")}
+        used = visit.say("case.clock_used", percent=f"{max(0.0, clock['used']):.0%}")
+        found.append(visit.say("case.why_clock", **facts, used=used, at=parts.clock(clock["due_at"], zone)))
+    return found
 
 
 def gate(visit: Visit, case: Case, zone: str) -> None:

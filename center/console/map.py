@@ -209,7 +209,8 @@ def _sites(visit: Visit, by: str, key: str, rows: Rows) -> None:
                     with ui.element("td"):
                         _light(visit, row["troubled"] / row["terminals"], row)
                     with ui.element("td").classes("figures"):
-                        parts.text("span", f"{row['terminals']:,}")
+                        at = urlencode({"estate": row["estate"], "site": row["site"]})
+                        parts.link(f"/console/terminals?{at}", f"{row['terminals']:,}")
     if len(rows) > _LISTED:
         parts.link(f"/console/sites?{urlencode({by: key})}", visit.say("map.all_sites", n=len(rows)))
 

@@ -14,12 +14,12 @@ from center.console import own_readings, parts
 from center.console.app import screen
 from center.console.glance import Get, Line, Lines, Numbers, Pace, Slot, figures, incident_line, shared
 from center.console.session import Visit
+from center.console.terminals import HEARD
 
 _TOP: Final = 10
 _DUE: Final = 8
 _IDLE_S: Final = 10.0
 _LOOKED_S: Final = 30
-_AGES: Final = ("minute", "five", "half", "hours", "silent", "longer", "never")
 _FRESH: Final = 3
 """So many of them from the first count as fresh, the two after them as late, the rest as unknown."""
 _CLOCKS: Final = {"green": "ok", "amber": "warning", "breached": "failed"}
@@ -106,9 +106,11 @@ class _Page:
         self._show_center(told.watch)
 
     def _count(self, overview: Mapping[str, Any]) -> None:
-        words = self._visit.say("now.of", n=f"{overview['terminals']:,}")
+        words = self._visit.say("now.of", n=overview["terminals"])
         among = 0 < figures(overview)["offline"] <= overview["unknown"]
-        parts.text("span", f"{words} {self._visit.say('now.among')}" if among else words)
+        parts.link("/console/terminals", words)
+        if among:
+            parts.text("span", f" {self._visit.say('now.among')}")
 
     def _show_banner(self, told: Told) -> None:
         visit, overview = self._visit, told.overview
@@ -197,10 +199,10 @@ def _freshness(visit: Visit, ages: Sequence[int], fresh: Sequence[tuple[str, int
             parts.link(f"/console/terminals?freshness={name}", f"{visit.say(f'now.fresh_{name}')}: {n:,}")
     most = max([*ages, 1])
     with ui.element("ol").classes("bars"):
-        for at, (name, n) in enumerate(zip(_AGES, ages, strict=True)):
+        for at, (name, n) in enumerate(zip(HEARD, ages, strict=True)):
             look = "ok" if at < _FRESH else "stale" if name in {"hours", "silent"} else "unknown"
             with ui.element("li").classes(f"look-{look}"):
-                parts.text("span", visit.say(f"now.age_{name}")).classes("label")
+                parts.link(f"/console/terminals?heard={name}", visit.say(f"now.age_{name}")).classes("label")
                 with ui.element("span").classes("track").props('aria-hidden="true"'):
                     if n:
                         ui.element("span").classes("fill").style(f"width: {100 * n / most:.1f}%")

@@ -142,14 +142,14 @@ def only(visit: Visit, words: str, where: str) -> None:
         text("span", f"({visit.say('queue.only_end')})").classes("quiet")
 
 
-def why(visit: Visit, reasons: Sequence[str], title: str = "") -> None:
-    """A button that tells the reasons of a verdict."""
+def why(visit: Visit, reasons: Sequence[str] | Callable[[], Sequence[str]], title: str = "") -> None:
+    """A button that tells the reasons of a verdict, worked out when it is pressed where they are a function."""
 
     def show() -> None:
         with ui.dialog() as dialog, ui.card().classes("asking"):
             text("h2", title or visit.say("shell.why"))
             with ui.element("ul"):
-                for reason in reasons:
+                for reason in reasons() if callable(reasons) else reasons:
                     text("li", reason)
             ui.button(visit.say("shell.close"), on_click=dialog.close, color=None).props("flat no-caps")
         dialog.open()

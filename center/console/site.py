@@ -21,7 +21,8 @@ from center.db.feed import Change
 from center.domain import hours
 from center.domain.texts import fault_title
 
-_MOST_CASES: Final = 20
+_MOST_CLOSED: Final = 20
+_MOST_REASONS: Final = 30
 _OLD: Final = timedelta(days=365)
 _KINDS: Final = frozenset({"terminal", "fault", "outage", "incident", "case", "site"})
 _DIALLED: Final = re.compile(r"\+?[0-9][0-9 ()/.-]{2,30}")
@@ -83,11 +84,14 @@ class _Site:
         return str(self.site.get("timezone") or "UTC")
 
     async def load(self) -> None:
-        """The site with its terminals and open incidents, and its newest cases."""
+        """The site with its terminals and open incidents; its cases, the open ones first and then the newest."""
         where = f"/sites/{quote(self.estate, safe='')}/{quote(self.name, safe='')}/overview"
-        about = {"estate": self.estate, "site": self.name, "limit": _MOST_CASES}
-        site, cases = await asyncio.gather(self.visit.api.get(where), self.visit.api.get("/cases", **about))
-        self.site, self.rows = site, cases["items"]
+        site, lasting, newest = await asyncio.gather(
+            self.visit.api.get(where),
+            self.visit.api.all("/cases", estate=self.estate, site=self.name, state="open"),
+            self.visit.api.get("/cases", estate=self.estate, site=self.name, state="closed", limit=_MOST_CLOSED),
+        )
+        self.site, self.rows = site, [*lasting, *newest["items"]]
 
     async def changed(self, changes: Sequence[Change]) -> None:
         """Draw again if a terminal or a case of this site is among them."""
@@ -112,7 +116,10 @@ class _Site:
 
     def _head(self) -> None:
         visit, found = self.visit, self.site["terminals"]
-        parts.text("p", _sentence(visit, found)).classes("sentence")
+        with ui.element("div").classes("lights"):
+            parts.text("p", _sentence(visit, found)).classes("sentence")
+            if found:
+                parts.why(visit, _reasons(visit, found))
         away = sum(each["freshness"] in lights.STALE for each in found)
         unable = sum(each["can_sell"] == "no" for each in found)
         pending = sum(each["state"] != "closed" for each in self.rows)
@@ -120,9 +127,10 @@ class _Site:
         with ui.element("div").classes("tiles"):
             parts.number(len(found), visit.say("site.terminals"), at, "calm")
             parts.number(unable, visit.say("site.cannot_sell"), f"{at}&can_sell=no", "bad" if unable else "ok")
-            parts.number(away, visit.say("site.no_contact"), f"{at}&freshness=offline", "gone" if away else "ok")
+            parts.number(away, visit.say("site.no_contact"), "#terminals", "gone" if away else "ok")
             parts.number(len(self.site["incidents"]), visit.say("site.incidents_open"), "#incidents")
-            parts.number(pending, visit.say("site.cases_open"), "#cases")
+            cases = f"/console/cases?site={quote(self.name, safe='')}"
+            parts.number(pending, visit.say("site.cases_open"), cases)
 
     def _terminals(self) -> None:
         visit = self.visit
@@ -208,6 +216,22 @@ def _sentence(visit: Visit, found: Sequence[Row]) -> str:
         if n:
             return visit.say(f"site.says_{name}", n=n, all=total)
     return visit.say("site.says_fine")
+
+
+def _reasons(visit: Visit, found: Sequence[Row]) -> list[str]:
+    """What each terminal says that does not simply sell, and by which rule it counts."""
+    told = []
+    for each in found:
+        silent = each["freshness"] in lights.STALE
+        if each["can_sell"] == "yes" and not silent:
+            continue
+        words = visit.word(f"parts.{each['can_sell'] or 'unknown'}", str(each["can_sell"]))
+        cause = fault_title(each["cause"], visit.language) if each["cause"] else ""
+        contact = visit.say(f"terminal.contact_{each['freshness']}")
+        facts = [visit.say("terminal.was", state=words) if silent else words, cause, contact]
+        told.append(f"{each['terminal']}: {' · '.join(filter(None, facts))}")
+    more = [f"+{len(told) - _MOST_REASONS}"] if len(told) > _MOST_REASONS else []
+    return [visit.say("site.why_rule"), *told[:_MOST_REASONS], *more]
 
 
 def _contacts(visit: Visit, site: Row, zone: str) -> None:

@@ -283,7 +283,7 @@ def cases(visit: Visit, rows: Sequence[Row], zone: str | None) -> None:
         [visit.say(f"terminal.{name}") for name in ("case", "what", "state", "owner", "since")],
         [
             (
-                link(str(row["number"]), f"/console/case/{row['id']}"),
+                link(f"C-{row['number']}", f"/console/case/{row['id']}"),
                 _title(visit, row),
                 visit.word(f"terminal.case_{row['state']}", row["state"]),
                 row["owner"] or "–",

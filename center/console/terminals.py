@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -18,6 +18,7 @@ from center.console.parts import Column, Table
 from center.console.session import Visit, lead_to
 from center.db.feed import Change
 from center.domain import freshness as ages
+from center.domain.overview import AGES_MS
 
 _MOST_ASKED: Final = 200
 _REFRESH_S: Final = 3.0
@@ -26,6 +27,8 @@ _CHOICES: Final[Mapping[str, Sequence[str]]] = {
     "freshness": ("online", "late", "offline", "unknown"),
     "status": ("online", "offline", "maintenance"),
 }
+HEARD: Final = ("minute", "five", "half", "hours", "silent", "longer", "never")
+"""How long ago somebody heard of a terminal, as the overview counts them."""
 _TYPED: Final = ("model", "firmware", "region", "operator", "site")
 _CONTACT: Final = {"late": "stale"}
 
@@ -42,20 +45,34 @@ async def build(
     operator: str = "",
     site: str = "",
     estate: str = "",
+    heard: str = "",
 ) -> None:
     given = {
         "can_sell": can_sell, "freshness": freshness, "status": status, "model": model, "firmware": firmware,
         "region": region, "operator": operator, "site": site, "estate": estate,
     }  # fmt: skip
-    asked = {name: value for name, value in given.items() if value}
+    wanted = {name: value for name, value in (given | {"heard": heard}).items() if value}
+    asked = {name: value for name, value in given.items() if value} | _heard(heard)
     fleet, page = await asyncio.gather(visit.api.get("/overview"), visit.api.get("/terminals", limit=FIRST, **asked))
     parts.heading(visit.say("terminal.title"), visit.say("terminal.about"))
     _totals(visit, fleet)
-    _filters(visit, asked)
+    _filters(visit, wanted)
     table = _table(visit, [_row(visit, each) for each in page["items"]])
     nothing = "terminal.none_filtered" if asked else "terminal.none"
     below = Listing(visit, table, "/terminals", asked, page["next"], partial(_row, visit), "terminal", nothing)
     _keep_fresh(visit, table, below)
+
+
+def _heard(age: str) -> dict[str, str]:
+    """What the API is asked for terminals of one age of `HEARD`; nothing for a word that is none."""
+    if age not in HEARD:
+        return {}
+    if age == HEARD[-1]:
+        return {"freshness": "unknown"}
+    now, number = datetime.now(UTC), HEARD.index(age)
+    bounds = dict(enumerate(AGES_MS))
+    found = {"since": bounds.get(number), "until": bounds.get(number - 1)}
+    return {name: (now - timedelta(milliseconds=ms)).isoformat() for name, ms in found.items() if ms is not None}
 
 
 def _totals(visit: Visit, fleet: Mapping[str, Any]) -> None:
@@ -95,6 +112,10 @@ def _filters(visit: Visit, asked: Mapping[str, str]) -> None:
             field.mark(f"filter-{name}")
             field.on("keydown.enter", lambda name=name, field=field: go(name, field.value))
             field.on("clear", lambda name=name: go(name, ""))
+        if asked.get("heard") in HEARD:
+            of = visit.say(f"now.age_{asked['heard']}")
+            rest = urlencode({name: value for name, value in asked.items() if name != "heard"})
+            parts.only(visit, visit.say("terminal.only_heard", of=of), f"/console/terminals?{rest}")
         if asked:
             parts.link("/console/terminals", visit.say("terminal.clear"))
 

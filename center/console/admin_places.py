@@ -8,7 +8,7 @@ from typing import Any
 
 from nicegui import events, ui
 
-from center.console import parts
+from center.console import parts, sentences
 from center.console.parts import Field
 from center.console.plain_table import Cell, plain_table
 from center.console.session import Visit, lead_to
@@ -120,4 +120,4 @@ def _found(visit: Visit, kind: str, found: Row) -> None:
         for each in problems[:200]:
             line = "" if each["line"] is None else visit.say("admin.line", n=each["line"]) + ": "
             with ui.element("li"):
-                parts.text("span", line + each["text"])
+                parts.text("span", line + sentences.refusal(visit.language, 422, each["text"]))

@@ -56,11 +56,11 @@ async def _check(visit: Visit, told: ui.element, kept: ui.input) -> None:
     told.clear()
     with told:
         if found["broken_id"] is None:
-            parts.light(visit, "ok", visit.say("audit.whole", n=f"{found['rows']:,}")).classes("long")
+            parts.light(visit, "ok", visit.say("audit.whole", n=found["rows"])).classes("long")
             parts.text("p", visit.say("audit.head")).classes("quiet")
             parts.text("code", found["head"]).classes("digest")
         else:
-            said = visit.say("audit.broken", row=found["broken_id"], n=f"{found['rows']:,}")
+            said = visit.say("audit.broken", row=found["broken_id"], n=found["rows"])
             parts.light(visit, "failed", said).classes("long")
         if found["seen"] is not None:
             state, said = ("ok", "audit.kept_there") if found["seen"] else ("failed", "audit.kept_gone")

@@ -11,7 +11,6 @@ from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
-from center.console.broadcasts import as_count
 from center.console.campaign_form import AudiencePicker
 from center.console.campaigns import usual_estates
 from center.console.pane import Pane
@@ -110,7 +109,7 @@ async def _sure(visit: Visit, whom: Mapping[str, Any], texts: Mapping[str, str])
         made = await visit.api.post("/broadcasts", {**whom, "texts": texts})
         lead_to(f"/console/broadcast/{quote(made['id'], safe='')}")
 
-    parts.ask(visit, visit.say("broadcasts.sure", n=as_count(told["sites"])), [], go, go=visit.say("broadcasts.send"))
+    parts.ask(visit, visit.say("broadcasts.sure", n=told["sites"]), [], go, go=visit.say("broadcasts.send"))
     return ""
 
 
@@ -153,8 +152,8 @@ def _reach(visit: Visit, told: Mapping[str, Any] | str | None) -> None:
         elif not told["sites"]:
             parts.light(visit, "warning", visit.say("broadcasts.reach_none")).classes("long")
         else:
-            words = visit.say("broadcasts.reach", n=as_count(told["sites"]), terminals=f"{told['terminals']:,}")
+            words = visit.say("broadcasts.reach", n=told["sites"], terminals=told["terminals"])
             parts.text("strong", words).classes("sentence")
             if told["without_contact"]:
-                without = visit.say("broadcasts.reach_without", n=as_count(told["without_contact"]))
+                without = visit.say("broadcasts.reach_without", n=told["without_contact"])
                 parts.light(visit, "warning", without).classes("long")

@@ -123,11 +123,6 @@ def _sites_at(name: str, state: str = "") -> str:
     return f"/console/broadcast/{quote(name, safe='')}{f'?state={state}' if state else ''}#sites"
 
 
-def as_count(number: int) -> int | str:
-    """One as a number, so that it can be said in the singular."""
-    return number if number == 1 else f"{number:,}"
-
-
 # --- one --------------------------------------------------------------------------------------------------------------
 
 
@@ -280,7 +275,7 @@ def _foot(visit: Visit, n: int) -> None:
     if not n:
         parts.empty(visit, "broadcasts.sites_none")
         return
-    words = visit.say("broadcasts.all_shown", n=as_count(n))
+    words = visit.say("broadcasts.all_shown", n=n)
     if n > _MOST_ROWS:
-        words = visit.say("broadcasts.shown", n=f"{_MOST_ROWS:,}", of=f"{n:,}")
+        words = visit.say("broadcasts.shown", n=_MOST_ROWS, of=n)
     parts.text("p", words).classes("quiet list-foot").props('role="status"')

@@ -111,7 +111,7 @@ def _progress(visit: Visit, far: Mapping[str, Any] | None) -> None:
         return
     stacked(states)
     ended = sum(states.get(each, 0) for each in ENDED)
-    parts.text("span", visit.say("campaigns.ended_of", n=f"{ended:,}", of=f"{of:,}")).classes("quiet")
+    parts.text("span", visit.say("campaigns.ended_of", n=ended, of=of)).classes("quiet")
 
 
 def stacked(states: Mapping[str, int]) -> None:
@@ -179,9 +179,9 @@ def _reach(visit: Visit, told: Mapping[str, Any] | str | None) -> None:
         elif not told["terminals"]:
             parts.light(visit, "warning", visit.say("campaigns.count_none"))
         else:
-            parts.text("strong", visit.say("campaigns.count", n=f"{told['terminals']:,}")).classes("sentence")
+            parts.text("strong", visit.say("campaigns.count", n=told["terminals"])).classes("sentence")
             if told["offline"]:
-                parts.light(visit, "offline", visit.say("campaigns.count_away", n=f"{told['offline']:,}"))
+                parts.light(visit, "offline", visit.say("campaigns.count_away", n=told["offline"]))
             second = told["second_person"]
             words = visit.say("campaigns.count_second" if second else "campaigns.count_alone")
             parts.light(visit, "warning" if second else "ok", words)

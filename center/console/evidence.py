@@ -78,7 +78,7 @@ def _row(visit: Visit, each: Row) -> list[Cell]:
             parts.text("span", "–").classes("quiet")
             return
         size = each["size"]
-        parts.text("div", visit.say("evidence.gone") if size is None else visit.say("evidence.size", n=f"{size:,}"))
+        parts.text("div", visit.say("evidence.gone") if size is None else visit.say("evidence.size", n=size))
         with ui.element("details"):
             parts.text("summary", "SHA-256")
             parts.text("code", each["sha256"]).classes("digest")

@@ -126,8 +126,7 @@ def _of_fault(visit: Visit, each: Row, zone: str) -> list[str]:
     if each["basis"] == "inferred":
         found.append(visit.say("incident.why_inferred"))
     first, last = parts.clock(each["first_at"], zone), parts.clock(each["last_at"], zone)
-    many = each["count"] > 1
-    found.append(visit.say(f"incident.why_times{'' if many else '_once'}", n=each["count"], first=first, last=last))
+    found.append(visit.say("incident.why_times", n=each["count"], first=first, last=last))
     raw = ", ".join(f"{name} {value}" for name, value in (each["evidence"] or {}).items())
     return [*found, visit.say("incident.why_raw", raw=raw)] if raw else found
 

@@ -52,7 +52,7 @@ class Listing:
         parts.one_of(self._table, self._nothing)
         self._foot.set_visibility(bool(len(self._table)))
         all_there = self._cursor is None
-        n = f"{len(self._table):,}"
+        n = len(self._table)
         self._told.text = self._visit.say(f"{self._words}.{'all_shown' if all_there else 'shown'}", n=n)
         self._more.set_visibility(not all_there)
 

@@ -84,7 +84,7 @@ async def _checked(visit: Visit, campaign: Row, state: str, what: str) -> None:
 
     counts, stores, cut = await read()
     number = sum(counts.values())
-    parts.text("p", visit.say("readiness.for_day", day=campaign["args"]["date"], n=f"{number:,}"))
+    parts.text("p", visit.say("readiness.for_day", day=campaign["args"]["date"], n=number))
     tiles = Pane(lambda told: _tiles(visit, campaign["id"], told))
     failing_part = ui.element("div")
     with failing_part, parts.section(visit.say("readiness.failing"), "failing"):
@@ -140,7 +140,7 @@ def _failing(visit: Visit, campaign: str, counts: Sequence[tuple[str, int]]) -> 
                 parts.link(f"{_address(campaign, what=name)}#stores", what_words(visit, name))
                 with ui.element("span").classes("track").props('aria-hidden="true"'):
                     ui.element("span").classes("fill").style(f"width: {100 * n / most:.1f}%")
-                parts.text("span", visit.say("readiness.failing_n", n=f"{n:,}")).classes("figures")
+                parts.text("span", visit.say("readiness.failing_n", n=n)).classes("figures")
 
 
 def _filter(visit: Visit, campaign: str, state: str, what: str) -> None:
@@ -182,7 +182,7 @@ def _stores(visit: Visit, stores: Sequence[Store], *, is_cut: bool) -> None:
         title=visit.say("readiness.stores"),
         height="50vh" if len(stores) > 8 else "",
     )
-    parts.text("p", visit.say(f"readiness.{'shown' if is_cut else 'all_shown'}", n=f"{len(stores):,}")).classes("quiet")
+    parts.text("p", visit.say(f"readiness.{'shown' if is_cut else 'all_shown'}", n=len(stores))).classes("quiet")
 
 
 def _row(visit: Visit, store: Store) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def _row(visit: Visit, store: Store) -> dict[str, Any]:
 
 def _days(visit: Visit, metric: str, left: float) -> str:
     what = visit.word(f"readiness.metric_{metric.rpartition('.')[2]}", metric)
-    return visit.say("readiness.days", what=what, n=f"{left:.0f}")
+    return visit.say("readiness.days", what=what, n=round(left))
 
 
 def _todo(visit: Visit, stores: Sequence[Store]) -> None:

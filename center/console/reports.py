@@ -13,6 +13,7 @@ from center.console import parts
 from center.console.app import screen
 from center.console.pane import Pane
 from center.console.reports_period import DAYS, GROUPS, Span, length, percent
+from center.console.reports_targets import targets
 from center.console.session import Refused, Visit, lead_to
 from center.domain.texts import fault_title
 
@@ -55,6 +56,8 @@ async def build(
                 _satisfaction(visit, span, found["satisfaction"])
             with parts.section(visit.say("reports.deadlines"), "deadlines"):
                 _deadlines(visit, found["deadlines"])
+    with parts.section(visit.say("reports.targets"), "targets"):
+        await targets(visit)
     with parts.section(visit.say("reports.rhythm"), "rhythm"):
         usual = where["items"][0]["timezone"] if where["items"] else "UTC"
         _rhythm(visit, span, found["top"], fault, zone or usual)
@@ -108,7 +111,7 @@ def _times(visit: Visit, span: Span, times: Mapping[str, Row]) -> None:
             with ui.element("div").classes("card"):
                 with ui.element("div").classes("card-head"):
                     parts.text("h3", visit.say(f"reports.{name}"))
-                    parts.link(_rows(span, name), visit.say("reports.cases_n", n=f"{told['n']:,}"))
+                    parts.link(_rows(span, name), visit.say("reports.cases_n", n=told["n"]))
                 if not told["n"]:
                     parts.light(visit, "unknown", visit.say("reports.no_time"))
                     continue
@@ -139,7 +142,7 @@ def _shares(visit: Visit, span: Span, found: Mapping[str, Any]) -> None:
     with ui.element("div").classes("tiles"):
         for name in ("first_time_fix", "repeats", "promises", "false_alarms", "deflection"):
             share = shown[name]
-            number = visit.say("reports.share_of", n=f"{share['n']:,}", of=f"{share['of']:,}")
+            number = visit.say("reports.share_of", n=share["n"], of=share["of"])
             said = number if share["of"] else visit.say("reports.nothing")
             where = "" if name == "deflection" else _rows(span, name)
             look = "" if share["of"] else "unknown"

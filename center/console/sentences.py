@@ -18,7 +18,11 @@ _FREE: Final = frozenset({"who", "how", "why", "list", "names", "roles", "kinds"
 """Blanks that hold more than one word."""
 _WORDS: Final = ("did_", "guide_state_", "act_")
 """Phrases that stand in blanks, and are no sentences."""
-_STATES: Final = {"case_state": "case.", "incident_state": "incident.", "campaign_state": "campaigns.state_"}
+_STATES: Final = {
+    "case_state": ("case", ""),
+    "incident_state": ("incident", ""),
+    "campaign_state": ("campaigns", "state_"),
+}
 
 
 def told(language: str, text: str) -> str:
@@ -49,7 +53,8 @@ def _word(language: str, screen: str, blank: str, value: str) -> str:
     """What stands in a blank: a word of ours in the language, else as it is."""
     key = re.sub(r"\W+", "_", value)
     if blank in _STATES:
-        return word_or(language, _STATES[blank] + key, value)
+        of, prefix = _STATES[blank]
+        return word_or(language, f"{of}.{prefix}{key}", value)
     if blank == "why":
         return _known(language, screen, value) or value
     return word_or(language, f"{screen}.{blank}_{key}", value)

@@ -8,20 +8,24 @@ from importlib.resources import files
 from typing import Any, Final
 
 LANGUAGES: Final = {"en": "English", "zh": "中文"}
+_COUNTS: Final = frozenset({"n", "of", "all", "bad", "unknown", "terminals", "changed"})
+"""Blanks of which there may be very many."""
 
 
 def say(language: str, key: str, **values: Any) -> str:
     """The text of `screen.phrase` in a language, its {names} filled in.
 
-    A phrase may have `one` beside the languages' texts, in a table `one`, for n=1. Raises KeyError for a phrase that
+    A phrase may have a table `one` of texts for n=1, or for another value that `by` names; in a language that has none
+    the text is the same. Counts (`_COUNTS`) are numbers, and are told as 1,234. Raises KeyError for a phrase that
     nobody wrote: a missing text is a defect, and tests ask for every one.
     """
     screen, _, phrase = key.partition(".")
     table = phrases(screen)[phrase]
-    if values.get("n") == 1 and "one" in table:
-        table = table["one"]
     text: str = table[language]
-    return text.format(**values) if values else text
+    if values.get(table.get("by", "n")) == 1:
+        text = table.get("one", {}).get(language, text)
+    told = {name: f"{value:,}" if name in _COUNTS and type(value) is int else value for name, value in values.items()}
+    return text.format(**told) if values else text
 
 
 def word_or(language: str, key: str, otherwise: str) -> str:

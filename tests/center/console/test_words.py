@@ -14,7 +14,7 @@ import pytest
 from agent.vocabulary import UNITS
 from agent.wire import TIERS
 from center.console import lights, terminal_time
-from center.console.words import LANGUAGES, phrases
+from center.console.words import LANGUAGES, phrases, say
 from center.db.places import IMPORTED, MEASURED
 from center.domain import tasks
 from center.domain.cases_book import StepKind
@@ -68,6 +68,34 @@ def test_units_of_the_lights_are_those_of_the_vocabulary() -> None:
 def test_a_phrase_that_is_asked_for_is_there(key: str) -> None:
     screen, _, phrase = key.partition(".")
     assert phrase in phrases(screen)
+
+
+_ALIKE = "min|h|s|ms|of|more|cannot|unknown|no|out|joined|recovered|taken|answered"
+_COUNTED = re.compile(rf"\{{(n|of|all)\}} (?!(?:{_ALIKE})\b)[a-z]")
+"""A number with the word that it counts: none of those that are the same for one and for many."""
+_MANY = {"map.sites", "broadcasts.shown"}
+"""JavaScript fills the first in, and says the name of one; the second is of more than fit into a list."""
+
+
+@pytest.mark.parametrize("screen", [screen for screen in SCREENS if screen not in {"refused", "engine"}])
+def test_what_is_counted_can_be_said_of_one(screen: str) -> None:
+    for name, table in phrases(screen).items():
+        if _COUNTED.search(table["en"]) and f"{screen}.{name}" not in _MANY:
+            values: dict[str, Any] = dict.fromkeys(_blanks(table, "en"), "x") | {table.get("by", "n"): 1}
+            assert say("en", f"{screen}.{name}", **values) != table["en"].format(**values), f"{screen}.{name}"
+
+
+def test_numbers_are_written_for_people() -> None:
+    assert say("en", "now.of", n=1) == "Of 1 terminal."
+    assert say("en", "now.of", n=1234) == "Of 1,234 terminals."
+    assert say("zh", "now.of", n=1) == "共 1 台终端。"
+    assert say("en", "site.says_no", n=1, all=3) == "1 of 3 terminals here cannot sell."
+    assert say("en", "site.says_no", n=1, all=1) == "The one terminal here cannot sell."
+
+
+def test_no_caller_makes_a_text_of_what_is_counted() -> None:
+    made = re.compile(r"\bn=f[\"']\{[^}]*:,\}")
+    assert [path.name for path in CONSOLE.rglob("*.py") if made.search(path.read_text("utf-8"))] == []
 
 
 @pytest.mark.parametrize("screen", SCREENS)

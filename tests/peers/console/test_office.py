@@ -111,7 +111,7 @@ def test_a_list_of_sites_is_looked_through_before_it_is_taken_in(desk: Desk) -> 
     text.fill(f"estate,site,lat\n{desk.terminals[0][0]},s-new,31\n")
     page.get_by_role("button", name="Look through").click()
     page.get_by_role("button", name="Take in").click()
-    expect(page.locator(".snack")).to_contain_text("1 rows were taken in")
+    expect(page.locator(".snack")).to_contain_text("1 row was taken in")
     assert desk.get(f"/sites/{desk.terminals[0][0]}/s-new")["lat"] == 31
 
 

@@ -28,7 +28,7 @@ def test_a_number_leads_to_its_cases_and_their_file(desk: Desk, language: str) -
     page = desk.page("/console/reports?days=7", language)
     title = {"en": "until somebody takes it on", "zh": "确认故障"}[language]
     link = page.locator("#times .card").filter(has_text=title).get_by_role("link")
-    expect(link).to_have_text({"en": f"{n} cases", "zh": f"{n} 个工单"}[language])
+    expect(link).to_have_text({"en": "1 case" if n == 1 else f"{n} cases", "zh": f"{n} 个工单"}[language])
     link.click()
     page.wait_for_url("**/console/reports/cases?*of=acknowledge*")
     expect(page.locator(f'.ag-row:has-text("C-{number}")')).to_be_visible()

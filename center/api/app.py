@@ -30,6 +30,7 @@ from center.api import (
     evidence_pages,
     knowledge_pages,
     metrics,
+    monthly_pages,
     now_pages,
     problem_pages,
     readings_pages,
@@ -123,6 +124,7 @@ def create_app(settings: Settings, database: Database, **more: Any) -> FastAPI:
         knowledge_pages,
         problem_pages,
         regroup_pages,
+        monthly_pages,  # before the reports, whose names it would be one of
         report_pages,
         report_rows_pages,
         settings_pages,

@@ -59,6 +59,15 @@ class ServicePoint:
     lon: float | None = None
 
 
+_TARGETS: Final[Mapping[str, float]] = {
+    "first_response": 95,
+    "update": 90,
+    "solve": 90,
+    "promise": 90,
+    "first_time_fix": 80,
+    "no_return": 95,
+    "true_alarm": 95,
+}
 _OFFICE: Final[Mapping[str, Any]] = {day: [["09:00", "18:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
 _DEADLINES: Final = {
     "critical": Deadline(15, 60, 240, "always"),
@@ -90,6 +99,8 @@ class Policy:
     office_timezone: str = "UTC"
     survey_percent: int = 100
     """Of so many cases the merchant is asked to rate the help: chosen by the case, so that no reload asks again."""
+    targets: Mapping[str, float] = field(default_factory=lambda: dict(_TARGETS))
+    """By indicator of center/domain/monthly.py the percentage that has to be good; 0 in the file for no target."""
     channel: Mapping[str, str] = field(default_factory=dict)
     """The verified way to reach support, by language; none is made up where none is set."""
     service_points: tuple[ServicePoint, ...] = ()
@@ -160,6 +171,7 @@ def parse(values: Mapping[str, Any]) -> Policy:
         "deadlines": _deadlines,
         "office_hours": _table("office_hours"),
         "office_timezone": str,
+        "targets": _targets,
         "channel": lambda told: {str(language): str(text) for language, text in _table("channel")(told).items()},
         "service_points": lambda told: tuple(ServicePoint(**point) for point in told),
     }
@@ -185,6 +197,17 @@ def _deadlines(told: Any) -> dict[str, Deadline]:
             raise ValueError(f"deadlines has no {name!r}; there are {', '.join(DEADLINE_CLASSES)}")
         found[name] = replace(found[name], **_deadline(name, table))
     return found
+
+
+def _targets(told: Any) -> dict[str, float]:
+    found = dict(_TARGETS)
+    for name, value in _table("targets")(told).items():
+        if name not in found:
+            raise ValueError(f"targets has no {name!r}; there are {', '.join(_TARGETS)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 100:
+            raise ValueError(f"targets.{name} is a percentage below 100, for something can always go wrong; 0 for none")
+        found[name] = value
+    return {name: value for name, value in found.items() if value}
 
 
 def _deadline(name: str, table: Any) -> dict[str, Any]:

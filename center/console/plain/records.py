@@ -14,6 +14,7 @@ from center.api.case_pages import PRINTED
 from center.api.context import ApiError, Center
 from center.api.lookups import Name, case_row
 from center.api.proof import TheCenter, record
+from center.console.month_words import COLUMNS, figures, verdict
 from center.console.plain.login import session_or_login
 from center.console.plain.page import PlainRoute, language_told, render
 from center.console.words import say, word_or
@@ -21,6 +22,7 @@ from center.db.tables import audit
 from center.domain import inspection, records
 from center.domain.cases_book import number_of, number_text
 from center.domain.hours import HoursError, zone
+from center.domain.monthly import month_of, monthly
 from center.domain.texts import fault_title, local_time
 
 router = APIRouter(prefix="/console/print", route_class=PlainRoute)
@@ -88,6 +90,32 @@ def print_terminal(estate: Name, terminal: Name, request: Request, center: TheCe
         "most": inspection.MOST,
     }
     return render("terminal.html", "print", language, request, **values)
+
+
+@router.get("/month/{month}")
+def print_month(month: str, request: Request, center: TheCenter, who: Reader) -> HTMLResponse:
+    """A month against its targets, of what the reader may see."""
+    language, timezone = language_told(request) or who.language, center.policy.office_timezone
+    try:
+        found = month_of(month, timezone, center.now_ms())
+    except ValueError as error:
+        raise ApiError(422, str(error)) from None
+    with center.database.begin() as connection:
+        rows = monthly(connection, who.scope, center.policy, found.period)
+        record(connection, center, who, "print", found.name, {"language": language})
+    values: dict[str, Any] = {
+        "month": found.name,
+        "over": found.over,
+        "who": who.name,
+        "when": local_time(center.now_ms(), timezone),
+        "timezone": timezone,
+        "heads": [say(language, f"reports.{name}") for name in COLUMNS],
+        "rows": [
+            [say(language, f"reports.target_{row['name']}"), *figures(row), say(language, f"reports.{verdict(row)[1]}")]
+            for row in rows
+        ],
+    }
+    return render("month.html", "print", language, request, **values)
 
 
 def _zone(site: Mapping[str, Any]) -> str:

@@ -97,4 +97,8 @@ def _time(tag: int, text: bytes) -> float:
         digits = ("19" if int(digits[:2]) >= 50 else "20") + digits
     elif tag != _GENERALIZED_TIME:
         raise ValueError("no time")
-    return datetime.strptime(digits, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    if not re.fullmatch(r"\d{14}Z", digits):
+        raise ValueError("no time in UTC to the second")
+    # Not strptime: with calendar and locale it would stay in the daemon for this one line.
+    century, year, *rest = (int(digits[at : at + 2]) for at in range(0, 14, 2))
+    return datetime(100 * century + year, *rest, tzinfo=UTC).timestamp()

@@ -5,7 +5,6 @@ Asks the running daemon when there is one, because it owns the ports; otherwise 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import time
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import faults, wire
 from agent.asking import Answer, Question, Verb, gather, of_device
@@ -31,6 +30,9 @@ from agent.status_file import plain
 from drivers import catalog
 from drivers.errors import DriverError
 from drivers.reading import Identity, Level, Reading
+
+if TYPE_CHECKING:
+    import argparse
 
 LEVELS = {"internal": Level.INTERNAL, "external": Level.EXTERNAL, "interactive": Level.INTERACTIVE}
 _ALL_S = 9.0  # the answer is promised in under ten seconds

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from agent import VERSION
+from agent.exits import EXIT_CANNOT, EXIT_OK, fail
 
-EXIT_OK, EXIT_FAULTS, EXIT_CANNOT = 0, 1, 2
 OWN = frozenset(
     {"run", "check", "status", "slip", "work-order", "discover", "config", "pki", "consent", "audit", "bundle"}
 )
@@ -56,16 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # somebody read the first lines and left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-
-
-def fail(why: object) -> int:
-    """Say why it could not run, on stderr, and return 2."""
-    from drivers.redact import redact_text  # noqa: PLC0415 - most verbs do not fail
-
-    if isinstance(why, OSError) and why.filename:
-        why = f"{why.filename}: {(why.strerror or str(why)).lower()}"
-    print(f"posdiag: {redact_text(str(why))}", file=sys.stderr)  # which is often kept in a journal
-    return EXIT_CANNOT
 
 
 def _parser(words: list[str]) -> argparse.ArgumentParser:
@@ -121,19 +111,15 @@ def _run(args: argparse.Namespace) -> int:
     from agent import config_file  # noqa: PLC0415
 
     try:
-        known = config_file.passed_before(args.config)
-        if not known:
+        if not config_file.passed_before(args.config):
             config_file.check(args.config)
+            config_file.note_passed(args.config)
     except config_file.ConfigError as error:
         return fail(error)
-    if known:
-        from agent.serve import serve  # noqa: PLC0415 - the daemon, which no other verb needs
-
-        return serve(args.config, args.log_level)
-    config_file.note_passed(args.config)
-    # Checking took pydantic, which the daemon must not hold for years; so it starts anew without it.
-    command = [sys.executable, "-P", "-m", "agent.serve", "--config", args.config, "--log-level", args.log_level]
+    # What checking and this command line took, the daemon must not hold for years; so it starts anew without it.
+    command = [sys.executable, "-P", "-m", "agent.serve", args.config, args.log_level]
     command[1:1] = ["-O"] * sys.flags.optimize  # as the package's unit asks for it
+    command[1:1] = ["-Xno_debug_ranges"] * ("no_debug_ranges" in sys._xoptions)  # noqa: SLF001 - it is in the manual
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
     return EXIT_CANNOT  # execv does not return

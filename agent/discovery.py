@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from agent.cli import EXIT_CANNOT, EXIT_OK, fail
+from agent.exits import EXIT_CANNOT, EXIT_OK, fail
 from agent.show import table
 from drivers.discover import Found, Nothing, Skipped, Trying, discover
 
@@ -50,7 +50,7 @@ def _print(found: list[Found], others: list[Skipped | Nothing]) -> None:
     for other in others:
         if isinstance(other, Skipped):
             held = f" by {other.owner}; {_ASKED_BUSY}" if other.owner else ""
-            print(f"{other.port}: {other.why}{held}")
+            print(f"{other.port}: {other.why.removeprefix(other.port).strip()}{held}")
         else:
             print(f"{other.port}: nothing that we know answered")
 

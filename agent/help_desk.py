@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -164,6 +163,8 @@ class HelpOverran(HelpError):
 
 def run_child(request: Mapping[str, Any]) -> dict[str, Any]:
     """Have `agent.actions.slip` make it. Raises HelpError."""
+    import subprocess  # noqa: PLC0415 - nearly half a MiB that a resting daemon does not hold
+
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "agent.actions.slip"],

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from agent import session
 from agent.config import MqttConfig
+from agent.hosts import in_ascii
 from agent.lean import CallbackAPIVersion, PacketTypes, Properties, SubscribeOptions, paho
 from agent.sender import WINDOW, Message
 from agent.wire import CONTENT_JSON, DELIVERY, MAX_PACKET_BYTES, PREFIX, Topics
@@ -152,7 +153,7 @@ class BrokerClient:
                 MaximumPacketSize=MAX_PACKET_BYTES,
             )
         try:
-            self._client.connect(host, port, self._timing.keep_alive_s, **options)
+            self._client.connect(in_ascii(host), port, self._timing.keep_alive_s, **options)
         except (OSError, ValueError):
             self._traffic.failed(self._context.begun if self._context is not None else None)
             if self._context is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -38,6 +37,8 @@ class Reboot:
             raise ValueError("a sale is going on")
         if not self._begun(job.id, job.expires):
             raise RuntimeError("the disk takes nothing, so the restart could not be told afterwards")
+        import subprocess  # noqa: PLC0415 - nearly half a MiB that a resting daemon does not hold
+
         try:
             done = subprocess.run(
                 self._program, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROGRAM_S, check=False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import logging
@@ -12,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import agent.lean  # noqa: F401 - before anything that it makes lighter
 from agent import desired
 from agent.cards import guard_output
 from agent.config_file import ConfigError
@@ -73,14 +73,5 @@ def _share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX of malloc.h
 
 
-def main() -> int:
-    """`serve` by itself: what the launcher becomes after it has checked the file."""
-    parser = argparse.ArgumentParser(prog="posdiag run")
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--log-level", default="info")
-    args = parser.parse_args()
-    return serve(args.config, args.log_level)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # `posdiag run` becomes this after it has checked the file
+    sys.exit(serve(*sys.argv[1:]))

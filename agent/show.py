@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -16,11 +15,13 @@ def width(text: str) -> int:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Columns as wide as their widest cell, the last wrapped to the screen; "" for no rows."""
+    from shutil import get_terminal_size  # noqa: PLC0415 - the daemon, which shows no table, holds no archivers
+
     cells = [[str(cell) for cell in row] for row in rows]
     if not cells:
         return ""
     columns = [max(width(row[n]) for row in [list(head), *cells]) for n in range(len(head))]
-    room = max(_NARROWEST, shutil.get_terminal_size((160, 24)).columns - sum(columns[:-1]) - 2 * (len(columns) - 1))
+    room = max(_NARROWEST, get_terminal_size((160, 24)).columns - sum(columns[:-1]) - 2 * (len(columns) - 1))
     columns[-1] = min(columns[-1], room)
 
     def line(row: Sequence[str]) -> str:

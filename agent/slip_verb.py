@@ -18,7 +18,7 @@ from typing import Any
 
 from agent import config_file, slip, wire
 from agent.actions.slip import make
-from agent.cli import EXIT_FAULTS, EXIT_OK, fail
+from agent.exits import EXIT_FAULTS, EXIT_OK, fail
 from agent.config import Config
 from agent.control import ControlError, ask
 from agent.printing import columns_of, print_parts, printer_of

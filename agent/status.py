@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import config_file, wire
-from agent.cli import EXIT_FAULTS, EXIT_OK, fail
+from agent.exits import EXIT_FAULTS, EXIT_OK, fail
 from agent.guidance import Language, verdict_sentence
 from agent.show import age, table
 from agent.status_file import STATUS_S
 from agent.wire import WireError, epoch
+
+if TYPE_CHECKING:
+    import argparse
 
 _STALE_S = 3 * STATUS_S
 _CONTACT: dict[Language, tuple[str, str]] = {

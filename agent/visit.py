@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import config_file
-from agent.cli import EXIT_FAULTS, EXIT_OK, fail
-from agent.control import ControlError, ask
+from agent.exits import EXIT_FAULTS, EXIT_OK, fail
+from agent.control import ControlError, NoDaemon, ask
 
 _DAEMON_S = 5.0
 
@@ -27,7 +27,7 @@ def run_visit(args: argparse.Namespace) -> int:
         answer = ask(Path(config.paths.run_dir), request, _DAEMON_S)
     except ControlError as error:
         status = fail(error)
-        return status if str(error).startswith("the daemon did not answer") else EXIT_FAULTS
+        return status if isinstance(error, NoDaemon) else EXIT_FAULTS
     if args.json:
         print(json.dumps(answer, ensure_ascii=False))
     elif args.what == "inspected":

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from agent.config import PowerConfig
 from agent.probes.reach import endpoint
+from agent.hosts import in_ascii
 from drivers.reading import Cause, Reading, known, unknown
 
 _LIMIT_S = 2.0
@@ -82,7 +83,7 @@ class NutProbe:
     def _list(self) -> dict[str, str]:
         deadline = time.monotonic() + _LIMIT_S
         if self._socket is None:
-            self._socket = socket.create_connection(self._server, _LIMIT_S)
+            self._socket = socket.create_connection((in_ascii(self._server[0]), self._server[1]), _LIMIT_S)
         self._socket.settimeout(max(0.01, deadline - time.monotonic()))
         self._socket.sendall(f"LIST VAR {self._ups}\n".encode())
         data = b""

@@ -10,6 +10,8 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
+from agent.hosts import in_ascii
+
 if TYPE_CHECKING:
     import ssl
 
@@ -103,7 +105,7 @@ def handshake(
             return False, "authorities"
         link.settimeout(max(0.01, timeout_s))
         try:
-            with context.wrap_socket(link, server_hostname=host) as secured:
+            with context.wrap_socket(link, server_hostname=in_ascii(host)) as secured:
                 if seen is not None:
                     seen.append(secured.getpeercert(binary_form=True) or b"")
                 return True, ""

@@ -7,6 +7,8 @@ import socket
 import time
 from collections.abc import Callable
 
+from agent.hosts import in_ascii
+
 _TO_1900_S = 2_208_988_800
 _ERA_S = 1 << 32
 
@@ -39,7 +41,7 @@ def clock_offset_s(
     token = os.urandom(8)
     until = time.monotonic() + timeout_s
     try:
-        family, _, _, _, address = socket.getaddrinfo(*server, type=socket.SOCK_DGRAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(in_ascii(server[0]), server[1], type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, socket.SOCK_DGRAM) as link:
             link.connect(address)
             sent = wall()

@@ -45,9 +45,9 @@ cards.redact_text = same
 cards.guard_output = lambda: None
 import drivers.redact
 drivers.redact.redact_text = same
-import agent.serve
-sys.argv = ["agent", "--config", sys.argv[-1]]
-sys.exit(agent.serve.main())
+from agent.serve import serve
+
+sys.exit(serve(sys.argv[-1], "info"))
 """
 
 

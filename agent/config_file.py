@@ -12,13 +12,15 @@ import sys
 import tomllib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
 from agent import VERSION
 from agent.config import Config, PathsConfig
 
 if TYPE_CHECKING:
     from agent.config_shape import Problem
+
+_LONGEST: Final = 1 << 20
 
 
 class ConfigError(ValueError):
@@ -103,9 +105,14 @@ def schema() -> dict[str, Any]:
 def read_values(path: Path) -> dict[str, Any]:
     """What stands in a TOML file. Raises ConfigError."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            data = file.read(_LONGEST + 1)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    if len(data) > _LONGEST:
+        raise ConfigError([f"{path}: longer than {_LONGEST} bytes, so it is no configuration"])
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))  # some editors begin a file with a mark of its encoding
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 at byte {error.start}"]) from error
     except ValueError as error:  # also of a number with thousands of digits

@@ -30,7 +30,8 @@ def contradictions(config: Config) -> Iterator[Problem]:
     if config.power.critical_percent >= config.power.low_percent:
         yield problem("power.critical_percent", config.power.critical_percent, "must be below low_percent")
     if config.mqtt.commands and config.commands.keys_file:
-        yield Problem("mqtt.commands", "true", "commands.keys_file is given, and unsigned commands are none beside it")
+        why = "unsigned commands are never taken beside signed ones, and commands.keys_file is given"
+        yield Problem("mqtt.commands", "true", why)
     if not config.commands.reboot or not config.commands.reboot[0].startswith("/"):
         yield problem("commands.reboot", list(config.commands.reboot), "begins with a program's whole path")
 

@@ -22,8 +22,12 @@ class ControlError(Exception):
     """No daemon answered, or it refused; one line for people."""
 
 
+class NoDaemon(ControlError):
+    """None answered."""
+
+
 def ask(run_dir: Path, request: dict[str, Any], timeout_s: float) -> Any:
-    """Send one request and return the answer's `ok`. Raises ControlError."""
+    """Send one request and return the answer's `ok`. Raises NoDaemon, or ControlError for a refusal."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
         link.settimeout(timeout_s)
         try:
@@ -36,8 +40,14 @@ def ask(run_dir: Path, request: dict[str, Any], timeout_s: float) -> Any:
                     break
                 data += more
             answer = json.loads(data)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NoDaemon(f"no daemon runs with {run_dir}") from error
+        except PermissionError as error:
+            raise NoDaemon(
+                f"no permission to ask the daemon of {run_dir}: be root, or in the group of its user"
+            ) from error
         except (OSError, ValueError) as error:
-            raise ControlError(f"the daemon did not answer: {error}") from error
+            raise NoDaemon(f"the daemon did not answer: {error}") from error
     if "ok" not in answer:
         raise ControlError(str(answer.get("error", "the daemon refused")))
     return answer["ok"]

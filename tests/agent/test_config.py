@@ -299,6 +299,17 @@ def test_a_file_that_is_no_text_or_not_there(tmp_path):
     (tmp_path / "agent.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8 at byte 0"):
         check(tmp_path / "agent.toml")
+    with pytest.raises(ConfigError, match="Is a directory"):
+        check(tmp_path)
+    with pytest.raises(ConfigError, match="longer than 1048576 bytes"):
+        check("/dev/zero")
+    with pytest.raises(ConfigError, match=r"not TOML: .*line 3"):
+        check(write(tmp_path, "\n\nid\n"))
+
+
+def test_a_mark_of_the_encoding_and_other_line_ends_do_no_harm(tmp_path):
+    (tmp_path / "agent.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert check(tmp_path / "agent.toml").terminal.id == "t1"
 
 
 def test_the_schema_knows_every_section():

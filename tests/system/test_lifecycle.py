@@ -171,6 +171,16 @@ def test_a_second_agent_ends_at_once_with_one_line(sim: Sim) -> None:
         (lambda text: text.replace("baud = 9600", "baud = -1"), ("device[0].baud", "-1")),
         (lambda text: text.replace("mqtt://", "http://"), ("mqtt.url", "http://")),
         (lambda text: text.replace("[terminal]", "[terminal"), ("not TOML",)),
+        (
+            lambda text: text.replace("[power]", '[power]\nnut = "ups@h:abc"'),
+            ("power.nut = 'ups@h:abc'", "the port is not"),
+        ),
+        (lambda text: f"{text}\n[store]\ntelemetry_hours = inf\n", ("store.telemetry_hours = inf", "at most 8784")),
+        (
+            lambda text: text.replace('"escpos"', '"escpos"\noptions = { profile = "epsn" }', 1),
+            ("device[0].options.profile = 'epsn'", 'perhaps "epson"'),
+        ),
+        (lambda text: text.replace('"crt571"', '"crt571"\noptions = { address = "x" }', 1), ("options.address = 'x'",)),
     ],
 )
 def test_a_wrong_configuration_starts_nothing(sim: Sim, change, says: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -93,6 +94,10 @@ REFUSED: list[tuple[dict[str, Any], set[str]]] = [
     ({"power": {"low_percent": 400}}, {"power.low_percent"}),
     ({"power": {"low_percent": 5, "critical_percent": 9}}, {"power.critical_percent"}),
     ({"mqtt": {"url": "http://x"}}, {"mqtt.url"}),
+    (
+        {"store": {"telemetry_hours": math.inf}, "network": {"poll_s": "30"}},
+        {"store.telemetry_hours", "network.poll_s"},
+    ),
 ]
 
 

@@ -51,7 +51,7 @@ class MqttConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceConfig:
-    """One device. `name` stands in metrics and in run_dir/ports; `family` is a word of the driver catalog.
+    """One device. `name` stands in metrics; `family` is a word of the driver catalog.
 
     `powered_by` names what feeds it: mains (dies with it), battery (lives on), host (the terminal's own rail).
     `baud` 0 and `flow` family mean the family's own.
@@ -63,7 +63,13 @@ class DeviceConfig:
     baud: Annotated[int, Range(ge=50, le=4_000_000, or_zero=True)] = 0
     poll_s: Poll = 1.0
     share: Literal["own", "idle", "never"] = "own"
-    """own: the agent owns the port; idle: it borrows it when nobody holds it; never: side channels only."""
+    """own: the agent holds the port, and leaves it to whoever opens it; idle: it opens it for each poll, when nobody
+    holds it, and closes it again; never: it looks from beside alone, whether the port is there and who holds it.
+
+    There is no port that the agent owns and lends: the payment application would lose it whenever the agent ends.
+    A device with a second port, as modems have for AT commands, is best asked there; what the application itself
+    sees of a device, it may tell on report.sock.
+    """
     powered_by: Literal["mains", "battery", "host"] = "host"
     flow: Literal["family", "none", "rtscts", "xonxoff", "dsrdtr"] = "family"
     options: dict[str, str | int | float | bool] = field(default_factory=dict)

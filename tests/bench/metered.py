@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent import wire
+from agent.asking import Answer
 from agent.budget import SPARING
 from agent.check import build_report
 from agent.clock import ManualClock
@@ -30,6 +31,12 @@ from tests.mqtt.meter import Meter
 from tests.wait import wait_until
 
 WARM_S = 600
+FINER = {
+    "printer": "profile epson; status 16 12 12 12; pushes yes; flow_stopped no; malformed 0",
+    "reader": "status 00; chip_mode customer",
+    "modem": "registration_stat 1; serving_state NOCONN; sinr_raw 128",
+}
+"""What devices say more exactly in the evidence of their faults."""
 QUIET_S = 0.06  # TCP delays an acknowledgement by 40 ms in the hope of company
 
 
@@ -117,6 +124,7 @@ class Day:
         length = int(plan.hours * 3600)
         cuts = {WARM_S + _spread(n, plan.reconnects, length, 0.55) for n in range(plan.reconnects)}
         commands = {WARM_S + _spread(n, plan.commands, length, 0.3) for n in range(plan.commands)}
+        terminal.core.on_evidence(lambda source: FINER.get(source, ""))
         terminal.start()
         terminal.uplink.start()
         self._settle()
@@ -259,13 +267,16 @@ class Day:
         number = f"{self._rng.getrandbits(64):016x}"
         self._command(number)
         self._settle()
-        readings = {source: dict(values) for source, values in STILL.items() if source in IDENTITIES}
-        report = build_report(self._terminal.config, readings, {}, {}, 412)
+        answers = {source: Answer(dict(values)) for source, values in STILL.items() if source in IDENTITIES}
+        report = build_report(self._terminal.config, answers, {}, 412)
         for device in report["devices"].values():
             del device["identity"]
         for state, more in (("accepted", {}), ("running", {}), ("succeeded", {"output": report})):
-            body = {"id": number, "state": state, "ms": 0 if not more else 431, **more}
-            self._terminal.outbox.put("result", body, suffix=f"result/{number}")
+            body = wire.result_body(number, state, ms=0 if not more else 431, **more)
+            rows = [("result", body, f"result/{number}")]
+            if more:
+                rows.append(("event", wire.done_body(number, "check", state), ""))
+            self._terminal.outbox.put_all(rows)
             self._settle()
 
 

@@ -21,3 +21,7 @@ def main() -> int:
     from agent.cli import main as command_line  # noqa: PLC0415
 
     return command_line()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from simulator import broker
 
-POSDIAG: Final = (sys.executable, "-P", "-m", "agent.cli")
+POSDIAG: Final = (sys.executable, "-P", "-m", "agent.launch")
 _READY_S: Final = 30.0
 _LEAVE_S: Final = 3.5
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import compileall
 import random
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from simulator.terminal import Terminal
 from tests.bench.figure import Effort, Figure, Series, Told, quantile, rest
-from tests.bench.ground import Ground, field_intervals, ground, wait_for
+from tests.bench.ground import Ground, daemon, field_intervals, ground, options, wait_for
 from tests.bench.process import Memory, memory
 from tests.bench.watch import Cost, Watch
 from tests.mqtt.meter import Meter
-from tests.system.stage import Agent
 
 _WARM_S = 30
-_ROOT = Path(__file__).parents[2]
 
 # Key, value that breaks, value that heals, fault. More than six changes of one fault in two minutes would be flapping.
 PUSHED = (
@@ -42,8 +38,6 @@ _LATE_S = 1.0
 
 def run(effort: Effort) -> Told:
     """Start, delays, and rest with four devices."""
-    for folder in ("agent", "drivers"):
-        compileall.compile_dir(_ROOT / folder, quiet=1)  # as at install
     with ground() as place:
         yield from _start(place, effort)
     with ground() as place:
@@ -61,7 +55,7 @@ def _start(place: Ground, effort: Effort) -> Told:
         for _ in range(int(effort.of(11, 3))):
             place.listener.first.clear()
             began = time.monotonic()
-            with Agent(config):
+            with daemon(config):
                 times.append(wait_for(lambda: place.listener.first.get(terminal.terminal_id)) - began)
     how = (
         f"from `posdiag run` until the broker has passed its first message, sent with QoS 1, to a subscriber; "
@@ -106,7 +100,7 @@ def _pushes(place: Ground, effort: Effort) -> Told:
     number = late = 0
     while len(delays) < effort.of(500, 40):
         number += 1
-        with place.terminal(number) as (terminal, config), Agent(config) as agent:
+        with place.terminal(number) as (terminal, config), daemon(config) as agent:
             agent.until_healthy()
             agent.until(lambda status: status["devices"]["printer"]["model"])
             written = _Written(terminal, "printer")
@@ -135,7 +129,7 @@ def _pushes(place: Ground, effort: Effort) -> Told:
 
 def _polled(place: Ground, effort: Effort) -> Told:
     delays = []
-    with place.terminal(1) as (terminal, config), Agent(config) as agent:
+    with place.terminal(1) as (terminal, config), daemon(config) as agent:
         agent.until_healthy()
         for key, value, told in changes(_POLLED, int(effort.of(ROUNDS, 1))):
             began, arrived = _change(place, terminal, key, value, told)
@@ -170,7 +164,7 @@ def _at_rest(place: Ground, effort: Effort) -> Told:
     with Meter(place.tls_port) as meter, place.terminal(1) as (terminal, config):
         text = config.read_text("utf-8").replace(f":{place.tls_port}", f":{meter.port}")
         config.write_text(field_intervals(text), "utf-8")
-        with Agent(config) as agent:
+        with daemon(config) as agent:
             agent.until_healthy()
             watch = Watch({"posdiag": agent.pid}, min(_WARM_S, lasts / 4))
             before = meter.count()
@@ -207,7 +201,7 @@ def _cost(cost: Cost, effort: Effort) -> Told:
 def _floor(place: Ground, name: str, ports: list[str]) -> Memory:
     cert, key = place.authority.issue(name)
     words = [str(place.tls_port), str(place.authority.file), str(cert), str(key), *ports]
-    with subprocess.Popen([sys.executable, "-P", "-c", _FLOOR, *words], stdin=subprocess.PIPE) as bare:
+    with subprocess.Popen([sys.executable, *options(), "-P", "-c", _FLOOR, *words], stdin=subprocess.PIPE) as bare:
         rest(3)
         found = memory(bare.pid)
         assert bare.stdin is not None

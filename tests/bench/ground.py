@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import shutil
 import tempfile
@@ -19,10 +20,27 @@ from simulator.terminal import Terminal
 from tests.mqtt.broker import Broker
 from tests.mqtt.meter import tls_broker
 from tests.mqtt.test_tls import Authority
+from tests.system.stage import Agent
 from tests.wait import wait_until
 
+_ROOT = Path(__file__).parents[2]
 _DISK = "/var/tmp"  # noqa: S108 - a real disk wherever /tmp is memory: what is written to it is counted
 _MEMORY = "/dev/shm"  # noqa: S108 - stands for /run, which is memory on every terminal
+
+
+def daemon(config: Path) -> Agent:
+    """`posdiag run` as the package's unit has it run, byte-compiled as at install."""
+    for folder in ("agent", "drivers"):
+        compileall.compile_dir(_ROOT / folder, quiet=1, optimize=[0, 2])
+    return Agent(config, python=options())
+
+
+def options() -> tuple[str, ...]:
+    """What the package's unit gives the interpreter, but -I, which would not find this checkout."""
+    unit = (_ROOT / "deploy" / "debian" / "posdiag.service").read_text("utf-8")
+    words = next(line for line in unit.splitlines() if line.startswith("ExecStart=")).split()
+    given = words[1 : next(at for at, word in enumerate(words) if word.endswith("/posdiag"))]
+    return tuple(each for each in given if each != "-I")
 
 
 class Listener:

@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.bench.farend import ModbusDevices, Platform, ZabbixServer
 from tests.bench.figure import Effort, Figure, Series, Told
-from tests.bench.ground import Listener, field_intervals, ground, scratch, wait_for, without_devices
+from tests.bench.ground import Listener, daemon, field_intervals, ground, scratch, wait_for, without_devices
 from tests.bench.watch import Watch
 from tests.mqtt.broker import MOSQUITTO
 from tests.mqtt.meter import tls_broker
@@ -331,7 +331,7 @@ def _bare_daemon(stack: ExitStack) -> Agent:
     place = stack.enter_context(ground())
     _, config = stack.enter_context(place.terminal(1))
     config.write_text(without_devices(field_intervals(config.read_text("utf-8"))), "utf-8")
-    return Agent(config)
+    return daemon(config)
 
 
 def _bare_figures(watch: Watch) -> Told:

@@ -11,12 +11,11 @@ from typing import Any
 
 from simulator.terminal import Terminal
 from tests.bench.figure import Effort, Figure, Series, Told, Trend
-from tests.bench.ground import field_intervals, ground
+from tests.bench.ground import daemon, field_intervals, ground
 from tests.bench.metered import TYPICAL, play, share_of
 from tests.bench.process import descriptors, pss_kib, threads
 from tests.bench.watch import Sample, Watch
 from tests.mqtt.meter import Meter
-from tests.system.stage import Agent
 
 _LEVERS = (("printer.paper", "out", "ok"), ("reader.card", "jammed", "absent"), ("keypad.battery", "low", "ok"))
 _CUT_EVERY = 10  # samples
@@ -34,7 +33,7 @@ def _daemon(effort: Effort) -> Told:
     with ground() as place, Meter(place.tls_port) as meter, place.terminal(1) as (terminal, config):
         text = config.read_text("utf-8").replace(f":{place.tls_port}", f":{meter.port}")
         config.write_text(field_intervals(text), "utf-8")
-        with Agent(config) as agent:
+        with daemon(config) as agent:
             agent.until_healthy()
             watch = Watch({"daemon": agent.pid}, lasts * _WARM_SHARE)
             disturb = _Disturber(terminal, meter)

@@ -18,7 +18,8 @@ from typing import Any, Self
 
 from tests.wait import wait_until
 
-POSDIAG = (sys.executable, "-P", "-m", "agent.cli")
+_COMMAND = ("-P", "-m", "agent.launch")
+POSDIAG = (sys.executable, *_COMMAND)
 
 
 def posdiag(
@@ -38,11 +39,11 @@ def posdiag(
 class Process:
     """One process with its output in a file. The end of the `with` kills what the test left running."""
 
-    def __init__(self, log: Path, *words: str, before: tuple[str, ...] = ()) -> None:
+    def __init__(self, log: Path, *words: str, before: tuple[str, ...] = (), python: tuple[str, ...] = ()) -> None:
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [*before, *POSDIAG, *words],
+                [*before, sys.executable, *python, *_COMMAND, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -156,13 +157,14 @@ def ask_socket(path: Path, request: object) -> Any:
 class Agent(Process):
     """`posdiag run`. The end of the `with` is SIGTERM, and it must be a clean stop."""
 
-    def __init__(self, config: Path, *, before: tuple[str, ...] = ()) -> None:
+    def __init__(self, config: Path, *, before: tuple[str, ...] = (), python: tuple[str, ...] = ()) -> None:
+        """`before` is a command that runs it, `python` are options of the interpreter."""
         values = tomllib.loads(config.read_text("utf-8"))
         self.config = config
         self.run_dir = Path(values["paths"]["run_dir"])
         self.base = f"pos/1/{values['terminal']['estate']}/{values['terminal']['id']}"
         self._status_before = self._written()
-        super().__init__(config.with_suffix(".log"), "run", "--config", str(config), before=before)
+        super().__init__(config.with_suffix(".log"), "run", "--config", str(config), before=before, python=python)
 
     def __exit__(self, *_: object) -> None:
         if self.alive():

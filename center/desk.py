@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
+from urllib.parse import quote
 
 from center import local_time
 from center.arguments import count, seconds
@@ -72,7 +73,11 @@ def add_commands(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """The verbs of the desk."""
     faults = _verb(what, "faults", "faults that are raised now, as the center knows them", _faults)
     _filters(faults, "unit", "kind", "severity", "site", "region", "operator")
-    terminals = _verb(what, "terminals", "terminals and whether they can sell", _terminals)
+    terminals = _verb(what, "terminals", "terminals and whether they can sell, or retire one", _terminals)
+    terminals.add_argument("act", nargs="?", choices=["retire"], metavar="retire", help="take one out of the fleet")
+    terminals.add_argument("which", nargs="?", metavar="ESTATE/TERMINAL", help="which to retire")
+    terminals.add_argument("--reason", help="why it is retired; it is written down")
+    terminals.add_argument("--successor", metavar="NAME", help="the terminal that stands in its place now")
     _filters(terminals, "status", "can_sell", "site", "region", "operator", "unit", "kind")
     incidents = _verb(what, "incidents", "what one cause did to one terminal or many", _incidents)
     _filters(incidents, "state", "severity", "scope")
@@ -216,6 +221,10 @@ def _faults(args: argparse.Namespace, desk: Desk) -> int:
 
 
 def _terminals(args: argparse.Namespace, desk: Desk) -> int:
+    if args.act is not None:
+        return _retire(args, desk)
+    if args.reason or args.successor:
+        raise Unable("--reason and --successor go with retire")
     found = _found(args, desk, "terminals")
     columns = {
         "terminal": lambda it: f"{it['estate']}/{it['terminal']}",
@@ -226,6 +235,20 @@ def _terminals(args: argparse.Namespace, desk: Desk) -> int:
         "last contact": lambda it: local_time.shown(it["last_contact_at"]) or "never",
     }
     _show(args, found, columns, "no terminal", drop=("last contact", "site", "status"), cut="because of")
+    return DONE
+
+
+def _retire(args: argparse.Namespace, desk: Desk) -> int:
+    estate, slash, terminal = (args.which or "").partition("/")
+    if not slash or not args.reason:
+        raise Unable("retire takes ESTATE/TERMINAL and --reason WHY")
+    body = {"reason": args.reason, "successor": args.successor}
+    path = "/".join(quote(part, safe="") for part in ("terminals", estate, terminal, "retire"))
+    told = desk.ask("POST", path, json=body)
+    if args.json:
+        print(json.dumps(told, ensure_ascii=False))
+    else:
+        print(f"{args.which} is out of the fleet" + (f"; {args.successor} stands for it" if args.successor else ""))
     return DONE
 
 

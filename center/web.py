@@ -39,6 +39,7 @@ from center.domain.desired import DesiredEngine
 from center.domain.engines import Engine, Engines
 from center.domain.incidents import Incidents
 from center.domain.outages import Outages
+from center.domain.retirement import Returns
 from center.domain.selfwatch import SelfWatch
 from center.domain.task_reminders import TaskReminders
 from center.notify.delivery import Delivery
@@ -161,6 +162,7 @@ class Web:
             CaseEngine(database, self._policy),
             TaskReminders(database),
             CaseMessages(database, self._policy, signer, self._settings.name),
+            Returns(database),
             CommandEngine(database),
             CampaignEngine(database, signer, self._settings.name),
             DesiredEngine(database),

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from sqlalchemy import FromClause, and_, exists, false, or_, true
 from sqlalchemy.sql import ColumnElement
 
-from center.db.tables import campaign_targets, campaigns, cases, incident_members, incidents, sites, terminals
+from center.db.tables import campaign_targets, campaigns, cases, incident_members, incidents, retired, sites, terminals
 
 Names = tuple[str, ...] | None
 _LONGEST: Final = 1000
@@ -85,9 +85,11 @@ class Scope:
         return and_(true(), *conditions)
 
     def _at_terminal(self, table: FromClause) -> ColumnElement[bool]:
-        at = terminals.alias()
-        same = and_(at.c.estate == table.c.estate, at.c.terminal == table.c.terminal)
-        return exists().where(same, self._placed(at))
+        """Where it stands, or where it stood until it was retired."""
+        at, gone = terminals.alias(), retired.alias()
+        here = and_(at.c.estate == table.c.estate, at.c.terminal == table.c.terminal)
+        there = and_(gone.c.estate == table.c.estate, gone.c.terminal == table.c.terminal, gone.c.returned_ms.is_(None))
+        return or_(exists().where(here, self._placed(at)), exists().where(there, self._placed(gone)))
 
     def _at_site(self, table: FromClause) -> ColumnElement[bool]:
         at = sites.alias()

@@ -39,6 +39,7 @@ from center.api import (
     regroup_pages,
     report_pages,
     report_rows_pages,
+    retirement_pages,
     settings_pages,
     sheet_pages,
     sites,
@@ -127,6 +128,7 @@ def create_app(settings: Settings, database: Database, **more: Any) -> FastAPI:
         monthly_pages,  # before the reports, whose names it would be one of
         report_pages,
         report_rows_pages,
+        retirement_pages,
         settings_pages,
         sheet_pages,
         task_pages,

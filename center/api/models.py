@@ -150,14 +150,44 @@ class FaultItem(OfTerminal):
     incident: str | None
 
 
+class RetiredItem(OfTerminal):
+    """A terminal that was taken out of the fleet; `returned_at` once it spoke again, and so is back."""
+
+    model_config = example(
+        estate="cn-east",
+        terminal="t0001",
+        site="s-12",
+        model="TM-T20",
+        serials=["printer TMT2000042"],
+        reason="water in the housing",
+        by="alice",
+        successor="t0002",
+        retired_at="2026-11-21T09:30:00.000Z",
+        returned_at=None,
+    )
+    site: str | None
+    model: str | None
+    serials: list[str]
+    reason: str
+    by: str
+    successor: str | None
+    retired_at: At
+    returned_at: At | None
+
+
 class TerminalDetail(TerminalItem):
-    """With what its retained topics say, its tags and those of its site, and its faults."""
+    """With what its retained topics say, its tags and those of its site, and its faults.
+
+    `retired` is its last retirement, `predecessors` those whose place it took. One that is retired is as it was then.
+    """
 
     model_config = ConfigDict(extra="forbid")
     inventory: Json | None
     health: Json | None
     config_reported: Json | None
     tags: list[str]
+    retired: RetiredItem | None
+    predecessors: list[RetiredItem]
     faults: list[FaultItem]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse
-from sqlalchemy import Connection, and_, false, select
+from sqlalchemy import Connection, FromClause, and_, false, select
 from sqlalchemy.sql import ColumnElement
 
 from center.access.scope import Scope
@@ -19,6 +21,7 @@ from center.api.proof import Reader, TheCenter
 from center.api.windows import in_windows
 from center.db import tables
 from center.domain import tags
+from center.domain.heard import as_it_was, retirement, retirements
 
 router = APIRouter(prefix="/api/v1")
 
@@ -61,23 +64,31 @@ def list_terminals(query: Annotated[filters.Terminals, Query()], center: TheCent
 def get_terminal(name: Name, center: TheCenter, who: Reader) -> JSONResponse:
     """One terminal, by `estate.terminal`, or by its name alone where no other estate has that too."""
     with center.database.read() as connection:
-        return JSONResponse(_terminal(connection, who.scope, filters.terminal_named(name)(t.terminals)))
+        return JSONResponse(_terminal(connection, who.scope, filters.terminal_named(name)))
 
 
 @router.get("/terminals/{estate}/{terminal}", response_model=models.TerminalDetail)
 def get_terminal_of(estate: Segment, terminal: Segment, center: TheCenter, who: Reader) -> JSONResponse:
     """The same, by estate and name."""
     with center.database.read() as connection:
-        named = and_(t.terminals.c.estate == estate, t.terminals.c.terminal == terminal)
+        named = filters.terminal_named(f"{estate}.{terminal}")
         return JSONResponse(_terminal(connection, who.scope, named))
 
 
-def _terminal(connection: Connection, scope: Scope, named: ColumnElement[bool]) -> Item:
-    row = one(connection, select(t.terminals).where(named, scope.where(t.terminals)), "terminal")
-    here = and_(t.faults.c.estate == row.estate, t.faults.c.terminal == row.terminal, filters.is_present())
-    faults = connection.execute(select(t.faults).where(here).order_by(t.faults.c.first_ms.desc()))
-    more = {name: row._mapping[name] for name in ("inventory", "health", "config_reported")}  # noqa: SLF001 - as named
+def _terminal(connection: Connection, scope: Scope, named: Callable[[FromClause], ColumnElement[bool]]) -> Item:
+    here = named(t.terminals), scope.where(t.terminals)
+    known = connection.execute(select(t.terminals.c.terminal).where(*here).limit(1)).first() is not None
+    gone = None if known else as_it_was(connection, scope, named(t.retired))
+    row: Any
+    row = one(connection, select(t.terminals).where(*here), "terminal") if gone is None else SimpleNamespace(**gone)
+    present = and_(t.faults.c.estate == row.estate, t.faults.c.terminal == row.terminal, filters.is_present())
+    faults = connection.execute(select(t.faults).where(present).order_by(t.faults.c.first_ms.desc()))
+    more = {name: getattr(row, name) for name in ("inventory", "health", "config_reported")}
     more["tags"] = tags.of(connection, row.estate, row.terminal, row.site)
+    last = retirement(connection, row.estate, row.terminal)
+    more["retired"] = None if last is None else items.named(last)
+    before = (t.retired.c.estate == row.estate, t.retired.c.successor == row.terminal)
+    more["predecessors"] = [items.named(each) for each in retirements(connection, scope, *before)]
     return items.terminal(row) | more | {"faults": [items.fault(each) for each in faults]}
 
 

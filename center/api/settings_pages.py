@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, select
 
 from center.access.scope import Scope
 from center.api import items
@@ -16,8 +16,9 @@ from center.api.paging import DEFAULT_LIMIT, MOST, cut, decoded
 from center.api.proof import Reader, TheCenter
 from center.api.reads import Segment
 from center.api.registry import Cursor, Limit
-from center.db.tables import campaigns, terminals
+from center.db.tables import campaigns
 from center.domain import campaigns_readiness, desired
+from center.domain.heard import heard
 
 router = APIRouter(prefix="/api/v1")
 
@@ -47,9 +48,8 @@ def count_states(center: TheCenter, who: Reader) -> JSONResponse:
 @router.get("/terminals/{estate}/{terminal}/settings")
 def list_settings(estate: Segment, terminal: Segment, center: TheCenter, who: Reader) -> JSONResponse:
     """Each version that was wished of a terminal, newest first: by whom, why, and what `changed`, [before, after]."""
-    here = and_(terminals.c.estate == estate, terminals.c.terminal == terminal)
     with center.database.read() as connection:
-        one(connection, select(terminals.c.terminal).where(here, who.scope.where(terminals)), "terminal")
+        heard(connection, who.scope, estate, terminal)
         rows = desired.history(connection, who.scope, estate, terminal)
     return JSONResponse({"items": [items.named(row) for row in rows], "next": None})
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from center.console import figures, lights, parts, terminal_parts
+from center.console import figures, lights, parts, retirement, terminal_parts
 from center.console.app import screen
 from center.console.parts import Field
 from center.console.plain_table import link, plain_table
@@ -44,6 +44,7 @@ async def build(visit: Visit, estate: str, name: str) -> None:
             parts.button(visit.say("site.notify"), page.notify, "send", main=True, mark="notify")
     with parts.section(visit.say("site.terminals"), "terminals"):
         page.terminals = ui.element("div")
+    await retirement.at_site(visit, estate, name)
     with ui.element("div").classes("columns"):
         with ui.element("div"):
             with parts.section(visit.say("site.incidents"), "incidents"):

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from agent.wire import TIERS
-from center.console import figures, lights, orders, parts, terminal_parts
+from center.console import figures, lights, orders, parts, retirement, terminal_parts
 from center.console.app import screen
 from center.console.parts import Field
 from center.console.session import Refused, Visit
@@ -40,6 +40,7 @@ async def build(visit: Visit, estate: str, name: str, span: str = "day", command
     page.head = ui.element("section").classes("part")
     with ui.element("nav").classes("bar").props(f'aria-label="{visit.say("terminal.actions")}"'):
         page.buttons()
+    retirement.on_terminal(visit, page.detail, page.zone)
     page.run = orders.Run(visit, page.zone)
     with parts.section(visit.say("terminal.faults"), "faults"):
         page.faults = ui.element("div").classes("cards")

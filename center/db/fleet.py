@@ -65,6 +65,23 @@ terminals = Table(
     Index(None, "estate", "region", "operator", "cell", "status", "can_sell"),  # counts, without the wide rows
 )
 
+retired = Table(
+    "retired",  # terminals that were taken out of the fleet; center/domain/retirement.py
+    metadata,
+    key("estate"),
+    key("terminal"),
+    text("site"),
+    text("region"),
+    values("row"),  # of `terminals`, as it was
+    ms("retired_ms"),
+    must("by"),
+    must("reason"),
+    text("successor"),
+    ms_or_null("returned_ms"),  # when it spoke again, and so was back in the fleet
+    Index(None, "estate", "site"),
+    Index(None, "estate", "successor"),
+)
+
 places = Table(
     "places",
     metadata,

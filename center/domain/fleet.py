@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, select
 
 from center.db.tables import changes, sites, terminals
 from center.domain import hours
@@ -22,6 +22,8 @@ _COLUMNS: Final = (
     "cause",
 )
 _SCHEDULES: Final = 60_000
+RETIRED: Final = "retired"
+"""The key in the feed of a terminal that was taken out of the fleet."""
 
 
 @dataclass(slots=True)
@@ -62,14 +64,23 @@ class Fleet:
         }
 
     def refresh(self, connection: Connection, first: int, last: int) -> list[Who]:
-        """Read again whom the feed names between two ids. Returns those whose place is another."""
+        """Read again whom the feed names between two ids. Returns those whose place is another.
+
+        Who was retired is none of them any more.
+        """
         named = select(changes.c.estate, changes.c.terminal).where(
             changes.c.id.between(first, last), changes.c.kind == "terminal"
         )
         one = named.distinct().subquery()
-        same = and_(terminals.c.estate == one.c.estate, terminals.c.terminal == one.c.terminal)
+        same = _same(terminals.c, one.c)
         rows = select(*(terminals.c[name] for name in _COLUMNS)).select_from(terminals.join(one, same))
-        return self._take(connection.execute(rows))
+        moved = self._take(connection.execute(rows))
+        gone = named.where(changes.c.key == RETIRED, ~exists().where(_same(terminals.c, changes.c)))
+        for row in connection.execute(gone.distinct()):
+            known = self.terminals.pop((row.estate, row.terminal), None)
+            if known is not None:
+                self.population(row.estate).add(known.place, -1)
+        return moved
 
     def place(self, who: Who) -> Place:
         """Where it is; nowhere for a terminal that was only heard of by its faults."""
@@ -114,6 +125,10 @@ class Fleet:
                 known.place = place
                 moved.append(who)
         return moved
+
+
+def _same(one: Any, other: Any) -> ColumnElement[bool]:
+    return and_(one.estate == other.estate, one.terminal == other.terminal)
 
 
 def _said(row: Any) -> tuple[str, str, str]:

@@ -5,14 +5,14 @@ Only what is in scope. Plain dicts of JSON values, moments in milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, func, select, tuple_
 
 from center.access.scope import Scope
-from center.db.tables import faults, incident_members, incidents, outages, sites, terminals
+from center.db.tables import faults, incident_members, incidents, outages, retired, sites, terminals
 from center.domain import knowledge, queue, regroup, remedies
 from center.domain.case_sheet import commands_of
 from center.domain.cases_policy import Policy
@@ -182,7 +182,21 @@ def _steps(connection: Connection, scope: Scope, found: Mapping[Any, Any]) -> li
     for kind, moment in (("joined", "joined_ms"), ("left", "left_ms")) if found["scope"] != "terminal" else ():
         steps += _counted(connection, scope, found["id"], kind, moment, max(_MINUTE_MS, lasted_ms // _SHOWN_TIMES))
     steps += regroup.steps(connection, scope, found["id"])
+    steps += _retired(connection, scope, found["id"])
     return sorted(steps, key=lambda each: each["at_ms"])
+
+
+def _retired(connection: Connection, scope: Scope, incident_id: str) -> Iterable[dict[str, Any]]:
+    """Members that left because they were taken out of the fleet."""
+    member = incident_members
+    same = and_(retired.c.estate == member.c.estate, retired.c.terminal == member.c.terminal)
+    inside = member.c.incident_id == incident_id, scope.where(member)
+    meanwhile = member.c.joined_ms <= retired.c.retired_ms, member.c.left_ms >= retired.c.retired_ms
+    rows = select(retired.c.retired_ms, retired.c.by, retired.c.terminal, retired.c.reason).distinct()
+    rows = rows.select_from(member.join(retired, same)).where(*inside, *meanwhile).order_by(retired.c.retired_ms)
+    for row in connection.execute(rows.limit(_MOST_TIMES)):
+        said = f"{row.terminal}: {row.reason}"
+        yield {"kind": "retired", "at_ms": row.retired_ms, "by": row.by, "n": 1, "text": said}
 
 
 def _counted(

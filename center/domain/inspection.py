@@ -13,8 +13,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, or_, select
 
 from center.access.scope import Scope
-from center.db.tables import cases, events, sites, terminals
-from center.domain.refusal import Refusal
+from center.db.tables import cases, events, sites
+from center.domain.heard import heard
 
 MOST: Final = 200
 _KINDS: Final = (
@@ -45,10 +45,7 @@ class Sheet:
 
 def sheet(connection: Connection, scope: Scope, estate: str, terminal: str) -> Sheet:
     """The sheet of one terminal. Raises Refusal for one that is not in scope."""
-    here = (terminals.c.estate == estate, terminals.c.terminal == terminal)
-    row = connection.execute(select(terminals).where(*here, scope.where(terminals))).mappings().first()
-    if row is None:
-        raise Refusal("not_found", "there is no such terminal")
+    row = heard(connection, scope, estate, terminal)
     at_site = (sites.c.estate == estate, sites.c.site == row["site"])
     site = connection.execute(select(sites).where(*at_site)).mappings().first()
     named = events.c.data["fault"].as_string().in_(_SECURITY)

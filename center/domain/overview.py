@@ -15,6 +15,7 @@ from sqlalchemy.sql import ColumnElement
 from center.access.scope import Scope
 from center.db.tables import cases, events, faults, heartbeat, incident_members, incidents, outages, sites, terminals
 from center.domain.freshness import LATE_MS, SILENT_MS, freshness
+from center.domain.heard import heard
 from center.domain.hours import zone
 from center.domain.refusal import Refusal
 
@@ -193,9 +194,7 @@ def timeline(connection: Connection, scope: Scope, estate: str, terminal: str, n
 
     An outage also has `verdict` and `basis`; its key is how it went. Raises Refusal for a terminal out of scope.
     """
-    here = terminals.c.estate == estate, terminals.c.terminal == terminal
-    if connection.execute(select(terminals.c.estate).where(*here, scope.where(terminals))).first() is None:
-        raise Refusal("not_found", "there is no such terminal")
+    heard(connection, scope, estate, terminal)
     since_ms = now_ms - TIMELINE_DAYS * DAY_MS
     bands = _fault_bands(connection, estate, terminal, since_ms)
     gone = outages.c.estate == estate, outages.c.terminal == terminal

@@ -7,8 +7,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from center.access.scope import Scope
-from center.db.tables import telemetry, terminals
-from center.domain.refusal import Refusal
+from center.db.tables import telemetry
+from center.domain.heard import heard
 
 MOST_BATCHES: Final = 100
 """A terminal repeats each of its metrics within 30 batches; what is older than these is of a part that is gone."""
@@ -16,11 +16,7 @@ MOST_BATCHES: Final = 100
 
 def latest(connection: Connection, scope: Scope, estate: str, terminal: str) -> list[dict[str, Any]]:
     """By name: `metric`, `unit` ("" for none), `value`, null with the cause in `error`, `at_ms`. Raises Refusal."""
-    here = terminals.c.estate == estate, terminals.c.terminal == terminal, scope.where(terminals)
-    row = connection.execute(select(terminals.c.inventory).where(*here)).first()
-    if row is None:
-        raise Refusal("not_found", "there is no such terminal")
-    told = (row.inventory or {}).get("metrics")
+    told = (heard(connection, scope, estate, terminal)["inventory"] or {}).get("metrics")
     units = told if isinstance(told, dict) else {}
     batches = (
         select(telemetry.c.at_ms, telemetry.c.samples)

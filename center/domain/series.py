@@ -16,8 +16,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, or_, select
 
 from center.access.scope import Scope
-from center.db.tables import metrics_day, metrics_hour, outages, telemetry, terminals
+from center.db.tables import metrics_day, metrics_hour, outages, telemetry
 from center.domain.freshness import LATE_MS, SILENT_MS
+from center.domain.heard import heard
 from center.domain.refusal import Refusal
 
 HOUR_MS: Final = 3_600_000
@@ -208,9 +209,5 @@ def _gone(connection: Connection, estate: str, terminal: str, from_ms: int, unti
 
 def _units(connection: Connection, scope: Scope, estate: str, terminal: str) -> dict[str, str]:
     """By metric. Raises Refusal for a terminal out of scope."""
-    here = terminals.c.estate == estate, terminals.c.terminal == terminal, scope.where(terminals)
-    row = connection.execute(select(terminals.c.inventory).where(*here)).first()
-    if row is None:
-        raise Refusal("not_found", "there is no such terminal")
-    told = (row.inventory or {}).get("metrics")
+    told = (heard(connection, scope, estate, terminal)["inventory"] or {}).get("metrics")
     return {str(name): str(unit) for name, unit in told.items()} if isinstance(told, dict) else {}

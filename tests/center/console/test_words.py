@@ -39,7 +39,7 @@ def test_every_step_of_a_case_has_words_on_the_screen_and_on_paper(kind: str) ->
 
 def test_every_step_of_an_incident_has_words() -> None:
     by_hand = [f"{kind}{undone}" for kind in ("merged", "adopted", "split") for undone in ("", "_undone")]
-    for kind in ("began", "opened", "acknowledged", "resolved", "joined", "left", *by_hand):
+    for kind in ("began", "opened", "acknowledged", "resolved", "joined", "left", "retired", *by_hand):
         assert f"step_{kind}" in phrases("incident")
 
 

@@ -16,6 +16,19 @@ def upgrade() -> None:
     for name in ("operator_version", "cell_version"):
         op.add_column("terminals", sa.Column(name, sa.Text(), server_default="", nullable=False))
     _places()
+    op.create_table(
+        "retired",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("estate", "terminal")),
+        *(sa.Column(name, sa.Text(), nullable=True) for name in ("site", "region")),
+        sa.Column("row", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("retired_ms", sa.BigInteger(), nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("by", "reason")),
+        sa.Column("successor", sa.Text(), nullable=True),
+        sa.Column("returned_ms", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("estate", "terminal", name="pk_retired"),
+    )
+    op.create_index("ix_retired_estate_site", "retired", ["estate", "site"])
+    op.create_index("ix_retired_estate_successor", "retired", ["estate", "successor"])
 
 
 def _places() -> None:

@@ -76,12 +76,16 @@ class Settings:
     hosts: tuple[str, ...] = _is((), "names under which the pages are asked for, beside localhost and addresses")
     public_url: str = _is("", "where people reach the center, such as https://pos.example.org")
     """For the merchants' links, logins elsewhere and safe cookies."""
+    status_page: bool = _is(False, "show everybody at /status whether the service is disturbed, without any merchant")
     map_tiles: str = _is("", "where pictures for the map are, https://HOST/…{z}/{x}/{y}…; empty for a map without")
     map_attribution: str = _is("", "whose pictures they are, as their makers want it said on the map")
     oidc_issuer: str = _is("", "an OpenID Connect provider to log in by; its discovery document is below this URL")
     oidc_client_id: str = _is("", "what that provider calls the center")
     oidc_client_secret_file: str = _is("", "the file with the secret that the provider gave for oidc_client_id")
     oidc_roles_claim: str = _is("roles", "the claim of the ID token that lists roles; unknown ones count for nothing")
+    heartbeat_url: str = _is(
+        "", "fetched each minute while the center is well, for a service that alarms when it is not"
+    )
     keep_events_days: int = _is(400, "how long events, results, gaps, outages and cleared faults are kept")
     keep_telemetry_days: int = _is(30, "how long each sample of telemetry is kept")
     keep_hours_days: int = _is(400, "how long hourly summaries of telemetry are kept")
@@ -132,7 +136,8 @@ def read(args: argparse.Namespace) -> tuple[Settings, dict[str, str]]:
             " or mqtt_without_tls = true on a closed network"
         )
     listener(settings.http)
-    public_address(settings.public_url)
+    _address("public_url", settings.public_url)
+    _heartbeat_address(settings.heartbeat_url)
     tile_server(settings.map_tiles)
     origins = dict.fromkeys((spec.name for spec in fields(Settings)), DEFAULT)
     told = next((name for name in _PLACES if os.environ.get(name)), None)
@@ -234,7 +239,14 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
-def public_address(url: str) -> None:
+def _heartbeat_address(url: str) -> None:
+    """It goes out of the house, and whoever knows it can feign that all is well. Raises SettingsError."""
+    _address("heartbeat_url", url)
+    if url.startswith("http://") and not _is_here(urlsplit(url).hostname or ""):
+        raise SettingsError("heartbeat_url goes by https:// to anywhere but this machine itself")
+
+
+def _address(name: str, url: str) -> None:
     """Refuse what is not `http://HOST` or `https://HOST`, with a path at most; "" is none. Raises SettingsError."""
     try:
         parts = urlsplit(url)
@@ -243,7 +255,7 @@ def public_address(url: str) -> None:
         fits = False
     extra = not fits or parts.query or parts.fragment or parts.username is not None or "?" in url or "#" in url
     if url and (extra or not _ADDRESS.fullmatch(url)):
-        raise SettingsError(f"public_url {url!r} is not https://HOST, with nothing behind it but a path")
+        raise SettingsError(f"{name} {url!r} is not https://HOST, with nothing behind it but a path")
 
 
 def tile_server(template: str) -> str:

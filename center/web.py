@@ -43,6 +43,7 @@ from center.domain.retirement import Returns
 from center.domain.selfwatch import SelfWatch
 from center.domain.task_reminders import TaskReminders
 from center.notify.delivery import Delivery
+from center.notify.heartbeat import Heartbeat
 from center.notify.publisher import Publisher
 from center.settings import Settings, SettingsError, listener, state_dir
 
@@ -129,7 +130,7 @@ class Web:
     def _threads(self, center: Center) -> Iterator[None]:
         """Engines and delivery run inside of this block."""
         engines = Engines(self._database, self._engines())
-        delivery = Delivery(self._database)
+        delivery, heartbeat = Delivery(self._database), Heartbeat(self._database, self._settings)
 
         def decide() -> bool:
             self._leads = engines.step(center.now_ms())
@@ -138,10 +139,13 @@ class Web:
         def tell() -> bool:
             return self._leads and delivery.step(center.now_ms())
 
+        def live() -> bool:
+            return self._leads and heartbeat.step(center.now_ms())
+
         stopping, grown, quiet = threading.Event(), threading.Event(), threading.Event()
         threads = [
             threading.Thread(target=always, args=(work, stopping, news), name=name, daemon=True)
-            for name, work, news in (("engines", decide, grown), ("delivery", tell, quiet))
+            for name, work, news in (("engines", decide, grown), ("delivery", tell, quiet), ("heartbeat", live, quiet))
         ]
         with self._database.fed.waking(grown.set), contextlib.closing(FeedWatch(self._database)):
             for thread in threads:

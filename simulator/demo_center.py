@@ -70,7 +70,7 @@ class DemoCenter:
     def settle(self) -> None:
         """Wait until it answers, tell it of the shop, and until it knows all terminals. Raises DemoError."""
         assert self._part is not None  # noqa: S101 - started above
-        self._part.wait(lambda: self._ask("GET", "healthz") is not None)
+        self._part.wait(lambda: self._ask("GET", "livez") is not None)
         made = json.loads(
             self._posdiag("center", "token", "--role", "admin", "--name", "demo", "--days", "0.01", "--json")
         )
@@ -78,6 +78,7 @@ class DemoCenter:
         for path, rows in (("sites", demo_shop.sites(self._language)), ("places", demo_shop.places())):
             if self._ask("POST", f"api/v1/{path}/import", token, rows) is None:
                 raise DemoError(f"the center did not take its {path}; its log is in {self._part.log}")
+        self._speak(token)
         self._part.wait(lambda: self._known(token) == len(demo_shop.TILLS))
         self._ask("DELETE", f"api/v1/tokens/{made['id']}", token)
 
@@ -90,6 +91,15 @@ class DemoCenter:
             kept.touch(0o600)
             kept.write_text(found[1], "ascii")
         return (kept.read_text("ascii") if kept.exists() else ""), found is not None
+
+    def _speak(self, token: str) -> None:
+        """At its first start the administrator reads what the shop speaks."""
+        if not self.password()[1]:
+            return
+        found = (self._ask("GET", "api/v1/accounts", token) or {}).get("items", ())
+        for each in found:
+            if each["name"] == USER:
+                self._ask("PATCH", f"api/v1/accounts/{each['id']}", token, {"language": self._language})
 
     def _known(self, token: str) -> int:
         """How many terminals the center has heard of."""

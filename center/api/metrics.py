@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -12,12 +12,15 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 
 from agent import VERSION
 from center.api import filters, items
-from center.api.context import ApiError, Center
+from center.api.context import Center
 from center.api.proof import Reader, TheCenter, allowed, somebody
 from center.db import feed, tables
+from center.db.engine import reason
+from center.domain import selfwatch
 
 router = APIRouter()
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
@@ -27,7 +30,7 @@ _COUNTS: Final = ("messages", "stored", "duplicates", "refused", "card_numbers")
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request, center: TheCenter) -> PlainTextResponse:
     """Figures in Prometheus' text format. From this machine without a token; from elsewhere with one that may read."""
-    if request.client is None or request.client.host not in _LOOPBACK:
+    if not _is_here(request):
         allowed("read")(request, center, somebody(request, center))
     registry = CollectorRegistry()
     registry.register(_Figures(center))
@@ -50,13 +53,38 @@ def center_health(center: TheCenter, _who: Reader) -> JSONResponse:
     return JSONResponse({"version": VERSION, "parts": beats, "outbox": waiting, "feed_head": head})
 
 
-@router.get("/healthz", response_class=PlainTextResponse)
-def healthz(center: TheCenter) -> PlainTextResponse:
-    """200 while this process answers and its database does; for a supervisor."""
-    with center.database.read() as connection:
-        if connection.execute(select(1)).scalar_one() != 1:
-            raise ApiError(503, "the database does not answer")
+@router.get("/livez", response_class=PlainTextResponse)
+def livez() -> PlainTextResponse:
+    """200 while this process answers; for a supervisor that starts it anew."""
     return PlainTextResponse("ok\n")
+
+
+@router.get(
+    "/healthz",
+    response_class=PlainTextResponse,
+    responses={503: {"content": {"text/plain": {}}, "description": "What is wrong, a line each"}},
+)
+def healthz(request: Request, center: TheCenter) -> PlainTextResponse:
+    """200 while the database answers and no worker, engine, broker or disk is missing: what the center's watch found.
+
+    Else 503, and what is wrong, a line each; from elsewhere than this machine without its values.
+    """
+    try:
+        with center.database.read() as connection:
+            found = selfwatch.health(connection, center.now_ms())
+    except DBAPIError as error:
+        return PlainTextResponse(f"the database: {reason(error)}\n" if _is_here(request) else "the database\n", 503)
+    wrong = [each for each in found.wrong if each["severity"] == "critical"]
+    lines = [_line(each) if _is_here(request) else each["key"] for each in wrong]
+    return PlainTextResponse("\n".join(lines or ["ok"]) + "\n", 503 if wrong else 200)
+
+
+def _line(told: Mapping[str, Any]) -> str:
+    return f"{told['key']}: {told['value']:g} {told['unit']}".rstrip() + f", {told['text']}"
+
+
+def _is_here(request: Request) -> bool:
+    return request.client is not None and request.client.host in _LOOPBACK
 
 
 def _by_state(connection: Connection) -> dict[str, int]:
@@ -132,11 +160,23 @@ def _parts(connection: Connection, now_ms: int) -> Iterator[Metric]:
         name: CounterMetricFamily(f"posdiag_ingest_{name}", f"Of messages taken in: {name}", labels=["worker"])
         for name in _COUNTS
     }
+    watched = GaugeMetricFamily(
+        "posdiag_selfwatch",
+        "What the center found when it last looked at itself: lags, disk, certificates …; what is unknown is left out",
+        labels=["key", "unit"],
+    )
+    wrong = GaugeMetricFamily("posdiag_selfwatch_wrong", "Whether that is an alarm, 0 or 1", labels=["key"])
     for row in connection.execute(select(tables.heartbeat)):
         age.add_metric([row.name], max(0, now_ms - row.at_ms) / 1000)
         data = row.data or {}
         for name in _COUNTS:
             if row.name.startswith("ingest-") and name in data:
                 counts[name].add_metric([row.name], data[name])
+        for told in data.get("readings", ()) if row.name == selfwatch.ROW else ():
+            if told["value"] is not None:
+                watched.add_metric([told["key"], told["unit"]], told["value"])
+            wrong.add_metric([told["key"]], told["state"] == "wrong")
     yield age
+    yield watched
+    yield wrong
     yield from counts.values()

@@ -14,6 +14,8 @@ from center.db.tables import quarantine
 
 log = logging.getLogger("posdiag.center.aside")
 
+ASIDE: Final = "aside/"
+"""How the topics of such rows begin, among those of messages that the ingest refused."""
 PATIENCE: Final = 3
 """So often something may fail before it is looked for what is to blame: it may have been something passing."""
 T = TypeVar("T")
@@ -48,6 +50,7 @@ def why(error: Exception) -> str:
 
 def put_aside(connection: Connection, topic: str, why: str, head: str, at_ms: int) -> None:
     """Into quarantine: `topic` says what it was, `head` how it is found."""
+    topic = ASIDE + topic
     log.error("put aside: %s (%s): %s", topic, head, why)
     values = {"topic": topic, "why": why.replace("\0", ""), "head": head.encode(), "size": 0, "at_ms": at_ms}
     connection.execute(insert(quarantine).values(values))

@@ -94,7 +94,7 @@ class CaseEngine:
         with book_of(self._database, self._policy, now_ms) as book:
             found = _due_cases(book.connection, now_ms)
             for case, why in apart(book.connection, found, _each(book, _time_has_come)):
-                put_aside(book.connection, f"aside/cases/time/{case['id']}", why, case["state"], now_ms)
+                put_aside(book.connection, f"cases/time/{case['id']}", why, case["state"], now_ms)
                 later = update(cases).where(cases.c.id == case["id"]).values(next_ms=now_ms + _LATER_MS)
                 book.connection.execute(later)
         return len(found) == _AT_ONCE
@@ -108,7 +108,7 @@ class CaseEngine:
             grouped = with_their_groups(book, waits)
             alone = [wait for wait in waits if _key(wait) not in grouped]
             for wait, why in apart(book.connection, alone, _each(book, _wait_is_over)):
-                put_aside(book.connection, f"aside/cases/wait/{'/'.join(_key(wait))}", why, "", now_ms)
+                put_aside(book.connection, f"cases/wait/{'/'.join(_key(wait))}", why, "", now_ms)
                 _put_off(book, wait)
         return len(waits) == PAGE
 

@@ -87,7 +87,7 @@ class Follower:
             if len(self._page.changes) > 1:
                 self._now = len(self._page.changes) // 2
             elif self._may_put_aside(first.id):
-                topic = f"aside/{self.name}/{first.kind}/{first.estate or ''}/{first.terminal or ''}"
+                topic = f"{self.name}/{first.kind}/{first.estate or ''}/{first.terminal or ''}"
                 put_aside(connection, topic, why(error), first.key, now_ms)
                 self._page.save(connection, now_ms)
 

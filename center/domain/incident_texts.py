@@ -38,6 +38,7 @@ _CENTER: Final[Mapping[str, Mapping[str, str]]] = {
     "outbox": {"en": "messages wait to be sent", "zh": "待发消息积压"},
     "disk": {"en": "the disk is nearly full", "zh": "磁盘空间不足"},
     "certificate": {"en": "a certificate expires soon", "zh": "证书即将到期"},
+    "aside": {"en": "something could not be dealt with and was put aside", "zh": "有数据无法处理，已被搁置"},
     "gaps": {"en": "messages of terminals are missing", "zh": "终端消息有缺失"},
 }
 _OFFLINE: Final = {"en": "Out of reach", "zh": "终端失联"}

@@ -8,7 +8,7 @@ If all are dead the broker tells by their will on `center/{id}/state`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,16 +16,21 @@ from typing import Any, Final
 from cryptography import x509
 from sqlalchemy import Connection, func, insert, select, update
 
+from agent import wire
 from center.db import feed
+from center.db.aside import ASIDE
 from center.db.engine import Database, insert_ignore, upsert
-from center.db.tables import changes, gaps, heartbeat, incidents, outbox
+from center.db.tables import changes, gaps, heartbeat, incidents, outbox, quarantine
 from center.domain import posts
 from center.domain.incident_texts import title
 from center.ids import new_id
 from center.ingest import slots
+from center.ingest.gaps import CLASSES
 from center.settings import Settings, state_dir
 
 ROW: Final = "selfwatch"
+UPKEEP: Final = "upkeep"
+"""The lease of whoever does what center/ingest/upkeep.py says, and how the rows begin that say how far it is."""
 EVERY_MS: Final = 5_000
 MISSING_MS: Final = 30_000
 ABANDONED_MS: Final = 86_400_000
@@ -86,10 +91,31 @@ class SelfWatch:
         settled = now_ms - self._began_ms >= MISSING_MS  # at a start the others may not have begun yet
         with self._database.read() as connection:
             found = readings(connection, now_ms)
-        found += [*_disk(self._database), *_certificates(self._settings, now_ms)]
+        found += [*_disks(self._database), *_certificates(self._settings, now_ms)]
         with self._database.begin() as connection:
             _keep(connection, found, settled, now_ms)
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the last look found, by the row that `SelfWatch` keeps."""
+
+    looked: bool
+    """Whether there was one at all."""
+    wrong: tuple[Mapping[str, Any], ...]
+    """Readings as Reading.to_json gives them; one of its own if the last look is too old."""
+
+
+def health(connection: Connection, now_ms: int) -> Health:
+    """How the center was when it last looked."""
+    row = connection.execute(select(heartbeat).where(heartbeat.c.name == ROW)).first()
+    if row is None:
+        return Health(looked=False, wrong=())
+    wrong = [each for each in (row.data or {}).get("readings", ()) if each["state"] == "wrong"]
+    if now_ms - row.at_ms > 2 * MISSING_MS:
+        wrong.append(_beat(f"worker:{ROW}", row, now_ms).to_json())
+    return Health(looked=True, wrong=tuple(wrong))
 
 
 def readings(connection: Connection, now_ms: int) -> list[Reading]:
@@ -98,7 +124,8 @@ def readings(connection: Connection, now_ms: int) -> list[Reading]:
     found = [*_workers(rows, now_ms), *_engines(rows, now_ms)]
     cursors = ((name, row.data["id"]) for name, row in rows.items() if set(row.data or ()) == {"id"})
     found += [_lag(connection, name.removeprefix("cursor-"), cursor, now_ms) for name, cursor in cursors]
-    return [*found, _outbox(connection, now_ms), _gaps(connection, now_ms)]
+    found += _upkeep(connection, rows, now_ms)
+    return [*found, _outbox(connection, now_ms), _gaps(connection, now_ms), _aside(connection, now_ms)]
 
 
 def _workers(rows: dict[str, Any], now_ms: int) -> Iterable[Reading]:
@@ -114,6 +141,9 @@ def _workers(rows: dict[str, Any], now_ms: int) -> Iterable[Reading]:
         times, out = row.data.get("thrown_out", 0), state == slots.THROWN_OUT and now_ms - row.at_ms <= MISSING_MS
         yield Reading(f"name:{name}", times, "times", out, "critical", "thrown out by another center of its name")
         yield Reading(f"lag:{name}", oldest_ms / 1000, "s", oldest_ms > LAG_MS, "major", "age of the oldest batch")
+    ends = [row.data["certificate_ends_ms"] for row in workers.values() if row.data.get("certificate_ends_ms")]
+    if ends:
+        yield _certificate("certificate:broker", min(ends), "until the broker's own expires", now_ms)
 
 
 def _engines(rows: dict[str, Any], now_ms: int) -> Iterable[Reading]:
@@ -137,6 +167,27 @@ def _lag(connection: Connection, name: str, cursor: int, now_ms: int) -> Reading
     return Reading(f"lag:{name}", lag_s, "s", lag_s > LAG_MS / 1000, "major", "age of what it has not read yet")
 
 
+def _upkeep(connection: Connection, rows: dict[str, Any], now_ms: int) -> Iterable[Reading]:
+    """Whoever looks after the store, and how old what it has not summed up is. It follows by time, a while behind."""
+    if UPKEEP in rows:
+        yield _beat(f"worker:{UPKEEP}", rows[UPKEEP], now_ms)
+    for cls, table in CLASSES.items():
+        stored = rows.get(f"{UPKEEP}-{cls}")
+        if stored is not None:
+            left = table.c.received_ms >= stored.data["received_ms"]
+            oldest_ms = connection.execute(select(func.min(table.c.received_ms)).where(left)).scalar()
+            lag_s = 0.0 if oldest_ms is None else max(0, now_ms - feed.SETTLED_MS - oldest_ms) / 1000
+            yield Reading(
+                f"lag:{UPKEEP}-{cls}", lag_s, "s", lag_s > LAG_MS / 1000, "major", "age of what is not summed"
+            )
+
+
+def _aside(connection: Connection, now_ms: int) -> Reading:
+    lately = quarantine.c.at_ms > now_ms - _HOUR_MS, quarantine.c.topic.startswith(ASIDE)
+    n = int(connection.execute(select(func.count()).select_from(quarantine).where(*lately)).scalar_one())
+    return Reading("aside", n, "rows", n > 0, "major", "could not be dealt with and were put aside this hour")
+
+
 def _outbox(connection: Connection, now_ms: int) -> Reading:
     overdue = outbox.c.state == posts.WAITING, outbox.c.not_before_ms < now_ms - OUTBOX_MS
     n = int(connection.execute(select(func.count()).select_from(outbox).where(*overdue)).scalar_one())
@@ -152,15 +203,22 @@ def _gaps(connection: Connection, now_ms: int) -> Reading:
     )
 
 
-def _disk(database: Database) -> Iterable[Reading]:
-    where = Path(database.url.database or ".").parent if database.dialect == "sqlite" else state_dir()
+def _disks(database: Database) -> Iterable[Reading]:
+    if database.dialect == "sqlite":
+        yield _disk("disk", Path(database.url.database or ".").parent)
+        return
+    yield _disk("disk:state", state_dir())
+    server = database.url.host or "this machine"
+    yield Reading("disk:database", None, "bytes", False, "major", f"it is PostgreSQL's at {server}; watch it there")
+
+
+def _disk(key: str, where: Path) -> Reading:
     try:
         usage = shutil.disk_usage(where)
     except OSError as error:
-        yield Reading("disk", None, "bytes", False, "major", f"{where}: {error.strerror}")
-        return
+        return Reading(key, None, "bytes", False, "major", f"{where}: {error.strerror}")
     wrong = usage.free < DISK_BYTES or usage.free < DISK_SHARE * usage.total
-    yield Reading("disk", usage.free, "bytes", wrong, "critical", f"free at {where}")
+    return Reading(key, usage.free, "bytes", wrong, "critical", f"free at {where}")
 
 
 def _certificates(settings: Settings, now_ms: int) -> Iterable[Reading]:
@@ -174,9 +232,13 @@ def _certificates(settings: Settings, now_ms: int) -> Iterable[Reading]:
             yield Reading(key, None, "days", False, "major", f"{file}: {str(error).splitlines()[0]}")
             continue
         ends_ms = min(each.not_valid_after_utc.timestamp() for each in several) * 1000
-        days = (ends_ms - now_ms) / _DAY_MS
-        severity = "critical" if days < 7 else "major"
-        yield Reading(key, round(days, 1), "days", days < CERTIFICATE_DAYS, severity, f"until {file} expires")
+        yield _certificate(key, ends_ms, f"until {file} expires", now_ms)
+
+
+def _certificate(key: str, ends_ms: float, text: str, now_ms: int) -> Reading:
+    days = (ends_ms - now_ms) / _DAY_MS
+    severity = "critical" if days < 7 else "major"
+    return Reading(key, round(days, 1), "days", days < CERTIFICATE_DAYS, severity, text)
 
 
 # --- as incidents -----------------------------------------------------------------------------------------------------
@@ -202,6 +264,7 @@ def _keep(connection: Connection, found: list[Reading], settled: bool, now_ms: i
             _update(connection, row, quiet_since_ms=now_ms)
         elif key not in unsure and now_ms - row.quiet_since_ms >= HOLD_MS:
             _update(connection, row, state="resolved", resolved_ms=now_ms)
+            insert_ignore(connection, outbox, [_over(row, now_ms)])
             told.append(row.id)
     feed.append(connection, [("incident", "", None, each) for each in told], now_ms)
 
@@ -229,7 +292,16 @@ def _open(connection: Connection, reading: Reading, now_ms: int) -> str:
     body = (
         f"{reading.key}: {reading.text}" if reading.value is None else f"{reading.key}: {reading.value} {reading.text}"
     )
-    facts = {"estate": "", "incident": incident_id, "severity": reading.severity, "scope": "center"}
-    notice = posts.notify(f"center.alarm-{incident_id}", "center.alarm", now_ms, subject=named, body=body, facts=facts)
-    insert_ignore(connection, outbox, [notice])
+    insert_ignore(connection, outbox, [_notice("center.alarm", incident_id, reading.severity, named, body, now_ms)])
     return incident_id
+
+
+def _over(row: Any, now_ms: int) -> dict[str, Any]:
+    """The end of an alarm, to whoever hears of alarms."""
+    body = f"{row.scope_key}: right again since {wire.timestamp(row.quiet_since_ms / 1000)}"
+    return _notice("center.alarm.over", row.id, row.severity, f"over: {row.title}", body, now_ms)
+
+
+def _notice(event: str, incident_id: str, severity: str, subject: str, body: str, now_ms: int) -> dict[str, Any]:
+    facts = {"estate": "", "incident": incident_id, "severity": severity, "scope": "center"}
+    return posts.notify(f"{event}-{incident_id}", event, now_ms, subject=subject, body=body, facts=facts)

@@ -86,6 +86,12 @@ class Link:
         self._answers: dict[int, mqtt5.Packet] = {}
         self._last_id = 0
 
+    @property
+    def certificate_ends_ms(self) -> int | None:
+        """When the certificate ends that the broker showed; None without TLS."""
+        shown = None if self._writer is None else self._writer.get_extra_info("peercert")
+        return round(ssl.cert_time_to_seconds(shown["notAfter"]) * 1000) if shown else None
+
     async def open(self) -> bool:
         """Connect. Returns whether the broker had kept our session. Raises LinkError."""
         where = self._where

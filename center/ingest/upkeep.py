@@ -39,7 +39,7 @@ from center.db.tables import (
     streams,
     telemetry,
 )
-from center.domain.selfwatch import SelfWatch
+from center.domain.selfwatch import UPKEEP, SelfWatch
 from center.ingest import partitions, rollup
 from center.ingest.gaps import CLASSES, look
 from center.ingest.writer import now_ms
@@ -53,8 +53,6 @@ WINDOW_ROWS: Final = 20_000
 DELETED_ROWS: Final = 5_000  # in one transaction, so that no worker waits long
 CLEAN_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
-NAME: Final = "upkeep"
-"""Of the lease; the row `engine-upkeep` of `heartbeat` says what is wrong, and `upkeep-CLASS` how far it is."""
 _SOME: Final = 200  # rows in one statement that names them
 
 
@@ -111,7 +109,7 @@ class Upkeep:
     def _leased(self, now_ms: int) -> bool:
         """Hold on to the lease, also in a step that takes long and began at `now_ms`."""
         so_far_ms = round((time.monotonic() - self._began) * 1000)
-        return lease.hold(self._database, NAME, LEASE_MS, now_ms + so_far_ms)
+        return lease.hold(self._database, UPKEEP, LEASE_MS, now_ms + so_far_ms)
 
     def _partitions(self, now_ms: int) -> None:
         if self._database.dialect == "postgresql":
@@ -122,7 +120,7 @@ class Upkeep:
 
     def _follow(self, cls: str, until_ms: int, now_ms: int) -> bool:
         """Go on by one window. Returns whether there may be more before `until_ms`."""
-        table, name = CLASSES[cls], f"upkeep-{cls}"
+        table, name = CLASSES[cls], f"{UPKEEP}-{cls}"
         with self._database.begin() as connection:
             stored = feed.load_cursor(connection, name)
             since_ms = stored["received_ms"] if stored else _oldest(connection, table)
@@ -193,9 +191,7 @@ def _one_by_one(connection: Connection, cls: str, which: ColumnElement[bool], no
         some = rows[start : start + _SOME]
         bad = apart(connection, some, lambda few: _take_in(connection, cls, tuple_(*key).in_(few), now_ms))
         for (estate, terminal, boot, seq), problem in bad:
-            put_aside(
-                connection, f"aside/{PREFIX}/{estate}/{terminal}/{cls}", problem, f"boot {boot}, seq {seq}", now_ms
-            )
+            put_aside(connection, f"{PREFIX}/{estate}/{terminal}/{cls}", problem, f"boot {boot}, seq {seq}", now_ms)
 
 
 def _oldest(connection: Connection, table: Table) -> int | None:
@@ -260,7 +256,7 @@ class UpkeepThread:
 
     def _tell(self, problem: str) -> None:
         """Into `heartbeat`, where SelfWatch finds it."""
-        row = {"name": f"engine-{NAME}", "at_ms": self._clock_ms(), "data": lease.me() | {"problem": problem}}
+        row = {"name": f"engine-{UPKEEP}", "at_ms": self._clock_ms(), "data": lease.me() | {"problem": problem}}
         with self._database.begin() as connection:
             upsert(connection, heartbeat, [row])
         self._problem = problem

@@ -79,6 +79,7 @@ class Worker:
         self._changed = asyncio.Condition()
         self._link: Link | None = None
         self._stray = False
+        self._certificate_ends_ms: int | None = None
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -156,7 +157,7 @@ class Worker:
         refused = await link.subscribe(self._filters())
         if refused:
             raise LinkError(f"the broker refuses a subscription: {refused[0]}")
-        self.connected, self.problem = True, ""
+        self.connected, self.problem, self._certificate_ends_ms = True, "", link.certificate_ends_ms
         self._news.set()
         log.info("listening as %s", self._client_id)
         while True:
@@ -260,6 +261,7 @@ class Worker:
             "waiting": len(waiting.messages),
             "oldest_ms": round((time.monotonic() - waiting.since) * 1000) if waiting.messages else 0,
             "thrown_out": self.thrown_out,
+            "certificate_ends_ms": self._certificate_ends_ms,
         }
 
     def _beat(self, told: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ from center.access.scope import Scope
 from center.api import windows
 from center.api.app import create_app
 from center.db import tables
-from center.db.engine import Database
+from center.db.engine import Database, upsert
+from center.domain.selfwatch import Reading
 from center.settings import Settings
 from center.web import build_routes
 from tests.center.asking import Api, Asker, asking
@@ -212,7 +213,39 @@ def test_the_center_says_how_it_is(api: Api, database: Database) -> None:
     put(database, tables.heartbeat, name="engines", at_ms=NOW - 2000, data={"pid": 1})
     (part,) = api.asks("viewer").get("center")["parts"]
     assert (part["name"], part["age_s"]) == ("engines", 2.0)
-    assert api.client.get("/healthz").text == "ok\n"
+
+
+def _found(database: Database, *readings: Reading, age_ms: int = 0) -> None:
+    told = {"readings": [each.to_json() for each in readings]}
+    with database.begin() as connection:
+        upsert(connection, tables.heartbeat, [{"name": "selfwatch", "at_ms": NOW - age_ms, "data": told}])
+
+
+_DEAD = Reading("worker:engines", 45.0, "s", True, "critical", "since its last sign of life")
+_LATE = Reading("lag:cases", 90.5, "s", True, "major", "age of what it has not read yet")
+_UNKNOWN = Reading("disk:database", None, "bytes", False, "major", "it is PostgreSQL's")
+
+
+def test_healthz_goes_by_what_the_center_found_and_livez_does_not(api: Api, database: Database) -> None:
+    for found, age_ms, status, text in (
+        ((), 0, 200, "ok\n"),
+        ((_LATE, _UNKNOWN), 0, 200, "ok\n"),
+        ((_LATE, _DEAD), 0, 503, "worker:engines: 45 s, since its last sign of life\n"),
+        ((), 61_000, 503, "worker:selfwatch: 61 s, since its last sign of life\n"),
+    ):
+        _found(database, *found, age_ms=age_ms)
+        answer = api.client.get("/healthz")
+        assert (answer.status_code, answer.text) == (status, text)
+        assert api.client.get("/livez").text == "ok\n"
+
+
+def test_the_metrics_hold_what_the_center_found(api: Api, database: Database) -> None:
+    _found(database, _LATE, _UNKNOWN)
+    text = api.client.get("/metrics").text
+    assert 'posdiag_selfwatch{key="lag:cases",unit="s"} 90.5' in text
+    assert 'posdiag_selfwatch_wrong{key="lag:cases"} 1.0' in text
+    assert 'posdiag_selfwatch_wrong{key="disk:database"} 0.0' in text
+    assert 'posdiag_selfwatch{key="disk:database"' not in text
 
 
 def test_the_first_request_builds_no_routes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

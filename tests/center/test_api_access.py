@@ -46,7 +46,7 @@ def _log_in(api: Api, name: str = "ann", password: str = PASSWORD) -> httpx.Resp
 
 def test_nobody_gets_anything_without_a_good_proof(api: Api) -> None:
     paths = api.client.get("/api/v1/openapi.json").json()["paths"]
-    open_to_all = {"/metrics", "/healthz", "/api/v1/session", "/api/v1/oidc/login", "/api/v1/oidc/callback"}
+    open_to_all = {"/metrics", "/healthz", "/livez", "/api/v1/session", "/api/v1/oidc/login", "/api/v1/oidc/callback"}
     assert paths["/api/v1/terminals"]["get"]["security"] == [{"HTTPBearer": []}, {"APIKeyCookie": []}]
     checked = 0
     for path, verbs in paths.items():
@@ -210,8 +210,9 @@ def test_a_session_that_is_idle_or_whose_account_is_disabled_ends(api: Api) -> N
     assert admin("PATCH", f"accounts/{account}", json={"disabled": True}).status_code == 204
     assert api.client.get("/api/v1/me").status_code == 401
     assert _log_in(api).status_code == 401
-    admin("PATCH", f"accounts/{account}", json={"disabled": False})
+    admin("PATCH", f"accounts/{account}", json={"disabled": False, "language": "zh"})
     assert _log_in(api).status_code == 200
+    assert api.client.get("/api/v1/me").json()["language"] == "zh"
     api.clock_ms += IDLE_MS + 1
     assert api.client.get("/api/v1/me").status_code == 401
 

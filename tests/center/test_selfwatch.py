@@ -12,8 +12,9 @@ from sqlalchemy import insert, select
 
 from center.access.scope import EVERYTHING, Scope
 from center.db import feed
+from center.db.aside import put_aside
 from center.db.engine import Database, upsert
-from center.db.tables import gaps, heartbeat, incidents, outbox
+from center.db.tables import events, gaps, heartbeat, incidents, outbox, quarantine
 from center.domain import selfwatch
 from center.domain.selfwatch import EVERY_MS, HOLD_MS, SelfWatch
 from center.settings import Settings
@@ -43,7 +44,7 @@ class Watched:
         self.watch.step(self.now_ms)
         with self.database.read() as connection:
             found = select(incidents.c.scope_key, incidents.c.severity).where(incidents.c.state == "open")
-            return sorted(tuple(row) for row in connection.execute(found) if row.scope_key != "disk")
+            return sorted(tuple(row) for row in connection.execute(found) if not row.scope_key.startswith("disk"))
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_center_that_is_well_has_no_incident(watched: Watched) -> None:
     assert watched.look() == []
     with watched.database.read() as connection:
         row = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name == selfwatch.ROW)).scalar_one()
-    states = {each["key"]: each["state"] for each in row["readings"] if each["key"] != "disk"}
+    states = {each["key"]: each["state"] for each in row["readings"] if each["key"].partition(":")[0] != "disk"}
     assert set(states.values()) == {"right"}
     assert {"worker:ingest-main-1", "worker:engines", "broker:ingest-main-1", "engine:cases", "gaps", "outbox"} <= set(
         states
@@ -111,6 +112,80 @@ def test_several_may_watch_and_open_one(watched: Watched) -> None:
 def test_what_a_worker_tells_is_heard(watched: Watched, data: dict[str, Any], keys: list[str]) -> None:
     watched.beat("ingest-main-1", **data)
     assert [found for found, _severity in watched.look()] == keys
+
+
+def _reading(watched: Watched, key: str) -> dict[str, Any]:
+    with watched.database.read() as connection:
+        row = connection.execute(select(heartbeat.c.data).where(heartbeat.c.name == selfwatch.ROW)).scalar_one()
+    return next(each for each in row["readings"] if each["key"] == key)
+
+
+def test_upkeep_is_missed_when_it_dies_and_when_it_is_behind(watched: Watched) -> None:
+    watched.beat("upkeep", host="h", pid=1)
+    watched.beat("upkeep-event", received_ms=NOW - 200_000)
+    event = {"estate": "e", "terminal": "t", "boot": 1, "at_ms": 1, "up_ms": 1, "clock": "synced", "event": "x"}
+    with watched.database.begin() as connection:
+        for seq, age_ms in ((1, 300_000), (2, 80_000)):
+            connection.execute(insert(events).values(event | {"seq": seq, "received_ms": NOW - age_ms}))
+    assert watched.look() == []
+    assert _reading(watched, "lag:upkeep-event")["value"] == 55.0  # 85 s, of which it lets 30 pass to be sure
+    watched.beat("ingest-main-1", state="listening", problem="", oldest_ms=0)
+    watched.beat("engines", host="h", pid=1)
+    assert watched.look(26_000) == [("lag:upkeep-event", "major"), ("worker:upkeep", "critical")]
+
+
+def test_an_upkeep_that_did_all_there_is_has_no_lag(watched: Watched) -> None:
+    watched.beat("upkeep-telemetry", received_ms=NOW - 86_400_000)
+    assert watched.look() == []
+    assert _reading(watched, "lag:upkeep-telemetry")["value"] == 0.0
+
+
+def test_what_was_put_aside_is_an_alarm_and_what_was_refused_is_none(watched: Watched) -> None:
+    refused = {"topic": "pos/1/e/t/event", "why": "x", "head": b"", "size": 1, "at_ms": NOW}
+    with watched.database.begin() as connection:
+        connection.execute(insert(quarantine).values(refused))
+    assert watched.look() == []
+    with watched.database.begin() as connection:
+        put_aside(connection, "cases/event/e/t", "TypeError: x", "17", NOW)
+    assert watched.look() == [("aside", "major")]
+
+
+def test_the_end_of_an_alarm_is_told_to_whom_it_was_told(watched: Watched) -> None:
+    watched.beat("engine-cases", problem="KeyError: x", behind=False)
+    watched.look()
+    for _ in range(2):
+        for name, data in (
+            ("engine-cases", {"problem": ""}),
+            ("engines", {}),
+            ("ingest-main-1", {"state": "listening"}),
+        ):
+            watched.beat(name, **data)
+        watched.look(HOLD_MS + 1)
+        watched.beat("engines")
+        watched.beat("ingest-main-1", state="listening")
+    with watched.database.read() as connection:
+        told = connection.execute(select(outbox.c.payload).order_by(outbox.c.id)).scalars().all()
+    told = [each for each in told if "engine:cases" in each["body"]]
+    assert [each["event"] for each in told] == ["center.alarm", "center.alarm.over"]
+    assert [each["severity"] for each in told] == ["critical", "critical"]
+    assert told[1]["subject"] == f"over: {told[0]['subject']}"
+
+
+def test_the_brokers_certificate_is_watched(watched: Watched) -> None:
+    day_ms = 86_400_000
+    watched.beat("ingest-main-1", state="listening", certificate_ends_ms=NOW + 90 * day_ms)
+    watched.beat("ingest-main-2", state="listening", certificate_ends_ms=NOW + 5 * day_ms)
+    assert watched.look() == [("certificate:broker", "critical")]
+    assert _reading(watched, "certificate:broker")["value"] == 5.0
+
+
+def test_only_a_disk_that_is_the_databases_is_called_so(watched: Watched) -> None:
+    watched.look()
+    if watched.database.dialect == "sqlite":
+        assert _reading(watched, "disk")["value"] > 0
+    else:
+        assert _reading(watched, "disk:state")["value"] > 0
+        assert _reading(watched, "disk:database")["state"] == "unknown"
 
 
 def test_no_worker_at_all_is_an_alarm(database: Database) -> None:

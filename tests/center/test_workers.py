@@ -13,6 +13,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from cryptography import x509
 from sqlalchemy import func, select
 
 from agent import packing
@@ -111,9 +112,12 @@ def _listening(database: Database, workers: int = 1) -> bool:
     return sum(row.get("state") == "listening" for row in rows) >= workers
 
 
+def _beat(database: Database) -> dict[str, Any]:
+    return _one(database, select(heartbeat.c.data).where(heartbeat.c.name == "ingest-main-1")) or {}
+
+
 def _problem(database: Database) -> str:
-    told = _one(database, select(heartbeat.c.data).where(heartbeat.c.name == "ingest-main-1"))
-    return str((told or {}).get("problem", ""))
+    return str(_beat(database).get("problem", ""))
 
 
 def test_from_the_broker_to_the_database_and_back(
@@ -166,7 +170,8 @@ def test_tls_to_the_broker_and_what_does_not_fit(
     certificate, key = authority.issue("center")
     (tmp_path / "strange").mkdir()
     stranger = Authority(tmp_path / "strange")
-    with Line(broker.port, authority.server(*authority.issue("broker"))) as line:
+    shown, its_key = authority.issue("broker")
+    with Line(broker.port, authority.server(shown, its_key)) as line:
         for trusted in (stranger, authority):
             config = tmp_path / "center.toml"
             config.write_text(
@@ -179,6 +184,8 @@ def test_tls_to_the_broker_and_what_does_not_fit(
                 worker.terminate()
                 assert worker.wait(20) == 0
         wait_until(lambda: _listening(database), 20)
+        ends_ms = x509.load_pem_x509_certificate(shown.read_bytes()).not_valid_after_utc.timestamp() * 1000
+        wait_until(lambda: _beat(database).get("certificate_ends_ms") == ends_ms)
         speaking.say("t/event", said.event(1))
         wait_until(lambda: _count(database, events) == 1)
         worker.terminate()

@@ -19,6 +19,8 @@ from center.db.tables import accounts
 from center.ids import new_id
 
 FIRST: Final = "admin"
+USUAL_LANGUAGE: Final = "en"
+"""Of an account of which nobody said another."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@-]{1,63}")
 
 
@@ -45,7 +47,7 @@ def create(
     *,
     password: str | None = None,
     scope: Scope = EVERYTHING,
-    language: str = "en",
+    language: str = USUAL_LANGUAGE,
     must_change: bool = False,
     oidc: tuple[str, str] | None = None,
 ) -> str:
@@ -89,6 +91,11 @@ def change(connection: Connection, account_id: str, changes: dict[str, Any]) -> 
         raise AccountError("somebody must remain an administrator")
     close_sessions(connection, account_id=account_id)
     return True
+
+
+def speak(connection: Connection, account_id: str, language: str) -> None:
+    """The account's language; sessions go on."""
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(language=language))
 
 
 def set_password(

@@ -103,9 +103,7 @@ def change_me(body: Wishes, center: TheCenter, who: Somebody) -> JSONResponse:
     """Change one's language."""
     account = _account(who)
     with center.database.begin() as connection:
-        connection.execute(
-            update(tables.accounts).where(tables.accounts.c.id == account).values(language=body.language)
-        )
+        accounts.speak(connection, account, body.language)
         record(connection, center, who, "account.language", who.name, {"language": body.language})
     return JSONResponse(_me(who) | {"language": body.language})
 

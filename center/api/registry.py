@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -51,6 +51,7 @@ class AccountChange(Body):
     roles: list[Role] | None = Field(None, min_length=1)
     scope: ScopeBody | None = None
     disabled: bool | None = None
+    language: Literal["en", "zh"] | None = None
 
 
 class NewToken(Body):
@@ -130,10 +131,10 @@ def create_account(body: NewAccount, center: TheCenter, who: Admin) -> JSONRespo
 
 @router.patch("/accounts/{name}", status_code=204)
 def change_account(name: Name, body: AccountChange, center: TheCenter, who: Admin) -> Response:
-    """Change roles or scope, or disable it. Its sessions end."""
+    """Change roles, scope or language, or disable it. Its sessions end."""
     changes = body.model_dump(exclude_unset=True)
     if not changes or any(value is None for key, value in changes.items() if key != "scope"):
-        raise ApiError(422, "give roles, scope or disabled")
+        raise ApiError(422, "give roles, scope, language or disabled")
     shown = dict(changes)
     if "scope" in changes:
         changes["scope"] = checked_scope(body.scope)

@@ -209,6 +209,16 @@ def _a_person_works_on_it(desk: Desk, case: dict[str, Any], *mend: str) -> None:
     assert kinds == ["opened", "acknowledged", "eta", "fault_cleared", "watching", "asking", "closed"]
 
 
+def test_the_demo_in_chinese_opens_a_console_in_chinese(tmp_path: Path) -> None:
+    with a_demo(tmp_path, "--language", "zh") as demo:
+        tour = demo.wait_for("Ctrl-C")
+        address = re.search(r"http://127\.0\.0\.1:(\d+)/", tour)
+        password = re.search(r"一次性密码 ([a-z0-9-]+)", tour)
+        assert address
+        assert password
+        assert Desk(int(address[1])).log_in(password[1])["language"] == "zh"
+
+
 @pytest.mark.parametrize("ending", ["seconds", "sigint"])
 def test_the_small_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, ending: str) -> None:
     more = ["--seconds", "6"] if ending == "seconds" else []

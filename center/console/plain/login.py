@@ -57,7 +57,10 @@ def enter(
     except ApiError as error:
         return _refused(request, center, error, name, onward)
     to = own_path(onward)
-    return with_session(center, row, RedirectResponse(_password_first(to) if row.must_change else to, 303))
+    if row.must_change:
+        _take_language(request, center, row)
+        to = _password_first(to)
+    return with_session(center, row, RedirectResponse(to, 303))
 
 
 @router.post("/logout")
@@ -123,6 +126,14 @@ def _session(request: Request, center: Center) -> Who:
             raise
         asked = _asked(request) if request.method == "GET" else START
         raise Elsewhere(f"/login?next={quote(asked, safe='')}") from None
+
+
+def _take_language(request: Request, center: Center, row: Any) -> None:
+    """At the first login the language of the form is the account's, unless somebody gave it another than the usual."""
+    told = language_told(request)
+    if told is not None and row.language == accounts.USUAL_LANGUAGE != told:
+        with center.database.begin() as connection:
+            accounts.speak(connection, row.id, told)
 
 
 def _asked(request: Request) -> str:

@@ -105,6 +105,23 @@ def test_another_site_cannot_log_somebody_in(at: Shop) -> None:
     assert _audited(at, "login") == []
 
 
+@pytest.mark.parametrize(("account", "form", "after"), [("en", "zh", "zh"), ("zh", "en", "zh"), ("en", "en", "en")])
+def test_the_first_login_gives_the_account_the_language_of_the_form(
+    at: Shop, account: str, form: str, after: str
+) -> None:
+    at.account(must_change=True, language=account)
+    to = at.log_in(lang=form).headers["location"]
+    page = at.client.get(to)
+    assert page.headers["content-language"] == {"zh": "zh-CN"}.get(after, after)
+    assert at.client.get("/api/v1/me").json()["language"] == after
+
+
+def test_a_later_login_leaves_the_language_as_it_is(at: Shop) -> None:
+    at.account()
+    at.log_in(lang="zh")
+    assert at.client.get("/api/v1/me").json()["language"] == "en"
+
+
 def test_a_one_time_password_leads_to_a_new_one_and_on(at: Shop) -> None:
     password = accounts.first_administrator(at.world.database, at.world.now_ms)
     assert password is not None

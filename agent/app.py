@@ -384,7 +384,7 @@ class App:
             "link": {"url": self.config.mqtt.url, "error": link["last_error"], "since": link["since"]},
             "store": self.outbox.depth(),
             "problems": self._problems(),
-            **self.help.extra(),
+            **self.deeds.extra(),
             **self.office.extra(),
         }
         safe: dict[str, Any] = clean(more)

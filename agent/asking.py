@@ -12,7 +12,13 @@ from agent.probes.port import meaning, side_channels
 from drivers import catalog
 from drivers.driver import Driver
 from drivers.errors import DriverError, Unsupported, Yielded
+from drivers.key_test import LIMIT_S, Progress
 from drivers.reading import Cause, Level, Reading, known, unknown
+
+
+def person_s(level: Level) -> float:
+    """How long a check at this level may wait for a person."""
+    return LIMIT_S if level is Level.INTERACTIVE else 0.0
 
 
 class Answer(NamedTuple):
@@ -32,14 +38,23 @@ class Question(NamedTuple):
     names: Iterable[str] = ("reply",)
 
 
-def of_device(device: DeviceConfig, level: Level, run: Callable[[Verb], Answer]) -> Question:
-    """Ask one device for its health; `run` has a driver of the device do what it is given."""
+def of_device(
+    device: DeviceConfig, level: Level, run: Callable[[Verb], Answer], progress: Progress = lambda *_: None
+) -> Question:
+    """Ask one device for its health; `run` has a driver of the device do what it is given.
+
+    `progress` is called each second while an INTERACTIVE check waits for a person, in the thread that has the driver.
+    """
+
+    def verb(driver: Driver) -> Answer:
+        driver.progress = progress
+        return health(driver, level)
 
     def ask() -> Answer:
         if device.share == "never":
             return Answer(side_channels(device), "not asked: by configuration the payment application has it alone")
         try:
-            readings, text = run(lambda driver: health(driver, level))
+            readings, text = run(verb)
         except DriverError as error:
             return Answer(failed_readings(device.family, error), str(error))
         return Answer({**readings, "port": known("ok"), "reply": known("ok")}, text)
@@ -80,7 +95,7 @@ def _nothing(question: Question, cause: str, why: str) -> Answer:
 
 
 def health(driver: Driver, level: Level) -> Answer:
-    """CheckHealth at the level, or at INTERNAL where the family has no such level. Raises DriverError."""
+    """CheckHealth at the level, or at INTERNAL where the device has no such level (now). Raises DriverError."""
     try:
         return Answer(driver.check_health(level), f"{level.name.capitalize()} CheckHealth: OK")
     except Unsupported as error:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import faults, wire
-from agent.asking import Answer, Question, Verb, gather, of_device
+from agent.asking import Answer, Question, Verb, gather, of_device, person_s
 from agent.causes import Topology, explain, verdict
 from agent.conditions import conditions
 from agent.config import Config, DeviceConfig
 from agent.exits import EXIT_CANNOT, EXIT_FAULTS, EXIT_OK, fail
+from agent.key_prompt import Screen, following, progress
 from agent.model import Fault
 from agent.probes.runner import Probe
 from agent.rules import Rules
@@ -75,11 +76,14 @@ def run_check(args: argparse.Namespace) -> int:
 def _ask_daemon(config: Config, args: argparse.Namespace) -> dict[str, Any]:
     from agent.control import ask  # noqa: PLC0415
 
+    run_dir = Path(config.paths.run_dir)
+    waits_s = person_s(LEVELS[args.level])
     request = {
         "cmd": "check",
         "args": {"level": args.level, **({"device": args.device} if args.device else {}), "report": args.report},
     }
-    report: dict[str, Any] = ask(Path(config.paths.run_dir), request, _ALL_S + 3)
+    with following(run_dir, Screen(config.terminal.language)) if waits_s else contextlib.nullcontext():
+        report: dict[str, Any] = ask(run_dir, request, _ALL_S + waits_s + 3)
     return report
 
 
@@ -90,10 +94,20 @@ def check_here(config: Config, args: argparse.Namespace) -> dict[str, Any]:
     identities: dict[str, Identity] = {}
     sale = sale_watch(config)
     devices = [device for device in config.device if args.device in {None, device.name}]
-    questions = {device.name: of_device(device, level, _opened(device, identities, sale)) for device in devices}
+    screen = Screen(config.terminal.language)
+    questions = {
+        device.name: of_device(
+            device,
+            level,
+            _opened(device, identities, sale),
+            lambda *done, name=device.name: screen.show(progress(name, *done)),
+        )
+        for device in devices
+    }
     if args.device is None:
         questions |= {probe.name: Question(partial(_run, probe)) for probe in _probes(config)}
-    answers = gather(questions, _ALL_S)
+    answers = gather(questions, _ALL_S + person_s(level))
+    screen.end()
     identified = dict(identities)  # what still hangs may yet answer
     if args.device is None:
         answers["firmware"] = _firmware(devices, identified)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from agent.wire import Basis
 from drivers.reading import Value
 
 Test = Callable[[Value], bool]
@@ -40,7 +41,8 @@ class Condition:
     row must say so, in addition to `on_delay_s`. `unless` names a reading that, while known, replaces this one.
     A condition with `remembers` compares with the remembered value instead, and takes the new one over after
     `adopt_s`. `stale_s` 0 is for what is told only when it changes: it holds until something else is told, so it is
-    never stale and its delay ends by itself. What only a `forecast` says is inferred, and a warning whatever its kind.
+    never stale and its delay ends by itself. What only a `forecast` says is inferred, and a warning whatever its kind;
+    what is otherwise `inferred` keeps its severity.
     A fault that `latches` outlives a restart, after which its device may have forgotten: then a reading clears it only
     once another has said the contrary, or after it was released.
     """
@@ -62,12 +64,18 @@ class Condition:
     evidence: tuple[str, ...] = ()
     flap: Flap = Flap()
     forecast: bool = False
+    inferred: bool = False
     latches: bool = False
 
     @property
     def subject(self) -> str:
         """The device or probe that the fault is about."""
         return self.device or self.source
+
+    @property
+    def basis(self) -> Basis:
+        """How the fault comes to be known."""
+        return "inferred" if self.forecast or self.inferred else "measured"
 
     @property
     def memory(self) -> str:

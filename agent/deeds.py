@@ -13,13 +13,14 @@ from functools import partial
 from typing import Any
 
 from agent import told, wire
-from agent.asking import Answer, gather, of_device
+from agent.asking import Answer, gather, of_device, person_s
 from agent.brief import brief
 from agent.check import LEVELS, build_report
 from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
 from agent.core import Core
 from agent.help_desk import HelpDesk
+from agent.key_prompt import progress
 from agent.packing import NAME
 from agent.probes.port import PortWorker
 from agent.readiness import readiness
@@ -46,6 +47,7 @@ class Deeds:
         self._core = core
         self._help = help_desk
         self._packing: dict[str, bool] = {}
+        self._key_test: dict[str, Any] = {}
         self._workers = {worker.device.name: worker for worker in workers}
         self._config = config
 
@@ -78,20 +80,35 @@ class Deeds:
             raise ValueError(f"no such request; there are {', '.join(sorted(actions))}")
         return action(args)
 
-    def check(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """One CheckHealth of one device or all, judged together with what the probes know."""
+    def extra(self) -> dict[str, Any]:
+        """What stands in status.json of the help and of a key test that is going on."""
+        return {**self._help.extra(), **({"key_test": self._key_test} if self._key_test else {})}
+
+    def check(self, args: Mapping[str, Any], *, person: bool = True) -> dict[str, Any]:
+        """One CheckHealth of one device or all, judged together with what the probes know.
+
+        Without a `person` at the terminal what is interactive is left out: nobody else may have keys listened to.
+        """
         started = time.monotonic()
         word = args.get("level", "internal")
         if word not in LEVELS:
             raise ValueError(f"level is one of {', '.join(LEVELS)}")
-        level = LEVELS[word]
+        level = LEVELS[word] if person or word != "interactive" else Level.INTERNAL
         identities: dict[str, Identity] = {}
         workers = self._chosen(args)
         questions = {
-            worker.device.name: of_device(worker.device, level, partial(worker.ask, timeout_s=_DEVICE_S))
+            worker.device.name: of_device(
+                worker.device,
+                level,
+                partial(worker.ask, timeout_s=_DEVICE_S + person_s(level)),
+                partial(self._tell_test, worker),
+            )
             for worker in workers
         }
-        answers = gather(questions, _ALL_S)
+        answers = gather(questions, _ALL_S + person_s(level))
+        if self._key_test:
+            self._key_test = {}
+            self._core.write_status()
         for worker in workers:
             identity = self._core.devices[worker.device.name].identity
             if identity is not None:
@@ -106,7 +123,13 @@ class Deeds:
 
     def check_briefly(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """As `check`, in what a result message carries; `left_out` names what had to go."""
-        return brief(self.check(args), MAX_OUTPUT_BYTES)
+        return brief(self.check(args, person=False), MAX_OUTPUT_BYTES)
+
+    def _tell_test(self, worker: PortWorker, heard: int, of: int, left_s: float) -> None:
+        """The till's screen says what to do; the worker that waits for a person does not hang."""
+        worker.turned_at = time.monotonic()
+        self._key_test = progress(worker.device.name, heard, of, left_s)
+        self._core.write_status()
 
     def identify(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Who each device says it is."""

@@ -82,7 +82,7 @@ def reader(at: str) -> Iterable[Condition]:
 
 
 def keypad(at: str) -> Iterable[Condition]:
-    """A keypad's state. Which keys are typed is never known; a key has a name only once it is held for 5 s."""
+    """A keypad's state. Which keys are typed is never known: a key has a name once held for 5 s, or dead in a test."""
     # 10 s after it has a name, so 15 s in all: nobody holds a key that long on purpose, and an elbow moves on.
     yield Condition(
         fault="keypad/key_stuck",
@@ -91,6 +91,15 @@ def keypad(at: str) -> Iterable[Condition]:
         raises=lambda held: held not in {"none", "some"},
         clears=among("none"),
         on_delay_s=10,
+    )
+    # The person who was asked to press it may have missed it; the next test tells, and nothing before that.
+    yield Condition(
+        fault="keypad/key_dead",
+        source=at,
+        reading="dead",
+        raises=lambda dead: dead != "none",
+        inferred=True,
+        stale_s=0,
     )
     yield Condition(fault="keypad/keys_missing", source=at, reading="keys", raises=among("missing"))
     yield Condition(fault="keypad/battery_low", source=at, reading="battery", raises=among("low"))

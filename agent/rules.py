@@ -295,7 +295,7 @@ class Rules:
                 key=state.key,
                 state="raised",
                 severity="warning" if condition.forecast else VOCABULARY[state.key].severity,
-                basis="inferred" if condition.forecast else "measured",
+                basis=condition.basis,
                 device=condition.subject,
                 first_at=wall - watch.held_s - (now - watch.since),
                 last_at=wall,
@@ -312,11 +312,11 @@ class Rules:
     @staticmethod
     def _reweigh(state: _State) -> bool:
         """Let what is measured outweigh a forecast of the same fault. Returns whether that changed anything."""
-        measured = any(w.raised and not w.condition.forecast for w in state.watches)
-        basis: Basis = "measured" if measured else "inferred"
-        if state.fault is None or state.fault.basis == basis:
+        raised = [watch.condition for watch in state.watches if watch.raised]
+        basis: Basis = "measured" if any(each.basis == "measured" for each in raised) else "inferred"
+        severity = "warning" if all(each.forecast for each in raised) else VOCABULARY[state.key].severity
+        if state.fault is None or (state.fault.basis, state.fault.severity) == (basis, severity):
             return False
-        severity = VOCABULARY[state.key].severity if measured else "warning"
         state.fault = replace(state.fault, basis=basis, severity=severity)
         return True
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agent import config_file, wire
 from agent.exits import EXIT_FAULTS, EXIT_OK, fail
 from agent.guidance import Language, verdict_sentence
+from agent.key_prompt import prompt
 from agent.show import age, table
 from agent.status_file import STATUS_S
 from agent.wire import WireError, epoch
@@ -73,6 +74,8 @@ def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
     lines = [sentence(status["verdict"], status["language"])]
     if old_s > _STALE_S or not alive:
         lines.append(f"STALE: written {age(old_s)} ago.")
+    if status.get("key_test"):
+        lines.append(prompt(status["language"], status["key_test"]))
     lines += _help(status)
     if status["faults"]:
         lines += ["", fault_table(status["faults"], time.time())]

@@ -36,6 +36,8 @@ class Driver(ABC):
         self.options: Mapping[str, Value] = options or {}
         self.tell: Callable[[Readings], None] = lambda _readings: None
         """Called with readings that changed by what came unasked in the middle of a question."""
+        self.progress: Callable[[int, int, float], None] = lambda _done, _of, _left_s: None
+        """Called each second of an INTERACTIVE check that waits for a person: steps done, steps, seconds left."""
 
     @abstractmethod
     def identify(self) -> Identity:

@@ -29,7 +29,8 @@ from drivers.errors import BadReply, NoReply, Unsupported
 from drivers.exchange import Channel
 from drivers.family import Family
 from drivers.held import HELD, held
-from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Value, known, unknown
+from drivers.key_test import DEAD, NOT_TESTED, KeyTest
+from drivers.reading import Cause, Identity, Level, Reading, Readings, ReadingSpec, Value, known, unknown
 
 _REPLY_S = 0.2  # the answer comes from the kernel
 _NOT_POSSIBLE = {errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -44,7 +45,8 @@ class Evdev(Driver):
 
     family = "evdev"
     unit = "keypad"
-    READINGS: ClassVar[Mapping[str, ReadingSpec]] = {"held": HELD}
+    READINGS: ClassVar[Mapping[str, ReadingSpec]] = {"held": HELD, "dead": DEAD}
+    RECALLS = frozenset({"dead"})
     pushes = True
 
     def __init__(self, channel: Channel, options: Mapping[str, Value] | None = None) -> None:
@@ -56,6 +58,8 @@ class Evdev(Driver):
         self._doubt: str | None = Cause.NOT_ASKED
         """Why it is not known which keys are down, or None."""
         self._dropping = False
+        self._dead = NOT_TESTED
+        self._test: KeyTest | None = None
 
     def identify(self) -> Identity:
         """Name and numbers from the kernel; empty for what is no input device."""
@@ -78,8 +82,7 @@ class Evdev(Driver):
         return Identity(model=decode_name(name.data), extra=extra)
 
     def check_health(self, level: Level = Level.INTERNAL) -> dict[str, Reading]:
-        if level == Level.INTERACTIVE:
-            raise Unsupported("a key test needs a person at the keypad and is not part of this driver")
+        """Which keys are down. INTERACTIVE then hears each key of the option `keys` pressed once."""
         answer = self._ask(Question.HELD)
         if answer.error:
             if answer.error not in _NOT_POSSIBLE:
@@ -89,7 +92,23 @@ class Evdev(Driver):
             self._down = {code: self._down.get(code, now) for code in decode_held(answer.data)}
             self._doubt = None
             self._dropping = False
-        return {"held": self._held()}
+        if level == Level.INTERACTIVE:
+            self._test_keys()
+        return {"held": self._held(), "dead": self._dead}
+
+    def recall(self, readings: Readings) -> None:
+        self._dead = readings.get("dead", self._dead)
+
+    def _test_keys(self) -> None:
+        names = str(self.options.get("keys", "")).split(",")
+        names = [name.strip() for name in names if name.strip()]
+        if not names:  # the kernel cannot tell: most keypads claim all the keys of a keyboard
+            raise Unsupported('no key test: the option `keys` does not name the keys, such as "1, 2, enter"')
+        self._test = KeyTest(names)
+        try:
+            self._dead = self._test.run(self.channel, self._hear, self.progress)
+        finally:
+            self._test = None
 
     def receive(self, data: bytes) -> dict[str, Reading]:
         before = self._held()
@@ -106,6 +125,8 @@ class Evdev(Driver):
         elif self._dropping:
             self._dropping = not (event.kind == EV_SYN and event.code == SYN_REPORT)
         elif event.kind == EV_KEY:
+            if self._test is not None and event.value == DOWN:
+                self._test.hear(key_name(event.code))
             if self._doubt is None and (event.code in self._down) == (event.value == DOWN):
                 self.doubt()  # pressed while down, or released or repeated while up: something was lost
                 return

@@ -1,4 +1,4 @@
-"""The SZZT ZT588 PIN pad: is it there, has it keys and battery, and is a key stuck."""
+"""The SZZT ZT588 PIN pad: is it there, has it keys and battery, is a key stuck, and, with a person's help, dead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from drivers.errors import BadReply, NoReply, Refused, Unsupported
 from drivers.exchange import Channel
 from drivers.family import Family
 from drivers.held import HELD, held
-from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Value, known, unknown
+from drivers.key_test import DEAD, NOT_TESTED, KeyTest
+from drivers.reading import Cause, Identity, Level, Reading, Readings, ReadingSpec, Value, known, unknown
 
 _REPLY_S = 0.4  # 154 bytes take 0.16 s at 9600; the public driver allows 0.25 s for the first of them
 _FRAME_S = 1.5  # the longest frame takes 1.3 s at 1200 baud; what was begun before that is not one
@@ -30,7 +31,9 @@ class Zt588(Driver):
         "held": HELD,
         "battery": ReadingSpec(("ok", "low"), about="low when the pad answers with its low-battery error"),
         "keys": ReadingSpec(("loaded", "missing"), about="whether the pad has the master key that it needs to work"),
+        "dead": DEAD,
     }
+    RECALLS = frozenset({"dead"})
     pushes = True
 
     def __init__(self, channel: Channel, options: Mapping[str, Value] | None = None) -> None:
@@ -39,6 +42,7 @@ class Zt588(Driver):
         self._ears = _Ears(channel)
         self._identity: szzt.Identity | None = None
         self._last: tuple[Reading, Reading] | None = None
+        self._dead = NOT_TESTED
 
     def identify(self) -> Identity:
         frame = self._ask()
@@ -54,15 +58,28 @@ class Zt588(Driver):
         )
 
     def check_health(self, level: Level = Level.INTERNAL) -> dict[str, Reading]:
-        if level == Level.INTERACTIVE:
-            raise Unsupported("a key test needs a person at the keypad and is not part of this driver")
+        """Who it is tells how it is. INTERACTIVE then hears each key pressed once, if the pad lets its keys through."""
         now = self._meaning(self._ask())
         if now != self._last and self._meaning(self._ask()) != now:
             # The frame's check is one XOR, which two flipped bits can pass: a new state must be said twice.
             now = (unknown(Cause.INCONSISTENT), unknown(Cause.INCONSISTENT))
         self._last = now
+        if level == Level.INTERACTIVE:
+            self._test_keys()
         battery, keys = now
-        return {"held": self._ears.held(), "battery": battery, "keys": keys}
+        return {"held": self._ears.held(), "battery": battery, "keys": keys, "dead": self._dead}
+
+    def recall(self, readings: Readings) -> None:
+        self._dead = readings.get("dead", self._dead)
+
+    def _test_keys(self) -> None:
+        if self._identity is None or not self._identity.input_on:
+            raise Unsupported("no key test: the payment application has not switched the pad's keys on")
+        self._ears.test = KeyTest(self._ears.labels.values())
+        try:
+            self._dead = self._ears.test.run(self.channel, self._hear, self.progress)
+        finally:
+            self._ears.test = None
 
     def receive(self, data: bytes) -> dict[str, Reading]:
         before = self._ears.held()
@@ -130,7 +147,8 @@ class _Ears:
     def __init__(self, channel: Channel) -> None:
         self._clock = channel.clock
         self._decoder = szzt.Decoder()
-        self._labels = dict(zip(szzt.USUAL_SCANCODES, szzt.LABELS, strict=True))
+        self.test: KeyTest | None = None
+        self.labels = dict(zip(szzt.USUAL_SCANCODES, szzt.LABELS, strict=True))
         self._code = -1
         self._count = 0
         self._first_at = self._last_at = self._noise_at = self._frame_at = float("-inf")
@@ -146,7 +164,7 @@ class _Ears:
         codes = [code for code in told.scancodes if code not in _NO_KEY]
         if not codes or len(codes) != len(set(codes)):
             return
-        self._labels = {
+        self.labels = {
             code: label for code, label in zip(told.scancodes, szzt.LABELS, strict=True) if code not in _NO_KEY
         }
         mask = () if told.pin_mask in _NO_KEY else (told.pin_mask,)
@@ -173,10 +191,16 @@ class _Ears:
             return unknown(Cause.INCONSISTENT)
         if self._count < _REPEATS or now - self._last_at > _REPEAT_GAP_S:
             return known("none")
-        return held(self._labels.get(self._code, "some"), self._last_at - self._first_at, bytes((self._code,)))
+        return held(self.labels.get(self._code, "some"), self._last_at - self._first_at, bytes((self._code,)))
 
     def _pressed(self, codes: bytes) -> None:
         """A run of equal bytes that came at once says only that the key is down now: when they came is not known."""
+        if self.test is not None:
+            for code in codes:
+                if code in self.labels:
+                    self.test.hear(self.labels[code])
+                else:
+                    self.test.spoil()  # the byte that stands for any key of a PIN
         now = self._clock()
         again = codes == codes[:1] * len(codes) and codes[0] == self._code and now - self._last_at <= _REPEAT_GAP_S
         if not again:

@@ -33,12 +33,19 @@ CODES: Final[dict[str, int]] = {
 
 
 class Evdev(Device):
-    """A key held before somebody opens the stream shows only by its autorepeat: a FIFO has no state to ask."""
+    """A key held before somebody opens the stream shows only by its autorepeat: a FIFO has no state to ask.
+
+    `typed` all: somebody presses each key once, of which the `dead` one sends nothing. It is none again after that.
+    """
 
     family: ClassVar[str] = "evdev"
     unit: ClassVar[str] = "keypad"
     baud: ClassVar[int] = 0
-    keys = {"held": Key("none", ("none", *CODES))}  # noqa: RUF012 - the base class declares the type
+    keys = {  # noqa: RUF012 - the base class declares the type
+        "held": Key("none", ("none", *CODES)),
+        "dead": Key("none", ("none", *CODES)),
+        "typed": Key("none", ("none", "all")),
+    }
 
     def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
         super().__init__(send, now)
@@ -51,7 +58,13 @@ class Evdev(Device):
             self._hold()
 
     def changed(self, name: str, before: str) -> None:
-        del name  # there is but one key
+        if name == "typed" and self.state["typed"] == "all":
+            for code in CODES.values():
+                self._event(code, _DOWN)
+                self._event(code, _UP)
+            self.state["typed"] = "none"
+        if name != "held":
+            return
         if before != "none":
             self._event(CODES[before], _UP)
         self._again_at = None
@@ -63,6 +76,8 @@ class Evdev(Device):
         self._again_at = self.now() + FIRST_REPEAT_S
 
     def _event(self, code: int, value: int) -> None:
+        if code == CODES.get(self.state["dead"]):
+            return
         seconds, fraction = divmod(self.world_time(), 1.0)
         at = (int(seconds), int(fraction * 1_000_000))
         report = _EVENT.pack(*at, _EV_SYN, 0, int(value == _AGAIN))

@@ -42,16 +42,24 @@ MATRIX: Final[dict[str, int]] = {
     **{letter: ord(letter) for letter in "ACEGBDFH"},
 }
 """What is printed on each key -> the byte it sends, row by row."""
+TYPED_S: Final = 0.05
+_MASK: Final = 0xFF
 
 
 class Zt588(Device):
-    """`keys` missing: the pad says that it has no master key. `battery` low: every answer is error E0."""
+    """`keys` missing: the pad says that it has no master key. `battery` low: every answer is error E0.
+
+    `typed` all: somebody presses each key once, of which the `dead` one sends nothing; pin: four keys of a PIN, each as
+    the mask. It is none again when that is done.
+    """
 
     family: ClassVar[str] = "zt588"
     unit: ClassVar[str] = "keypad"
     baud: ClassVar[int] = 9600
     keys = {  # noqa: RUF012 - the base class declares the type
         "held": Key("none", ("none", *MATRIX)),
+        "dead": Key("none", ("none", *MATRIX)),
+        "typed": Key("none", ("none", "all", "pin")),
         "battery": Key("ok", ("ok", "low")),
         "keys": Key("loaded", ("loaded", "missing")),
         "firmware": text_key("2.1", 3),
@@ -67,18 +75,30 @@ class Zt588(Device):
         self._last_byte_at = 0.0
         self._input_on = True  # as after the payment application has started
         self._sound_on = False
+        self._typing: list[int] = []
+        self._type_at = self.now()
         self._press_at: float | None = None if self.state["held"] == "none" else self.now()
 
     def changed(self, name: str, before: str) -> None:
         del before
+        if name == "typed":
+            self._typing = {
+                "all": [code for label, code in MATRIX.items() if label != self.state["dead"]],
+                "pin": [_MASK] * 4,
+            }.get(self.state["typed"], [])
+            self._type_at = self.now()
         if name == "held":
             self._press_at = None if self.state["held"] == "none" else self.now() + FIRST_REPEAT_S
             if self._press_at is not None:
                 self._press()
 
     def _press(self) -> None:
+        if self.state["held"] != self.state["dead"]:
+            self._send_key(MATRIX[self.state["held"]])
+
+    def _send_key(self, code: int) -> None:
         if self._input_on:
-            self.send(bytes((MATRIX[self.state["held"]],)))
+            self.send(bytes((code,)))
 
     def tick(self) -> float | None:
         """Repeat a held key; forget a frame that stopped in the middle."""
@@ -89,6 +109,13 @@ class Zt588(Device):
                 self._press()
                 self._press_at = now + REPEAT_S
             due.append(self._press_at - now)
+        while self._typing and now >= self._type_at:
+            self._send_key(self._typing.pop(0))
+            self._type_at += TYPED_S
+            if not self._typing:
+                self.state["typed"] = "none"
+        if self._typing:
+            due.append(self._type_at - now)
         if self._frame:
             left = self._last_byte_at + FRAME_GAP_S - now
             if left <= 0:
@@ -183,7 +210,7 @@ class Zt588(Device):
     def _identity(self) -> bytes:
         switches = (self.state["keys"] == "missing") | self._input_on << 1 | self._sound_on << 2
         # switches, reserved, 30 s for a PIN, mask, shortest, longest, 9600 baud, hex digits, 0.1 s beep, reserved
-        settings = bytes((switches, 0, 30, 0xFF, 1, 16, 0x33, 0x37, 10, 0))
+        settings = bytes((switches, 0, 30, _MASK, 1, 16, 0x33, 0x37, 10, 0))
         return b"".join(
             (
                 b"POSDIAG-SIM".ljust(50),

@@ -20,7 +20,6 @@ CONFIG = Config(
 TABLE = tuple(c for c in conditions(CONFIG, UNITS) if not c.forecast)  # forecasts: tests/agent/test_trends.py
 
 NOT_BY_POLLING = {
-    "keypad/key_dead": "only the interactive key test can tell",
     "printer/head_worn": "a trend over counters",
 }
 
@@ -48,6 +47,7 @@ ROWS = [  # source, reading, a value that raises, one that clears, fault
     ("reader", "tamper", "yes", "no", "reader/tamper"),
     ("reader", "read_failure_percent", 40, 5, "reader/read_errors"),
     ("keypad", "held", "5", "none", "keypad/key_stuck"),
+    ("keypad", "dead", "5, 8", "none", "keypad/key_dead"),
     ("keypad", "keys", "missing", "loaded", "keypad/keys_missing"),
     ("keypad", "battery", "low", "ok", "keypad/battery_low"),
     ("keypad", "tamper", "yes", "no", "keypad/tamper"),

@@ -137,7 +137,7 @@ def test_what_only_the_machine_itself_can_bring_about_is_raised_from_its_reading
     assert set(rules.raised()) == {fault}
 
 
-WAITING = {"keypad/key_dead": "a person at a real keypad: the interactive test of each key"}
+WAITING = {"keypad/key_dead": "a person who presses each key when asked: tests/system/test_check.py has one"}
 """Kinds that no scenario raises, and what they wait for."""
 
 

@@ -15,7 +15,7 @@ from agent.cli import main
 from tests.agent.test_nut import Server, listing
 from tests.mqtt.broker import Observer, Rumqttd
 from tests.system.desk import GOOD, Desk, states
-from tests.system.stage import Agent, Sim, posdiag
+from tests.system.stage import Agent, Process, Sim, posdiag, raised
 from tests.system.test_ports import Tap
 from tests.wait import wait_until
 
@@ -114,16 +114,68 @@ def test_ports_that_are_lent_are_asked_at_once_and_those_that_are_not_ours_never
 
 
 def test_a_level_that_a_device_has_not_falls_back_to_the_next(sim: Sim, observer: Observer) -> None:
-    alone, _took = check(sim.config, "--level", "interactive")
+    alone, _took = check(sim.config, "--level", "interactive", "--device", "reader")
     with Agent(sim.config) as agent:
         agent.until_healthy()
-        beside, _took = check(sim.config, "--level", "interactive")
+        beside, _took = check(sim.config, "--level", "interactive", "--device", "reader")
         desk = Desk(agent, observer)
-        life = desk.life(desk.send(desk.body("check", args={"level": "interactive"})))
+        life = desk.life(desk.send(desk.body("check", args={"level": "interactive", "device": "reader"})))
         assert states(life) == GOOD
-    for report in (alone, beside, life[-1]["output"]):
+        everything = desk.life(desk.send(desk.body("check", args={"level": "interactive"})))[-1]
+    for report in (alone, beside, life[-1]["output"], everything["output"]):
         assert report["verdict"]["can_sell"] == "yes"
         assert report["devices"]["reader"]["readings"]["card"] == "absent"
+    assert everything["ms"] < 5000, "nobody may have keys listened to from afar"
+    assert everything["output"]["devices"]["keypad"]["text"] == "Internal CheckHealth: OK"
+
+
+def test_a_dead_key_is_found_with_a_persons_help(sim: Sim) -> None:
+    words = ("check", "--config", str(sim.config), "--device", "keypad", "--level", "interactive", "--json")
+
+    def tested(agent: Agent | None) -> dict[str, Any]:
+        with Process(sim.folder / "check.log", *words) as running:
+            if agent is not None:
+                status = agent.until(lambda status: status.get("key_test"))
+                assert status["key_test"]["device"] == "keypad"
+                assert status["key_test"]["of"] == 24
+                assert "Press each key of keypad once" in posdiag("status", "--config", str(sim.config)).stdout
+            wait_until(lambda: "0 of 24 heard" in running.said())
+            sim.set(keypad_typed="all")
+            assert running.wait(25) in {0, 1}
+            said = running.said()
+        (sim.folder / "check.log").unlink()
+        report: dict[str, Any] = json.loads(said[said.index("{") :])
+        return report
+
+    assert tested(None)["devices"]["keypad"]["readings"]["dead"] == "none"
+    with Agent(sim.config) as agent:
+        agent.until_healthy()
+        with set_to(sim, {"keypad.dead": "5"}):
+            report = tested(agent)
+        assert "a key on the keypad does not work" in report["sentence"]
+        fault = agent.until(lambda status: "keypad/key_dead" in raised(status))["faults"][0]
+        assert (fault["basis"], fault["severity"], fault["evidence"]["dead"]) == ("inferred", "major", "5")
+        assert [each["fault"] for each in report["faults"]] == ["keypad/key_dead"]
+    with Agent(sim.config) as agent:  # which begins with what it knew
+        agent.until(lambda status: "keypad/key_dead" in raised(status))
+        assert tested(agent)["devices"]["keypad"]["readings"]["dead"] == "none"
+        status = agent.until(lambda status: not status["faults"])
+        assert "key_test" not in status
+
+
+def test_no_key_is_listened_to_while_a_pin_is_typed_or_a_sale_goes_on(sim: Sim) -> None:
+    words = ("check", "--config", str(sim.config), "--device", "keypad", "--level", "interactive", "--json")
+    with Agent(sim.config) as agent:
+        agent.until_healthy()
+        for keys, why in (({"keypad.typed": "pin"}, "a PIN is being typed"), ({"system.sale": "yes"}, "a sale began")):
+            with Process(sim.folder / "check.log", *words) as running:
+                agent.until(lambda status: status.get("key_test"))
+                sim.apply(keys)
+                assert running.wait(5) == 2
+                assert why in running.said()
+            (sim.folder / "check.log").unlink()
+        assert "dead" not in str(agent.status()["readings"]["keypad"]["dead"])
+        sim.set(system_sale="no")
 
 
 def test_a_check_by_command_tells_ten_faults(sim: Sim, observer: Observer) -> None:

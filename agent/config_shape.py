@@ -6,7 +6,7 @@ number, and none as a truth value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 
@@ -38,14 +38,18 @@ def problem(key: str, value: object, why: str) -> Problem:
 def misshapen(kind: type, values: Mapping[str, object], where: str = "") -> Iterator[Problem]:
     """What is wrong with a table: keys that are unknown or missing, and values that are no such thing."""
     known = members(kind)
+    meant = set()
     for key, value in values.items():
         here = _below(where, key if key.isprintable() and len(key) <= _LONGEST_SHOWN else repr(key[:_LONGEST_SHOWN]))
         if key in known:
             yield from _wrong(known[key], value, here)
-        else:
-            yield Problem(here, "", f"unknown key; {nearest(key, known) or 'legal keys are ' + ', '.join(known)}")
+            continue
+        near = _nearest(key, known)
+        meant.update(near)
+        hint = f"did you mean {near[0]!r}?" if near else f"legal keys are {', '.join(known)}"
+        yield Problem(here, "", f"unknown key; {hint}")
     for spec in fields(kind):
-        if spec.default is MISSING and spec.default_factory is MISSING and spec.name not in values:
+        if spec.name not in {*values, *meant} and spec.default is MISSING and spec.default_factory is MISSING:
             yield Problem(_below(where, spec.name), "", "missing" + _how_to_write(spec.name, known[spec.name]))
 
 
@@ -62,12 +66,10 @@ def _how_to_write(name: str, hint: Any) -> str:
     return f"; write [{name}] and below it {' and '.join(needed)}"
 
 
-def nearest(word: str, legal: Sequence[str] | Mapping[str, object], quote: str = "'") -> str:
-    """The question whether a legal word was meant, "" when none is like it."""
+def _nearest(word: str, legal: Iterable[str]) -> list[str]:
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
-    near = get_close_matches(word, list(legal), n=1, cutoff=0.5)
-    return f"did you mean {quote}{near[0]}{quote}?" if near else ""
+    return get_close_matches(word, list(legal), n=1, cutoff=0.5)
 
 
 def _wrong(hint: Any, value: object, where: str) -> Iterator[Problem]:
@@ -116,9 +118,10 @@ _SAID: Final = {
 def _not_among(words: tuple[str, ...], value: object) -> str:
     if isinstance(value, str) and value in words:
         return ""
-    hint = nearest(value, words, '"') if isinstance(value, str) else ""
+    near = _nearest(value, words) if isinstance(value, str) else []
     quoted = [f'"{word}"' for word in words]
-    return f"must be {', '.join(quoted[:-1])} or {quoted[-1]}{'; ' if hint else ''}{hint}"
+    hint = f'; did you mean "{near[0]}"?' if near else ""
+    return f"must be {', '.join(quoted[:-1])} or {quoted[-1]}{hint}"
 
 
 def _wrong_list(hint: Any, value: object) -> str:

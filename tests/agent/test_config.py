@@ -287,6 +287,11 @@ def test_without_tls_this_machine_is_reached(tmp_path, host):
     check(write(tmp_path, GOOD.replace("127.0.0.1:1883", f"{host}:1883")))
 
 
+@pytest.mark.parametrize(("old", "new"), [("estate", "estat"), ("[terminal]", "[terminl]")])
+def test_a_key_that_was_mistyped_is_not_missing_as_well(tmp_path, old, new):
+    assert problems(tmp_path, GOOD.replace(old, new, 1)).count("\n") == 0
+
+
 def test_every_mistake_is_named_at_once(tmp_path):
     said = problems(tmp_path, GOOD.replace("baud = 19200", "bauds = 1").replace("[network]", "[netwrk]"))
     assert "bauds" in said

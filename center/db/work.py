@@ -243,6 +243,7 @@ outbox = Table(
     must("state"),
     text("error", default=""),
     ms("created_ms"),
+    flag("bulk"),  # one of many alike, which may wait for whatever else there is to tell
     UniqueConstraint("key"),
     Index(None, "state", "not_before_ms"),
     sqlite_autoincrement=True,

@@ -212,7 +212,7 @@ def _told(
     body = texts.get(spoken) or _window_text(window, spoken, place.timezone)
     key = f"{name}:{place.estate}/{place.site}"
     facts = {"estate": place.estate, "site": place.site, "severity": "warning", "broadcast": name, "to": contacts}
-    post = posts.notify(key, EVENT, now_ms, subject=_SUBJECT[kind][spoken], body=body, facts=facts)
+    post = posts.notify(key, EVENT, now_ms, subject=_SUBJECT[kind][spoken], body=body, facts=facts, bulk=True)
     return row | {"post_key": key}, post
 
 

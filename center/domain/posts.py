@@ -49,8 +49,12 @@ def mqtt(
     }
 
 
-def notify(key: str, event: str, now_ms: int, *, subject: str, body: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+def notify(
+    key: str, event: str, now_ms: int, *, subject: str, body: str, facts: Mapping[str, Any], bulk: bool = False
+) -> dict[str, Any]:
     """A row of `outbox` that tells people. `event` is what channels filter by, such as `case.breach`.
+
+    What is `bulk` goes out when nothing else waits.
 
     Its payload: `event` · `subject` · `body` · and the facts, among them those that it is about: `estate`, `terminal`,
     `site`, `severity`, and `to`, a list of contacts, where somebody outside of the center is told.
@@ -62,4 +66,5 @@ def notify(key: str, event: str, now_ms: int, *, subject: str, body: str, facts:
         "not_before_ms": now_ms,
         "state": WAITING,
         "created_ms": now_ms,
+        "bulk": bulk,
     }

@@ -8,8 +8,10 @@ again; the key that goes along says that it is the same.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from math import inf
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
@@ -29,6 +31,9 @@ SENDING: Final = "sending"
 MOOT: Final = "moot"
 """Not sent: before it was due somebody had acknowledged, had done the task, or had stopped the broadcast."""
 _BATCH: Final = 200
+BULK_ROWS: Final = 20
+BULK_S: Final = 5.0
+"""So many of a broadcast's messages in one turn, and no new one after this time: an alarm waits for no more of them."""
 
 
 class Delivery:
@@ -41,20 +46,23 @@ class Delivery:
 
     def step(self, now_ms: int) -> bool:
         """Share out and send what is due. True if there may be more."""
-        shared = self._share_out(now_ms)
-        claimed = self._claim(now_ms)
-        for (kind, target), rows in groupby(claimed, key=lambda row: (row.kind, row.payload["target"])):
-            if kind == "channel":
-                self._tell_channel(target, list(rows), now_ms)
-            else:
-                for row in rows:
-                    self._tell_webhook(target, row, now_ms)
-        return shared or len(claimed) == _BATCH
+        more = False
+        for bulk, most, limit_s in ((False, _BATCH, inf), (True, BULK_ROWS, BULK_S)):
+            more |= self._share_out(now_ms, bulk=bulk)
+            claimed = self._claim(now_ms, bulk=bulk, most=most)
+            self._send(claimed, now_ms, limit_s)
+            more |= len(claimed) == most
+        return more
 
     # --- who wants it -------------------------------------------------------------------------------------------------
 
-    def _share_out(self, now_ms: int) -> bool:
-        due = (outbox.c.kind == "notify", outbox.c.state == WAITING, outbox.c.not_before_ms <= now_ms)
+    def _share_out(self, now_ms: int, *, bulk: bool = False) -> bool:
+        due = (
+            outbox.c.kind == "notify",
+            outbox.c.state == WAITING,
+            outbox.c.bulk.is_(bulk),
+            outbox.c.not_before_ms <= now_ms,
+        )
         with self._database.begin() as connection:
             rows = connection.execute(select(outbox).where(*due).order_by(outbox.c.id).limit(_BATCH)).all()
             if not rows:
@@ -69,14 +77,15 @@ class Delivery:
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
-    def _claim(self, now_ms: int) -> list[Any]:
+    def _claim(self, now_ms: int, *, bulk: bool = False, most: int = _BATCH) -> list[Any]:
         due = (
             outbox.c.kind.in_(("channel", "webhook")),
             outbox.c.state.in_((WAITING, SENDING)),
+            outbox.c.bulk.is_(bulk),
             outbox.c.not_before_ms <= now_ms,
         )
         with self._database.begin() as connection:
-            query = select(outbox).where(*due).order_by(outbox.c.not_before_ms, outbox.c.id).limit(_BATCH)
+            query = select(outbox).where(*due).order_by(outbox.c.not_before_ms, outbox.c.id).limit(most)
             rows = connection.execute(query.with_for_update(skip_locked=True)).all()
             called_off = _called_off(connection, rows)
             moot = [
@@ -88,15 +97,29 @@ class Delivery:
             connection.execute(update(outbox).where(outbox.c.id.in_([row.id for row in taken])).values(values))
         return sorted(taken, key=lambda row: (row.kind, row.payload["target"], row.id))
 
-    def _tell_channel(self, target: str, rows: list[Any], now_ms: int) -> None:
-        channel = self._row(channels, target)
-        if channel is None or channel.disabled:
-            self._end(rows, "the channel is gone", now_ms, given_up=True)
-        elif channel_urls.TO in channel.url:  # merchants: none is told of another
-            for row in rows:
-                self._tell(channel, [row], now_ms)
-        else:
-            self._tell(channel, rows, now_ms)
+    def _send(self, rows: list[Any], now_ms: int, limit_s: float) -> None:
+        """Send what was claimed; when the time is over the rest is let go of."""
+        end, left = time.monotonic() + limit_s, list(rows)
+        for (kind, target), group in groupby(rows, key=lambda row: (row.kind, row.payload["target"])):
+            some = list(group)
+            channel = self._row(channels, target) if kind == "channel" else None
+            apart = channel is None or channel_urls.TO in channel.url  # merchants: none is told of another
+            for parcel in [[row] for row in some] if apart else [some]:
+                if time.monotonic() >= end:
+                    self._let_go(left, now_ms)
+                    return
+                if kind == "webhook":
+                    self._tell_webhook(target, parcel[0], now_ms)
+                elif channel is None or channel.disabled:
+                    self._end(parcel, "the channel is gone", now_ms, given_up=True)
+                else:
+                    self._tell(channel, parcel, now_ms)
+                del left[: len(parcel)]
+
+    def _let_go(self, rows: Sequence[Any], now_ms: int) -> None:
+        values = {"state": WAITING, "attempts": outbox.c.attempts - 1, "not_before_ms": now_ms}
+        with self._database.begin() as connection:
+            _mark(connection, rows, **values)
 
     def _tell(self, channel: Any, rows: list[Any], now_ms: int) -> None:
         subject, body = rules.digest([row.payload for row in rows])
@@ -174,6 +197,7 @@ def _share(row: Any, kind: str, target: str, more: dict[str, Any], at_ms: int, n
         "not_before_ms": at_ms,
         "state": WAITING,
         "created_ms": now_ms,
+        "bulk": row.bulk,
     }
 
 

@@ -20,7 +20,8 @@ from center.db import tables
 from center.db.engine import Database, insert_ignore
 from center.domain import posts
 from center.notify import channel_urls, rules
-from center.notify.delivery import CLAIM_MS, MOST_ATTEMPTS, Delivery
+from center.notify import delivery as delivery_module
+from center.notify.delivery import BULK_ROWS, CLAIM_MS, MOST_ATTEMPTS, Delivery
 from tests.center.fleet_rows import NOW, case, put
 
 HOUR_MS = 3_600_000
@@ -35,6 +36,7 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Take)
         self.status = 200
+        self.takes_s = 0.0
         self.got: list[tuple[Any, bytes]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/hook"
 
@@ -45,6 +47,7 @@ class _Take(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.got.append((self.headers, body))
+        threading.Event().wait(self.server.takes_s)
         self.send_response(self.server.status)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -105,8 +108,9 @@ def receiver() -> Iterator[Receiver]:
         yield server
 
 
-def _post(database: Database, key: str, event: str = "case.opened", **facts: Any) -> None:
-    row = posts.notify(key, event, NOW, subject=f"subject {key}", body=f"body {key}", facts={"estate": "e"} | facts)
+def _post(database: Database, key: str, event: str = "case.opened", *, bulk: bool = False, **facts: Any) -> None:
+    facts = {"estate": "e"} | facts
+    row = posts.notify(key, event, NOW, subject=f"subject {key}", body=f"body {key}", facts=facts, bulk=bulk)
     with database.begin() as connection:
         insert_ignore(connection, tables.outbox, [row])
 
@@ -211,6 +215,38 @@ def test_contacts_that_a_message_names_are_told_by_the_channel_for_them(database
         _post(database, "b", event="case.message", to=[{"mail": "shop@example.org"}, {"phone": "1555"}])
         Delivery(database).step(NOW)
         assert [to for to, _ in box.mails] == [["shop@example.org"]]
+
+
+def test_an_alarm_does_not_wait_for_a_broadcast_through_a_slow_channel(
+    database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "BULK_S", 0.5)
+    _channel(database, receiver.url.replace("http://", "json://") + "/{to}", id="shops", events=["broadcast.*"])
+    _channel(database, receiver.url.replace("http://", "json://"), id="desk", events=["incident.*"])
+    for number in range(60):
+        _post(database, f"cast-{number}", "broadcast.message", bulk=True, to=[{"phone": "15551230000"}])
+    receiver.takes_s = 0.2
+    delivery = Delivery(database)
+    assert delivery.step(NOW), "there is more"
+    before = len(receiver.got)
+    assert 0 < before <= 4, "a turn ends in time, however slow the channel is"
+    _post(database, "fire", "incident.opened", severity="critical")
+    delivery.step(NOW)
+    assert json.loads(receiver.got[before][1])["title"] == "subject fire"
+    receiver.takes_s = 0.0
+    while delivery.step(NOW):
+        pass
+    told = [json.loads(body)["title"] for _, body in receiver.got]
+    assert (len(told), len(set(told))) == (61, 61), "and each merchant is told, once"
+    assert {attempts for _, attempts in _states(database, "channel")} == {1}
+
+
+def test_a_turn_takes_only_some_of_a_broadcast(database: Database, receiver: Receiver) -> None:
+    _channel(database, receiver.url.replace("http://", "json://") + "/{to}")
+    for number in range(BULK_ROWS + 1):
+        _post(database, f"cast-{number}", "broadcast.message", bulk=True, to=[{"phone": "15551230000"}])
+    Delivery(database).step(NOW)
+    assert len(receiver.got) == BULK_ROWS
 
 
 def test_an_escalation_is_dropped_once_somebody_took_it_on(database: Database, receiver: Receiver) -> None:

@@ -16,6 +16,7 @@ def upgrade() -> None:
     for name in ("operator_version", "cell_version"):
         op.add_column("terminals", sa.Column(name, sa.Text(), server_default="", nullable=False))
     _places()
+    op.add_column("outbox", sa.Column("bulk", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_table(
         "retired",
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("estate", "terminal")),

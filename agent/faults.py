@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from agent import wire
 from agent.model import Fault
 from agent.vocabulary import act_of
+from drivers.reading import Value
 
 
 def body_fields(fault: Fault) -> dict[str, Any]:
@@ -23,11 +25,18 @@ def body_fields(fault: Fault) -> dict[str, Any]:
         "last_at": wire.timestamp(fault.last_at),
         "count": fault.count,
         "device": fault.device,
-        "evidence": fault.evidence,
+        "evidence": _evidence(fault),
         "advice": fault.key.replace("/", "."),
         "act": act_of(fault.key),
         "basis": fault.basis,
     }
+
+
+def _evidence(fault: Fault) -> Mapping[str, Value]:
+    """A device's finer words belong to its trouble; that this is over needs none, and a metered line pays for them."""
+    if fault.state != "cleared" or "specific" not in fault.evidence:
+        return fault.evidence
+    return {name: value for name, value in fault.evidence.items() if name != "specific"}
 
 
 def body(fault: Fault) -> dict[str, Any]:

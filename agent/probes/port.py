@@ -110,14 +110,16 @@ class PortWorker(threading.Thread):
         return job.answer  # type: ignore[return-value]
 
     def specific(self) -> str:
-        """What the family says more exactly than its readings, of the last answer; "" while the line is in trouble."""
+        """What the family says more exactly than its readings, of the last answer; "" while the line is in trouble.
+
+        What is empty or off is left out.
+        """
         driver = self._driver
         if driver is None or self.detail:
             return ""
         facts = driver.specific().items()
-        words = {True: "yes", False: "no"}
-        text = "; ".join(f"{n} {words[v] if isinstance(v, bool) else v}" for n, v in facts if v != "")
-        return redact_text(text)[:_SPECIFIC_CHARS]
+        told = [f"{name} {'yes' if fact is True else fact}" for name, fact in facts if fact is not False and fact != ""]
+        return redact_text("; ".join(told))[:_SPECIFIC_CHARS]
 
     def identify_again(self) -> None:
         """Have the device say who it is with one of the next polls."""

@@ -32,7 +32,7 @@ from tests.wait import wait_until
 
 WARM_S = 600
 FINER = {
-    "printer": "profile epson; status 16 12 12 12; pushes yes; flow_stopped no; malformed 0",
+    "printer": "profile epson; status 16 12 12 12; pushes yes; malformed 0",
     "reader": "status 00; chip_mode customer",
     "modem": "registration_stat 1; serving_state NOCONN; sinr_raw 128",
 }

@@ -338,7 +338,8 @@ def _create(path: Path, data: bytes, mode: int) -> None:
             file.flush()
             os.fsync(handle)
     except FileExistsError as error:
-        raise PkiError(f"{path}: is there already, and is not overwritten") from error
+        why = "is there already, and is not overwritten" if path.parent.is_dir() else "is in no folder"
+        raise PkiError(f"{path}: {why}") from error
     except OSError as error:
         raise PkiError(f"{path}: {_why(error)}") from error
 

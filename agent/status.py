@@ -35,19 +35,19 @@ def run_status(args: argparse.Namespace) -> int:
         return fail(error)
     run_dir = Path(config.paths.run_dir)
     path = run_dir / "status.json"
+    alive = is_running(run_dir)
     try:
-        status = json.loads(path.read_bytes())
+        status = wire.loads(path.read_bytes())
         written = epoch(status["at"])
+        status["daemon"] = "running" if alive else "not running"
+        whole = render(status, time.time() - written, alive=alive)
     except FileNotFoundError:
         return fail(f"no daemon has run with this configuration: {path} does not exist")
-    except (OSError, ValueError, KeyError, TypeError, WireError) as error:
-        return fail(f"{path} cannot be read: {error}")
-    alive = is_running(run_dir)
-    status["daemon"] = "running" if alive else "not running"
-    if args.json:
-        print(json.dumps(status, ensure_ascii=False, indent=2))
-    else:
-        print(render(status, time.time() - written, alive=alive))
+    except OSError as error:
+        return fail(error)
+    except (ValueError, LookupError, TypeError, AttributeError, WireError):
+        return fail(f"{path} is no status that this version writes; the daemon's restart makes a new one")
+    print(json.dumps(status, ensure_ascii=False, indent=2) if args.json else whole)
     if not alive:
         return fail(f"the daemon is not running; this was written {age(time.time() - written)} ago")
     return EXIT_FAULTS if status["faults"] else EXIT_OK

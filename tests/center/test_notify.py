@@ -232,13 +232,10 @@ def test_an_alarm_does_not_wait_for_a_broadcast_through_a_slow_channel(
     assert 0 < before <= 4, "a turn ends in time, however slow the channel is"
     _post(database, "fire", "incident.opened", severity="critical")
     delivery.step(NOW)
-    assert json.loads(receiver.got[before][1])["title"] == "subject fire"
-    receiver.takes_s = 0.0
-    while delivery.step(NOW):
-        pass
     told = [json.loads(body)["title"] for _, body in receiver.got]
-    assert (len(told), len(set(told))) == (61, 61), "and each merchant is told, once"
-    assert {attempts for _, attempts in _states(database, "channel")} == {1}
+    assert told[before] == "subject fire"
+    assert len(told) == len(set(told)), "nobody is told twice"
+    assert _states(database, "channel").count(("waiting", 0)) == 61 - len(told), "and the others wait as before"
 
 
 def test_a_turn_takes_only_some_of_a_broadcast(database: Database, receiver: Receiver) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from center.access.roles import Who
 from center.api import items
@@ -16,8 +16,9 @@ from center.api.context import ApiError, Center
 from center.api.filters import Place
 from center.api.lookups import Name
 from center.api.models import At, Page, example
+from center.api.paging import Order, page
 from center.api.proof import Reader, TheCenter, allowed
-from center.api.registry import Limit
+from center.api.registry import Cursor, Limit
 from center.db.tables import broadcasts
 from center.domain import broadcast
 from center.domain.refusal import Refusal
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/api/v1", tags=["merchants"])
 
 Lead = Annotated[Who, Depends(allowed("suppress"))]
 Text = Annotated[str, Field(min_length=1, max_length=broadcast.LONGEST, pattern=r"^[^\x00]*\S[^\x00]*$")]
-State = Literal["waiting", "sent", "failed", "unreachable", "cancelled"]
+State = Literal["waiting", "sent", "read", "failed", "unreachable", "cancelled"]
 
 
 class Texts(BaseModel):
@@ -85,7 +86,7 @@ class BroadcastItem(BaseModel):
         cancelled_by=None,
         cancelled_at=None,
         cancel_reason=None,
-        sites={"waiting": 0, "sent": 2, "failed": 0, "unreachable": 1, "cancelled": 0},
+        sites={"waiting": 0, "sent": 1, "read": 1, "failed": 0, "unreachable": 1, "cancelled": 0},
     )
     id: str
     kind: Literal["maintenance", "message"]
@@ -103,11 +104,14 @@ class BroadcastItem(BaseModel):
 
 
 class BroadcastSite(BaseModel):
+    """`read_at`: when somebody first opened the link in this site's copy; some mail programs do that by themselves."""
+
     estate: str
     site: str
     name: str | None
     state: State
     why: str
+    read_at: At | None
 
 
 @router.post("/broadcasts", response_model=BroadcastItem, status_code=201)
@@ -119,13 +123,13 @@ def begin_broadcast(body: NewBroadcast, center: TheCenter, who: Lead) -> JSONRes
     if (body.texts is None) != (body.suppression is not None):
         raise ApiError(422, "texts: a maintenance window brings its own, the others need them")
     texts = body.texts.model_dump() if body.texts else {}
-    database, now_ms = center.database, center.now_ms()
+    database, now_ms, page_of = center.database, center.now_ms(), center.policy.notice_page
     if body.suppression is not None:
-        new = broadcast.of_maintenance(database, who, body.suppression, now_ms)
+        new = broadcast.of_maintenance(database, who, body.suppression, now_ms, page_of)
     elif body.incident is not None:
-        new = broadcast.of_incident(database, who, body.incident, texts, now_ms)
+        new = broadcast.of_incident(database, who, body.incident, texts, now_ms, page_of)
     else:
-        new = broadcast.of_audience(database, who, body.audience or {}, texts, now_ms)
+        new = broadcast.of_audience(database, who, body.audience or {}, texts, now_ms, page_of)
     return JSONResponse(_shown(center, who, new), 201)
 
 
@@ -138,19 +142,13 @@ def count_broadcast(body: BroadcastAudience, center: TheCenter, who: Lead) -> JS
 
 
 @router.get("/broadcasts", response_model=Page[BroadcastItem])
-def list_broadcasts(center: TheCenter, who: Reader, limit: Limit = 20) -> JSONResponse:
-    """The latest that reached into the caller's scope, newest first."""
+def list_broadcasts(center: TheCenter, who: Reader, limit: Limit = 20, cursor: Cursor = None) -> JSONResponse:
+    """Those that reached into the caller's scope, newest first."""
     with center.database.read() as connection:
-        names = (
-            connection.execute(select(broadcasts.c.id).order_by(broadcasts.c.id.desc()).limit(limit)).scalars().all()
-        )
-    found = []
-    for name in names:
-        try:
-            found.append(_shown(center, who, name))
-        except Refusal:  # it told nobody that is theirs
-            continue
-    return JSONResponse({"items": found, "next": None})
+        query = select(broadcasts).where(broadcast.within(who.scope))
+        order = Order((broadcasts.c.id,), descending=True)
+        found = page(connection, query, order, cursor, limit, lambda row: _item(connection, who, row))
+    return JSONResponse(found)
 
 
 @router.get("/broadcasts/{name}", response_model=BroadcastItem)
@@ -173,12 +171,18 @@ def list_broadcast_sites(
     """Each site, and why somebody could not be reached; by estate and name."""
     with center.database.read() as connection:
         found = broadcast.progress(connection, who.scope, name)
-    kept = [each for each in found if state in {None, each["state"]}]
+    kept = [items.named(each) for each in found if state in {None, each["state"]}]
     return JSONResponse({"items": kept, "next": None})
 
 
 def _shown(center: Center, who: Who, name: str) -> items.Item:
     with center.database.read() as connection:
-        states = Counter(each["state"] for each in broadcast.progress(connection, who.scope, name))
-        row = connection.execute(select(broadcasts).where(broadcasts.c.id == name)).one()
+        row = connection.execute(select(broadcasts).where(broadcasts.c.id == name)).first()
+        if row is None:
+            raise Refusal("not_found", "there is no such broadcast")
+        return _item(connection, who, row)
+
+
+def _item(connection: Connection, who: Who, row: Any) -> items.Item:
+    states = Counter(each["state"] for each in broadcast.progress(connection, who.scope, row.id))
     return items.plain(broadcasts, row) | {"sites": {state: states[state] for state in broadcast.STATES}}

@@ -18,6 +18,7 @@ from center.console.parts import Field
 from center.console.session import Refused, Visit, lead_to
 from center.console.words import LANGUAGES
 from center.domain import broadcast
+from center.domain.cases_policy import Policy
 from center.domain.texts import sms_parts
 
 
@@ -117,6 +118,7 @@ def _texts(visit: Visit) -> dict[str, Any]:
     """A field for each language, and below it how long the text is."""
     parts.text("p", visit.say("broadcasts.text_hint")).classes("quiet")
     found = {}
+    page = Policy(public_url=visit.settings.public_url).notice_page
     with ui.element("div").classes("form"):
         for language in LANGUAGES:
             with ui.element("div"):
@@ -126,7 +128,7 @@ def _texts(visit: Visit) -> dict[str, Any]:
                 long.mark(f"length-{language}")
 
             def tell(_event: object = None, made: Any = made, long: Any = long, language: str = language) -> None:
-                long.text = length(visit, made.value or "", language)
+                long.text = length(visit, made.value or "", language, page)
 
             made.on_value_change(tell)
             tell()
@@ -134,12 +136,12 @@ def _texts(visit: Visit) -> dict[str, Any]:
     return found
 
 
-def length(visit: Visit, text: str, language: str) -> str:
-    """How many characters a text has, and how many SMS it takes with the subject that goes before it."""
+def length(visit: Visit, text: str, language: str, page: broadcast.Address) -> str:
+    """How many characters a text has, and how many SMS it takes with the subject before it and the link behind it."""
     text = text.strip()
     if not text:
         return visit.say("broadcasts.length_none")
-    return visit.say("broadcasts.length", letters=f"{len(text):,}", n=sms_parts(broadcast.as_sms(text, language)))
+    return visit.say("broadcasts.length", letters=f"{len(text):,}", n=sms_parts(broadcast.as_sms(text, language, page)))
 
 
 def _reach(visit: Visit, told: Mapping[str, Any] | str | None) -> None:

@@ -23,10 +23,10 @@ from center.domain import broadcast
 
 Row = Mapping[str, Any]
 
-LOOKS: Final = {"sent": "succeeded", "waiting": "waiting", "failed": "failed", "unreachable": "warning",
-                "cancelled": "unsupported"}  # fmt: skip
+LOOKS: Final = {"read": "succeeded", "sent": "succeeded", "waiting": "waiting", "failed": "failed",
+                "unreachable": "warning", "cancelled": "unsupported"}  # fmt: skip
 """The light of each state of a site, in the order in which they are shown."""
-_TILES: Final = {"sent": "ok", "waiting": "calm", "failed": "bad", "unreachable": "warn", "cancelled": ""}
+_TILES: Final = {"read": "ok", "sent": "ok", "waiting": "calm", "failed": "bad", "unreachable": "warn", "cancelled": ""}
 WHY: Final = {
     broadcast.NO_CONTACT: "no_contact",
     broadcast.NO_ADDRESS: "no_address",

@@ -229,6 +229,9 @@ broadcast_sites = Table(
     key("site"),
     text("post_key"),  # of its row in the outbox, null where there is nobody to tell
     text("why", default=""),  # nobody can be told
+    text("token"),  # of the link in this site's copy, null where there is none
+    ms_or_null("read_ms"),  # when it was first opened
+    Index(None, "token", unique=True),
 )
 
 outbox = Table(

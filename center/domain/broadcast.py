@@ -6,10 +6,10 @@ channel could use is listed, so that somebody can call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select, update
 
 from center.access import audit
 from center.access.audit import Entry
@@ -29,6 +29,7 @@ from center.db.tables import (
     terminals,
 )
 from center.domain import campaigns_audience, posts
+from center.domain.cases_book import new_token
 from center.domain.refusal import Refusal
 from center.domain.texts import LANGUAGES, language_of, local_time
 from center.ids import new_id
@@ -38,7 +39,8 @@ EVENT: Final = "merchant.notice"
 """What channels and webhooks are asked for by."""
 MOST_SITES: Final = 50_000
 LONGEST: Final = 2000
-STATES: Final = ("waiting", "sent", "failed", "unreachable", "cancelled")
+STATES: Final = ("waiting", "sent", "read", "failed", "unreachable", "cancelled")
+"""Of a site; `read` once somebody has opened the link in its copy."""
 _SLICE: Final = 400
 _SCOPES: Final = {
     "terminal": terminals.c.terminal,
@@ -53,7 +55,7 @@ _MAINTENANCE: Final = {
     "en": "Maintenance from {since} to {until}: card payment may fail at times. Your terminal is not broken. {reason}",
     "zh": "系统维护：{since} 至 {until}，期间刷卡可能失败，机器没有故障。{reason}",
 }
-_SUBJECT: Final = {
+SUBJECT: Final = {
     "maintenance": {"en": "Planned maintenance", "zh": "系统维护通知"},
     "message": {"en": "Message from support", "zh": "客服通知"},
 }
@@ -64,21 +66,25 @@ NO_CHANNEL: Final = f"no channel tells contacts of {EVENT}"
 """Why nobody at a site could be told."""
 
 Texts = Mapping[str, str]
+Address = Callable[[str], str]
+"""The address of the page of a token, "" where merchants cannot reach the center."""
 
 
-def of_incident(database: Database, who: Who, incident_id: str, texts: Texts, now_ms: int) -> str:
+def of_incident(database: Database, who: Who, incident_id: str, texts: Texts, now_ms: int, page: Address) -> str:
     """Tell the merchants of all terminals that are in an incident now. Returns the broadcast's id. Raises Refusal."""
     with database.begin() as connection:
         reached = _in_incident(connection, who, incident_id)
-        return _begun(connection, who, "message", reached, texts, now_ms, incident_id=incident_id)
+        return _begun(connection, who, "message", reached, texts, now_ms, page, incident_id=incident_id)
 
 
-def of_audience(database: Database, who: Who, audience: Mapping[str, Any], texts: Texts, now_ms: int) -> str:
+def of_audience(
+    database: Database, who: Who, audience: Mapping[str, Any], texts: Texts, now_ms: int, page: Address
+) -> str:
     """Tell the merchants of an audience, as campaigns name one. Returns the broadcast's id. Raises Refusal."""
     checked = campaigns_audience.check(audience)
     with database.begin() as connection:
         reached = campaigns_audience.members(who.scope, checked)
-        return _begun(connection, who, "message", reached, texts, now_ms, audience=checked)
+        return _begun(connection, who, "message", reached, texts, now_ms, page, audience=checked)
 
 
 def _in_incident(connection: Connection, who: Who, incident_id: str) -> Select[Any]:
@@ -108,12 +114,12 @@ def reach(
     return {"terminals": n, "sites": len(places), "without_contact": sum(not _contacts(each) for each in places)}
 
 
-def as_sms(text: str, language: str) -> str:
+def as_sms(text: str, language: str, page: Address) -> str:
     """A message as channels of SMS send it: they know no subject, so that it stands before the text."""
-    return f"{_SUBJECT['message'][language_of(language)]}\r\n{text}"
+    return f"{SUBJECT['message'][language_of(language)]}\r\n{linked(text, page(new_token()))}"
 
 
-def of_maintenance(database: Database, who: Who, suppression_id: str, now_ms: int) -> str:
+def of_maintenance(database: Database, who: Who, suppression_id: str, now_ms: int, page: Address) -> str:
     """Tell the merchants of a maintenance window when it is, by their own clocks. Returns the id. Raises Refusal."""
     with database.begin() as connection:
         inside = suppressions.c.id == suppression_id, who.scope.where(suppressions)
@@ -130,7 +136,7 @@ def of_maintenance(database: Database, who: Who, suppression_id: str, now_ms: in
         if window.scope != "all":
             conditions.append(_SCOPES[window.scope] == window.scope_key)
         reached = select(terminals.c.estate, terminals.c.terminal).where(*conditions)
-        return _begun(connection, who, "maintenance", reached, {}, now_ms, window=window)
+        return _begun(connection, who, "maintenance", reached, {}, now_ms, page, window=window)
 
 
 def cancel(database: Database, who: Who, broadcast_id: str, reason: str, now_ms: int) -> None:
@@ -162,6 +168,7 @@ def _begun(
     reached: Select[Any],
     texts: Texts,
     now_ms: int,
+    page: Address,
     *,
     incident_id: str | None = None,
     audience: Mapping[str, Any] | None = None,
@@ -179,7 +186,7 @@ def _begun(
     if not places:
         raise Refusal("invalid", "no terminal of these stands at a site, so nobody can be told")
     new = new_id("cast", now_ms)
-    told = [_told(new, kind, place, texts, window, now_ms) for place in places]
+    told = [_told(new, kind, place, texts, window, now_ms, page) for place in places]
     about = {"incident_id": incident_id, "suppression_id": None if window is None else window.id}
     row = {"id": new, "kind": kind, "audience": audience, "texts": dict(texts) or None, "terminals_n": n, **about}
     connection.execute(broadcasts.insert().values(**row, by=who.name, created_ms=now_ms))
@@ -201,19 +208,34 @@ def _places(reached: Select[Any]) -> Select[Any]:
 
 
 def _told(
-    name: str, kind: str, place: Any, texts: Texts, window: Any, now_ms: int
+    name: str, kind: str, place: Any, texts: Texts, window: Any, now_ms: int, page: Address
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The row of a site, and what is posted to its contacts, None where there is nobody."""
-    row = {"broadcast_id": name, "estate": place.estate, "site": place.site, "post_key": None, "why": ""}
+    row = {"broadcast_id": name, "estate": place.estate, "site": place.site, "post_key": None, "why": "", "token": None}
     contacts = _contacts(place)
     if not contacts:
         return row | {"why": NO_ADDRESS if place.contacts else NO_CONTACT}, None
     spoken = language_of(place.language)
     body = texts.get(spoken) or _window_text(window, spoken, place.timezone)
-    key = f"{name}:{place.estate}/{place.site}"
-    facts = {"estate": place.estate, "site": place.site, "severity": "warning", "broadcast": name, "to": contacts}
-    post = posts.notify(key, EVENT, now_ms, subject=_SUBJECT[kind][spoken], body=body, facts=facts, bulk=True)
-    return row | {"post_key": key}, post
+    key, token = f"{name}:{place.estate}/{place.site}", new_token()
+    address = page(token)
+    facts = {
+        "estate": place.estate,
+        "site": place.site,
+        "severity": "warning",
+        "broadcast": name,
+        "text": body,
+        "to": contacts,
+    }
+    post = posts.notify(
+        key, EVENT, now_ms, subject=SUBJECT[kind][spoken], body=linked(body, address), facts=facts, bulk=True
+    )
+    return row | {"post_key": key, "token": token if address else None}, post
+
+
+def linked(text: str, address: str) -> str:
+    """A text with the address of its page, where there is one, on a line of its own."""
+    return f"{text}\n{address}" if address else text
 
 
 def _contacts(place: Any) -> list[dict[str, Any]]:
@@ -228,8 +250,15 @@ def _window_text(window: Any, language: str, timezone: str) -> str:
 # --- how far it is ----------------------------------------------------------------------------------------------------
 
 
+def within(scope: Scope) -> ColumnElement[bool]:
+    """Broadcasts that told a site inside of the scope."""
+    here = terminals.c.estate == broadcast_sites.c.estate, terminals.c.site == broadcast_sites.c.site
+    theirs = broadcast_sites.c.broadcast_id == broadcasts.c.id
+    return exists().where(theirs, *here, scope.where(terminals))
+
+
 def progress(connection: Connection, scope: Scope, broadcast_id: str) -> list[dict[str, Any]]:
-    """Each site inside of the scope by estate and name: `state` as in `STATES`, and `why`.
+    """Each site inside of the scope by estate and name: `state` as in `STATES`, `why`, and `read_ms`.
 
     Raises Refusal for a broadcast that is none, or that told nobody inside of the scope.
     """
@@ -245,7 +274,16 @@ def progress(connection: Connection, scope: Scope, broadcast_id: str) -> list[di
     posted = {row.post_key: [f"{row.post_key}>{each}" for each in some] for row in rows if row.post_key is not None}
     states = _states(connection, [*posted, *(key for keys in posted.values() for key in keys)])
     stopped = connection.execute(select(broadcasts.c.cancelled_ms).where(broadcasts.c.id == broadcast_id)).scalar()
-    found = [{"estate": row.estate, "site": row.site, "name": row.name, **_state(row, posted, states)} for row in rows]
+    found = [
+        {
+            "estate": row.estate,
+            "site": row.site,
+            "name": row.name,
+            "read_ms": row.read_ms,
+            **_state(row, posted, states),
+        }
+        for row in rows
+    ]
     for site in found if stopped is not None else ():
         if site["state"] == "waiting":
             site["state"] = "cancelled"
@@ -255,6 +293,8 @@ def progress(connection: Connection, scope: Scope, broadcast_id: str) -> list[di
 def _state(row: Any, posted: Mapping[str, list[str]], states: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     if row.post_key is None:
         return {"state": "unreachable", "why": row.why}
+    if row.read_ms is not None:
+        return {"state": "read", "why": ""}
     if states.get(row.post_key, (posts.WAITING, ""))[0] == posts.WAITING:
         return {"state": "waiting", "why": ""}
     shares = [states[key] for key in posted[row.post_key] if key in states]

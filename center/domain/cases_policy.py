@@ -111,6 +111,10 @@ class Policy:
         """The address of a merchant's page; "" where there is none."""
         return f"{self.public_url.rstrip('/')}/m/{token}" if self.public_url and token else ""
 
+    def notice_page(self, token: str) -> str:
+        """The address where one site reads a message to many; "" where there is none."""
+        return f"{self.public_url.rstrip('/')}/n/{token}" if self.public_url else ""
+
     def open_after_ms(self, severity: str, act: str) -> int | None:
         """For how long a fault stands before it is a case; None for never."""
         wait_s = self.open_s.get(severity, 0)

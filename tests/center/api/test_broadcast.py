@@ -62,7 +62,7 @@ def test_the_merchants_of_an_incident_are_told_each_in_their_language(api: Api, 
         put(api.database, tables.incident_members, **(member(number) | {"incident_id": "inc-00000005"}))
     told = _begin(api, incident="inc-00000005", texts=SAY)
     assert (told["terminals_n"], told["incident"]) == (5, "inc-00000005")
-    assert told["sites"] == {"waiting": 2, "sent": 0, "failed": 0, "unreachable": 1, "cancelled": 0}
+    assert told["sites"] == {"waiting": 2, "sent": 0, "read": 0, "failed": 0, "unreachable": 1, "cancelled": 0}
     Delivery(api.database).step(NOW)
     mails = _mails(box)
     assert set(mails) == {"zhang@example.org", "bob@example.org"}
@@ -74,6 +74,7 @@ def test_the_merchants_of_an_incident_are_told_each_in_their_language(api: Api, 
     assert api.asks("viewer").get(path)["sites"] == {
         "waiting": 0,
         "sent": 2,
+        "read": 0,
         "failed": 0,
         "unreachable": 1,
         "cancelled": 0,
@@ -123,7 +124,7 @@ def test_what_was_not_sent_is_cancelled_and_what_was_is_not(api: Api, box: Mailb
     answer = api.asks("lead")("POST", f"{path}/cancel", json={"reason": "it works again, 4111 1111 1111 1111"})
     assert answer.status_code == 200, answer.text
     ended = answer.json()
-    assert ended["sites"] == {"waiting": 0, "sent": 1, "failed": 0, "unreachable": 1, "cancelled": 1}
+    assert ended["sites"] == {"waiting": 0, "sent": 1, "read": 0, "failed": 0, "unreachable": 1, "cancelled": 1}
     assert (ended["cancelled_by"], ended["cancelled_at"]) == ("token lead", "2026-09-21T14:13:20.000Z")
     assert "4111" not in ended["cancel_reason"]
     for turn in range(3):
@@ -211,3 +212,24 @@ def test_only_leads_tell_many(api: Api) -> None:
     body = {"incident": "inc-00000005", "texts": SAY}
     assert api.asks("agent")("POST", "broadcasts", json=body).status_code == 403
     assert api.asks("lead", Scope(estates=("f",)))("POST", "broadcasts", json=body).status_code == 404
+
+
+@pytest.mark.usefixtures("box")
+def test_the_list_goes_on_where_a_page_ends_and_holds_what_is_the_callers(api: Api) -> None:
+    made = []
+    for number in (0, 1, 1, 0, 1):
+        api.clock_ms += 1000
+        made.append(_begin(api, audience={"sites": [f"s00000{number}"]}, texts=SAY)["id"])
+
+    def listed(**scope: Any) -> list[str]:
+        asks, found, cursor = api.asks("viewer", Scope(**scope)), [], ""
+        while cursor is not None:
+            page = asks.get("broadcasts", limit=2, **({"cursor": cursor} if cursor else {}))
+            found += [each["id"] for each in page["items"]]
+            cursor = page["next"]
+        return found
+
+    assert listed() == made[::-1]
+    assert listed(sites=("s000000",)) == [made[3], made[0]], "others do not take its places on a page"
+    assert listed(estates=("f",)) == []
+    assert api.asks("viewer")("GET", "broadcasts", params={"cursor": "x"}).status_code == 422

@@ -16,6 +16,7 @@ from center.console.reports_period import DAYS, GROUPS, Span, length
 from center.console.session import Visit
 from center.domain import broadcast
 from center.domain.campaigns_plan import check_waves
+from center.domain.cases_policy import Policy
 from center.domain.texts import sms_parts
 
 SCREENS = ("campaigns", "broadcasts", "readiness", "reports")
@@ -33,6 +34,8 @@ class _English:
         return words.word_or("en", key, otherwise)
 
 
+NO_LINK = Policy().notice_page
+LINK = Policy(public_url="https://pos.example.org").notice_page
 VISIT = cast("Visit", _English())
 
 
@@ -112,12 +115,15 @@ def test_how_many_sms_a_text_takes(text: str, parts: int) -> None:
 
 
 def test_the_length_of_a_message_is_told_with_the_subject_before_it() -> None:
-    assert broadcast_new.length(VISIT, "  ", "en") == words.say("en", "broadcasts.length_none")
-    subject = len(broadcast.as_sms("", "en"))
-    assert broadcast_new.length(VISIT, "a" * (160 - subject), "en") == "138 characters, 1 SMS for each contact"
-    assert broadcast_new.length(VISIT, "a" * (161 - subject), "en") == "139 characters, 2 SMS for each contact"
-    assert broadcast_new.length(VISIT, "网" * 64, "zh") == "64 characters, 1 SMS for each contact"
-    assert broadcast_new.length(VISIT, "网" * 65, "zh") == "65 characters, 2 SMS for each contact"
+    assert broadcast_new.length(VISIT, "  ", "en", NO_LINK) == words.say("en", "broadcasts.length_none")
+    subject = len(broadcast.as_sms("", "en", NO_LINK))
+    assert broadcast_new.length(VISIT, "a" * (160 - subject), "en", NO_LINK) == "138 characters, 1 SMS for each contact"
+    assert broadcast_new.length(VISIT, "a" * (161 - subject), "en", NO_LINK) == "139 characters, 2 SMS for each contact"
+    assert broadcast_new.length(VISIT, "网" * 64, "zh", NO_LINK) == "64 characters, 1 SMS for each contact"
+    assert broadcast_new.length(VISIT, "网" * 65, "zh", NO_LINK) == "65 characters, 2 SMS for each contact"
+    linked = len(broadcast.as_sms("", "en", LINK))
+    assert linked == subject + len("\nhttps://pos.example.org/n/") + 22
+    assert broadcast_new.length(VISIT, "a" * (161 - linked), "en", LINK) == "90 characters, 2 SMS for each contact"
 
 
 def test_a_message_is_named_by_what_it_says_and_whom_it_is_for() -> None:

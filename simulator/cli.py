@@ -12,8 +12,10 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from simulator.scenario import Outcome
@@ -122,6 +124,14 @@ def _pairs(texts: list[str], what: str) -> dict[str, str]:
     return pairs
 
 
+def _broker(url: str) -> str:
+    """The same. Raises ValueError for what is no broker's address."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.port == 0 or set(url) & set(" @?#"):
+        raise ValueError(f"--mqtt is mqtt://HOST:PORT or mqtts://HOST:PORT, not {url}")
+    return url
+
+
 def _run(args: argparse.Namespace) -> int:
     from simulator import terminal as terminals  # noqa: PLC0415 - set and get need not load every device
     from simulator.scenario import load  # noqa: PLC0415
@@ -135,7 +145,7 @@ def _run(args: argparse.Namespace) -> int:
             args.dir,
             families=_pairs(args.family, "DEVICE=FAMILY"),
             seed=args.seed,
-            mqtt=args.mqtt or terminals.DEFAULT_MQTT,
+            mqtt=_broker(args.mqtt or terminals.DEFAULT_MQTT),
             pace=args.pace,
         )
         terminal.start()
@@ -287,6 +297,8 @@ def _fleet(args: argparse.Namespace) -> int:
 
     if not 1 <= args.terminals <= MOST:
         return _unable(f"--terminals is a number from 1 to {MOST}")
+    if not all(map(isfinite, (args.rate, args.connects_per_s, args.faults_per_hour, args.seconds))):
+        return _unable("--rate, --connects-per-s, --faults-per-hour and --seconds are numbers that end")
     if min(args.rate, args.connects_per_s) <= 0 or min(args.faults_per_hour, args.seconds, args.sites) < 0:
         return _unable("--rate and --connects-per-s are above 0, --faults-per-hour, --seconds and --sites not below")
     if not 0 <= args.fail_share <= 1:

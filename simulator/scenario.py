@@ -28,6 +28,7 @@ from typing import Any, Final, Protocol
 from simulator.control import ask
 
 _WITHIN_S: Final = 5.0
+_ENDLESS_S: Final = 1e8
 _EVERY_S: Final = 0.1
 _LISTS: Final = ("faults", "absent", "never", "roots")
 _OF_VERDICT: Final = ("can_sell", "cause", "act")
@@ -127,8 +128,10 @@ def read(file: Path) -> Scenario:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadScenario(f"{file}: {(error.strerror or str(error)).lower()}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadScenario(f"{file}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BadScenario(f"{file}: not UTF-8 at byte {error.start}") from error
+    except ValueError as error:
+        raise BadScenario(f"{file}: not TOML: {error}") from error
     steps = content.pop("step", None)
     if content.keys() - {"title", "kind", "families", "may"} or not isinstance(steps, list):
         raise BadScenario(f"{file}: a scenario has [[step]] tables and may have title, kind, families and may")
@@ -229,7 +232,7 @@ def _step(where: str, table: object) -> Step:
     if symptoms:
         expect["symptoms"] = symptoms
     within_s = expect.pop("within_s", _WITHIN_S)
-    if not all(isinstance(number, int | float) and number >= 0 for number in (at_s, within_s)):
+    if not all(isinstance(number, int | float) and 0 <= number < _ENDLESS_S for number in (at_s, within_s)):
         raise BadScenario(f"{where}: at_s and within_s are seconds")
     for name in _LISTS:
         if not isinstance(expect.get(name, []), list):

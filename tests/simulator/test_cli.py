@@ -201,6 +201,8 @@ def test_a_killed_simulator_takes_its_processes_along(start: Callable[..., Run],
         (("--family", "toaster=crt571"), "printer, reader, modem, keypad"),
         (("--family", "reader"), "DEVICE=FAMILY"),
         (("--scenario", "absent.toml"), "absent.toml"),
+        (("--mqtt", "nonsense"), "--mqtt is mqtt://HOST:PORT or mqtts://HOST:PORT, not nonsense"),
+        (("--mqtt", "mqtt://h:abc"), "abc"),
     ],
 )
 def test_a_terminal_that_cannot_be_is_exit_2(tmp_path: Path, arguments: tuple[str, str], says: str) -> None:

@@ -293,6 +293,8 @@ def test_a_fleet_in_a_log_tells_how_it_does(broker: Rumqttd):
         (["--terminals", "0"], "--terminals is a number from 1 to 20000"),
         (["--operators", "mobile,"], "the names of --operators are of a-z"),
         (["--rate", "0"], "--rate and --connects-per-s are above 0"),
+        (["--rate", "nan"], "are numbers that end"),
+        (["--seconds", "inf"], "are numbers that end"),
         (["--scenario", "/nowhere.toml"], "/nowhere.toml"),
     ],
 )

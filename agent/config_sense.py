@@ -74,7 +74,7 @@ def _devices(devices: tuple[DeviceConfig, ...]) -> Iterator[Problem]:
         names[device.name] = ports[device.port] = where
         try:
             family = catalog.family(device.family)
-        except catalog.UnknownFamily as error:
+        except (catalog.UnknownFamily, catalog.BrokenFamily) as error:
             yield Problem(f"{where}.family", "", str(error))
             continue
         if family.unit in units:

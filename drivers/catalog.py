@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module
 
 from drivers.driver import Driver
@@ -43,6 +44,10 @@ class UnknownFamily(KeyError):
         return f"no device family is called {self.word!r}{hint}"
 
 
+class BrokenFamily(Exception):
+    """Another package offers the family and does not give it; the text says which and why, on one line."""
+
+
 class WrongOption(ValueError):
     """An option that the family does not have, or a value that it cannot have; the text names the legal ones."""
 
@@ -59,7 +64,7 @@ def words() -> tuple[str, ...]:
 
 
 def family(word: str) -> Family:
-    """What stands behind a word. Raises UnknownFamily.
+    """What stands behind a word. Raises UnknownFamily or BrokenFamily.
 
     Another package is asked only for a word that is not built in, so that it cannot replace a driver unnoticed.
     """
@@ -72,8 +77,12 @@ def family(word: str) -> Family:
 
 
 def families() -> tuple[Family, ...]:
-    """Every family; loads every driver."""
-    return tuple(family(word) for word in words())
+    """Every family that can be had; loads every driver."""
+    found = []
+    for word in words():
+        with suppress(BrokenFamily):  # of another package: whoever configures it is told
+            found.append(family(word))
+    return tuple(found)
 
 
 def open_channel(
@@ -156,9 +165,13 @@ def _of_others(word: str) -> Family:
     from importlib.metadata import entry_points  # noqa: PLC0415 - as in `words`
 
     for point in entry_points(group=ENTRY_POINTS, name=word):
-        found = point.load()
+        try:
+            found = point.load()
+        except Exception as error:
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            raise BrokenFamily(f"family {word!r} of {point.value} cannot be loaded: {why}") from error
         if not isinstance(found, Family) or found.word != word:
-            raise TypeError(f"entry point {point.value} of {ENTRY_POINTS} is not the Family {word!r}")
+            raise BrokenFamily(f"entry point {point.value} of {ENTRY_POINTS} is not the Family {word!r}")
         return found
     raise UnknownFamily(word, _near(word, words()))
 

@@ -90,15 +90,17 @@ def test_another_package_brings_a_family_and_replaces_none(tmp_path: Path):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
-        "[posdiag.drivers]\nacme = acme:FAMILY\nzt588 = acme:OTHER\nwrong = acme:WRONG\n"
+        "[posdiag.drivers]\nacme = acme:FAMILY\nzt588 = acme:OTHER\nwrong = acme:WRONG\ngone = acme.gone:FAMILY\n"
     )
     program = (
         "from drivers import catalog\n"
         "assert catalog.family('acme').word == 'acme'\n"
         "assert catalog.family('zt588').baud == 9600\n"
-        "assert catalog.words()[-2:] == ('acme', 'wrong'), catalog.words()\n"
-        "try: catalog.family('wrong')\n"
-        "except TypeError as error: print(error)\n"
+        "assert catalog.words()[-3:] == ('acme', 'gone', 'wrong'), catalog.words()\n"
+        "for word in ('wrong', 'gone'):\n"
+        "    try: catalog.family(word)\n"
+        "    except catalog.BrokenFamily as error: print(error)\n"
+        "assert [family.word for family in catalog.families()] == [*catalog.BUILT_IN, 'acme']\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -108,6 +110,7 @@ def test_another_package_brings_a_family_and_replaces_none(tmp_path: Path):
         env={"PYTHONPATH": f"{tmp_path}:{Path(catalog.__file__).parents[1]}"},
     )
     assert "is not the Family 'wrong'" in done.stdout
+    assert "family 'gone' of acme.gone:FAMILY cannot be loaded: ModuleNotFoundError" in done.stdout
 
 
 def test_a_serial_family_gets_a_serial_line():

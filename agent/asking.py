@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from agent.config import DeviceConfig
-from agent.probes.port import meaning, side_channels
+from agent.probes.port import finer_words, meaning, side_channels
 from drivers import catalog
 from drivers.driver import Driver
 from drivers.errors import DriverError, Unsupported, Yielded
@@ -22,10 +22,14 @@ def person_s(level: Level) -> float:
 
 
 class Answer(NamedTuple):
-    """What was read, and one line for people: the level that was done, or why there is nothing."""
+    """What was read, and one line for people: the level that was done, or why there is nothing.
+
+    `specific` is what the device's family says more exactly, for the evidence of its faults.
+    """
 
     readings: dict[str, Reading]
     text: str = ""
+    specific: str = ""
 
 
 Verb = Callable[[Driver], Answer]
@@ -54,10 +58,10 @@ def of_device(
         if device.share == "never":
             return Answer(side_channels(device), "not asked: by configuration the payment application has it alone")
         try:
-            readings, text = run(verb)
+            answer = run(verb)
         except DriverError as error:
             return Answer(failed_readings(device.family, error), str(error))
-        return Answer({**readings, "port": known("ok"), "reply": known("ok")}, text)
+        return answer._replace(readings={**answer.readings, "port": known("ok"), "reply": known("ok")})
 
     return Question(ask, (*catalog.family(device.family).driver.READINGS, "port", "reply"))
 
@@ -97,9 +101,10 @@ def _nothing(question: Question, cause: str, why: str) -> Answer:
 def health(driver: Driver, level: Level) -> Answer:
     """CheckHealth at the level, or at INTERNAL where the device has no such level (now). Raises DriverError."""
     try:
-        return Answer(driver.check_health(level), f"{level.name.capitalize()} CheckHealth: OK")
+        readings, text = driver.check_health(level), f"{level.name.capitalize()} CheckHealth: OK"
     except Unsupported as error:
-        return Answer(driver.check_health(Level.INTERNAL), str(error))
+        readings, text = driver.check_health(Level.INTERNAL), str(error)
+    return Answer(readings, text, finer_words(driver))
 
 
 def failed_readings(family: str, error: DriverError) -> dict[str, Reading]:

@@ -179,7 +179,7 @@ def _firmware(devices: Iterable[DeviceConfig], identities: Mapping[str, Identity
     return _run(probe)
 
 
-def evaluate(config: Config, readings: Mapping[str, Mapping[str, Reading]]) -> dict[str, Fault]:
+def evaluate(config: Config, answers: Mapping[str, Answer]) -> dict[str, Fault]:
     """Judge readings at once, without the delays that a daemon uses against noise."""
     units = {device.name: catalog.family(device.family).unit for device in config.device}
     rules = Rules(
@@ -189,9 +189,10 @@ def evaluate(config: Config, readings: Mapping[str, Mapping[str, Reading]]) -> d
             if not condition.remembers
         ]
     )
+    rules.finer = lambda source: answers[source].specific
     now, wall = time.monotonic(), time.time()
-    for source, values in readings.items():
-        rules.observe(source, values, now, wall)
+    for source, answer in answers.items():
+        rules.observe(source, answer.readings, now, wall)
     topology = Topology(
         powered_by={units[device.name]: device.powered_by for device in config.device}, bearer=config.network.bearer
     )
@@ -202,7 +203,7 @@ def build_report(
     config: Config, answers: Mapping[str, Answer], identities: Mapping[str, Identity], took_ms: int
 ) -> dict[str, Any]:
     """The answer as JSON values: verdict, sentence, faults, and every reading with what is unknown and why."""
-    explained = evaluate(config, {name: answer.readings for name, answer in answers.items()})
+    explained = evaluate(config, answers)
     units = {device.name: catalog.family(device.family).unit for device in config.device}
     essential = [name for name, unit in units.items() if unit in {"reader", "keypad"} and name in answers]
     if config.network.acquirer and "network" in answers:

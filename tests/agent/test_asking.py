@@ -118,7 +118,7 @@ def test_a_device_that_is_the_applications_alone_is_not_asked(tmp_path: Path) ->
     lost = gather({"reader": of_device(device, Level.INTERNAL, run)}, 1)["reader"].readings
     assert lost["port"] == known("lost")
     port.touch()
-    readings, text = gather({"reader": of_device(device, Level.INTERNAL, run)}, 1)["reader"]
+    readings, text, _finer = gather({"reader": of_device(device, Level.INTERNAL, run)}, 1)["reader"]
     assert readings.pop("port") == known("ok")
     assert set(readings.values()) == {unknown("not_asked")}
     assert "by configuration" in text

@@ -208,6 +208,7 @@ def test_faults_have_the_form_that_the_status_has(sim: Sim) -> None:
     assert told.keys() == known.keys()
     same = ("fault", "state", "severity", "cause", "symptoms", "device", "advice", "act", "basis")
     assert {name: told[name] for name in same} == {name: known[name] for name in same}
+    assert all("; status " in fault["evidence"]["specific"] for fault in (told, known))
 
 
 def test_without_a_daemon_the_ups_and_the_firmware_are_looked_at(sim: Sim, capsys: pytest.CaptureFixture[str]) -> None:

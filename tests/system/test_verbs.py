@@ -38,6 +38,8 @@ def test_check_without_a_daemon(sim: Sim) -> None:
     report = json.loads(posdiag("check", "--config", str(sim.config), "--json").stdout)
     assert {fault["fault"] for fault in report["faults"]} == {"printer/paper_out", "keypad/keys_missing"}
     assert report["verdict"]["can_sell"] == "no"
+    finer = {fault["fault"]: fault["evidence"].get("specific", "") for fault in report["faults"]}
+    assert "; status " in finer["printer/paper_out"]
 
     one = posdiag("check", "--config", str(sim.config), "--device", "reader", "--json")
     assert one.returncode == 0

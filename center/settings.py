@@ -92,6 +92,9 @@ class Settings:
     keep_days_days: int = _is(3650, "how long daily summaries of telemetry are kept")
     keep_feed_days: int = _is(7, "how long a reader of the event stream can be away and miss nothing")
     keep_quarantine_days: int = _is(30, "how long messages that could not be read are kept")
+    keep_outbox_days: int = _is(30, "how long what was sent is kept, with its text and its contacts")
+    keep_notifications_days: int = _is(400, "how long it is kept who was told what, broadcasts included")
+    keep_cases_days: int = _is(1100, "how long closed cases, ended commands and replaced settings are kept")
 
     @property
     def database(self) -> str:

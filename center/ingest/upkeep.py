@@ -11,10 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, and_, delete, exists, func, select, tuple_
+from sqlalchemy import Connection, Table, and_, delete, func, select, tuple_
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ColumnElement
 
@@ -23,25 +22,13 @@ from center.db import feed, lease
 from center.db.aside import PATIENCE, apart, put_aside, why
 from center.db.engine import Database, is_poison, reason, upsert
 from center.db.tables import (
-    changes,
-    events,
-    evidence,
-    faults,
-    gaps,
     heartbeat,
-    incident_members,
-    metrics_day,
-    metrics_hour,
-    outages,
-    quarantine,
-    receipts,
-    results,
-    streams,
     telemetry,
 )
 from center.domain.selfwatch import UPKEEP, SelfWatch
-from center.ingest import partitions, rollup
+from center.ingest import partitions, retention, rollup
 from center.ingest.gaps import CLASSES, look
+from center.ingest.retention import DAY_MS
 from center.ingest.writer import now_ms
 from center.settings import Settings
 
@@ -52,17 +39,7 @@ LEASE_MS: Final = 60_000
 WINDOW_ROWS: Final = 20_000
 DELETED_ROWS: Final = 5_000  # in one transaction, so that no worker waits long
 CLEAN_MS: Final = 3_600_000
-DAY_MS: Final = 86_400_000
 _SOME: Final = 200  # rows in one statement that names them
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """How long rows of a table are kept, by which of its times."""
-
-    table: Table
-    by: str
-    days: int
 
 
 class Upkeep:
@@ -70,22 +47,7 @@ class Upkeep:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._kept = (
-            Kept(telemetry, "received_ms", settings.keep_telemetry_days),
-            Kept(events, "received_ms", settings.keep_events_days),
-            Kept(results, "received_ms", settings.keep_events_days),
-            Kept(metrics_hour, "bucket_ms", settings.keep_hours_days),
-            Kept(metrics_day, "bucket_ms", settings.keep_days_days),
-            Kept(changes, "at_ms", settings.keep_feed_days),
-            Kept(quarantine, "at_ms", settings.keep_quarantine_days),
-            Kept(gaps, "found_ms", settings.keep_events_days),
-            Kept(receipts, "at_ms", settings.keep_events_days),
-            Kept(streams, "updated_ms", settings.keep_events_days),
-            Kept(outages, "until_ms", settings.keep_events_days),
-            Kept(incident_members, "left_ms", settings.keep_events_days),
-        )
-        self._keep_telemetry_ms = settings.keep_telemetry_days * DAY_MS
-        self._keep_events_ms = settings.keep_events_days * DAY_MS
+        self._settings = settings
         self._cleaned_ms = 0
         self._failures: dict[str, tuple[int, int]] = {}  # of each class: the begin of a window, and how often it failed
         self._began = 0.0
@@ -153,22 +115,26 @@ class Upkeep:
     def _clean(self, now_ms: int) -> None:
         if self._database.dialect == "postgresql":
             with self._database.begin() as connection:
-                partitions.drop(connection, now_ms - self._keep_telemetry_ms, now_ms)
-        for kept in self._kept:
-            old = kept.table.c[kept.by] < now_ms - kept.days * DAY_MS
-            if "at_ms" in kept.table.c and kept.table in {telemetry, events, results}:
-                old = and_(old, ~_held(kept.table, now_ms))
-            self._delete(kept.table, old, now_ms)
-        gone = and_(faults.c.state == "cleared", faults.c.received_ms < now_ms - self._keep_events_ms)
-        self._delete(faults, gone, now_ms)
+                partitions.drop(connection, now_ms - self._settings.keep_telemetry_days * DAY_MS, now_ms)
+        for rows in retention.old(self._settings, now_ms):
+            self._delete(rows.table, rows.condition, now_ms)
+        self._while_more(lambda connection: retention.forget_cases(connection, self._settings, now_ms), now_ms)
+        self._while_more(
+            lambda it: retention.empty_posts(it, self._settings, now_ms, DELETED_ROWS) == DELETED_ROWS, now_ms
+        )
 
     def _delete(self, table: Table, old: Any, now_ms: int) -> None:
         keys = list(table.primary_key)
         some = select(*keys).where(old).limit(DELETED_ROWS)
         chosen = tuple_(*keys).in_(some) if len(keys) > 1 else keys[0].in_(some)
+        gone = delete(table).where(chosen)
+        self._while_more(lambda connection: connection.execute(gone).rowcount == DELETED_ROWS, now_ms)
+
+    def _while_more(self, work: Callable[[Connection], bool], now_ms: int) -> None:
+        """A transaction after the other, until `work` says that there is no more, or the lease is another's."""
         while True:
             with self._database.begin() as connection:
-                if connection.execute(delete(table).where(chosen)).rowcount < DELETED_ROWS:
+                if not work(connection):
                     return
             if not self._leased(now_ms):
                 return
@@ -204,16 +170,6 @@ def _window_end(connection: Connection, table: Table, since_ms: int, until_ms: i
     after = select(received).where(received >= since_ms, received < until_ms).order_by(received).offset(WINDOW_ROWS)
     end_ms = connection.execute(after.limit(1)).scalar()
     return until_ms if end_ms is None else max(end_ms, since_ms + 1)
-
-
-def _held(table: Table, now_ms: int) -> Any:
-    """Whether a row is part of a period that is held as evidence."""
-    return exists().where(
-        evidence.c.estate == table.c.estate,
-        evidence.c.terminal == table.c.terminal,
-        evidence.c.hold_until_ms > now_ms,
-        table.c.at_ms.between(evidence.c.from_ms, evidence.c.until_ms),
-    )
 
 
 class UpkeepThread:

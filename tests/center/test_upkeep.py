@@ -22,7 +22,8 @@ from center.db.tables import (
     telemetry,
 )
 from center.ingest import partitions
-from center.ingest.upkeep import CLEAN_MS, DAY_MS, Upkeep, UpkeepThread
+from center.ingest.retention import DAY_MS
+from center.ingest.upkeep import CLEAN_MS, Upkeep, UpkeepThread
 from center.settings import Settings
 from tests.center import said
 from tests.center.test_ingest import Ingest

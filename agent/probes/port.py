@@ -110,9 +110,16 @@ class PortWorker(threading.Thread):
         return job.answer  # type: ignore[return-value]
 
     def specific(self) -> str:
-        """The finer words of the last answer; "" while the line is in trouble."""
+        """What the family says more exactly than its readings, of the last answer; "" while the line is in trouble.
+
+        What is empty or off is left out.
+        """
         driver = self._driver
-        return "" if driver is None or self.detail else finer_words(driver)
+        if driver is None or self.detail:
+            return ""
+        facts = driver.specific().items()
+        told = [f"{name} {'yes' if fact is True else fact}" for name, fact in facts if fact is not False and fact != ""]
+        return redact_text("; ".join(told))[:_SPECIFIC_CHARS]
 
     def identify_again(self) -> None:
         """Have the device say who it is with one of the next polls."""
@@ -315,6 +322,9 @@ class PortWorker(threading.Thread):
             self._refuse_jobs(error)
             self._close()
             self._idle(max(_REOPEN_S, min(self.device.poll_s, 5.0)))
+        elif self.device.share == "idle":  # a port that was borrowed is given back from a silent device too
+            self._close()
+            self._idle(self._next_poll - time.monotonic())
 
     def _during_sale(self) -> None:
         self._refuse_jobs(Yielded("a sale is going on"))
@@ -348,13 +358,6 @@ class PortWorker(threading.Thread):
             watch.close()
         if driver is not None:
             driver.channel.link.close()
-
-
-def finer_words(driver: Driver) -> str:
-    """What its family says more exactly than its readings, in one short line; what is empty or off is left out."""
-    facts = driver.specific().items()
-    told = [f"{name} {'yes' if fact is True else fact}" for name, fact in facts if fact is not False and fact != ""]
-    return redact_text("; ".join(told))[:_SPECIFIC_CHARS]
 
 
 _PORT_OK = known("ok")

@@ -110,16 +110,9 @@ class PortWorker(threading.Thread):
         return job.answer  # type: ignore[return-value]
 
     def specific(self) -> str:
-        """What the family says more exactly than its readings, of the last answer; "" while the line is in trouble.
-
-        What is empty or off is left out.
-        """
+        """The finer words of the last answer; "" while the line is in trouble."""
         driver = self._driver
-        if driver is None or self.detail:
-            return ""
-        facts = driver.specific().items()
-        told = [f"{name} {'yes' if fact is True else fact}" for name, fact in facts if fact is not False and fact != ""]
-        return redact_text("; ".join(told))[:_SPECIFIC_CHARS]
+        return "" if driver is None or self.detail else finer_words(driver)
 
     def identify_again(self) -> None:
         """Have the device say who it is with one of the next polls."""
@@ -358,6 +351,13 @@ class PortWorker(threading.Thread):
             watch.close()
         if driver is not None:
             driver.channel.link.close()
+
+
+def finer_words(driver: Driver) -> str:
+    """What its family says more exactly than its readings, in one short line; what is empty or off is left out."""
+    facts = driver.specific().items()
+    told = [f"{name} {'yes' if fact is True else fact}" for name, fact in facts if fact is not False and fact != ""]
+    return redact_text("; ".join(told))[:_SPECIFIC_CHARS]
 
 
 _PORT_OK = known("ok")

@@ -15,7 +15,7 @@ from drivers import catalog
 from drivers.driver import Driver
 from drivers.errors import BadReply, DriverError, LinkLost, PortBusy, Yielded
 from drivers.exchange import Channel
-from drivers.reading import Identity, Reading, known, unknown
+from drivers.reading import Identity, Level, Reading, known, unknown
 from simulator.devices import DEVICES
 from tests.matrix.wire import Wire
 
@@ -23,6 +23,7 @@ START_S = 1000.0  # the wire's clock when the scenario begins
 _REOPEN_S = 1.0
 _NOISY_POLL_S = 30.0
 _QUESTIONS = 2  # who it is; the agent asks again where something is new, and then believes it
+_ASKED_S = 1.5  # so long before somebody presses all keys, the key test that asks for it begins
 
 State = Mapping[str, str]
 
@@ -67,6 +68,8 @@ class Place(Wire):
         if hasattr(self._real, "world_time"):
             self._real.world_time = lambda: world_time(self.clock.now - START_S)
         self._agenda = list(agenda)
+        self.key_tests = [START_S + each.at_s - _ASKED_S for each in agenda if ("typed", "all") in each.values]
+        """When the interactive check is begun, by the wire's clock."""
         self._cut = False
         self.busy = False
         self._due()
@@ -166,6 +169,9 @@ class Worker:
         assert driver is not None
         self._place.let_go()
         clock = self._place.clock
+        if self._place.key_tests and clock.now >= self._place.key_tests[0]:
+            del self._place.key_tests[0]
+            yield self._good(driver.check_health(Level.INTERACTIVE))
         if clock.now >= self._next_poll:
             self._next_poll = clock.now + self._every_s
             readings = driver.check_health()

@@ -42,6 +42,7 @@ from center.domain.outages import Outages
 from center.domain.retirement import Returns
 from center.domain.selfwatch import SelfWatch
 from center.domain.task_reminders import TaskReminders
+from center.notify.alertmanager import Alerts
 from center.notify.delivery import Delivery
 from center.notify.heartbeat import Heartbeat
 from center.notify.publisher import Publisher
@@ -130,6 +131,7 @@ class Web:
     def _threads(self, center: Center) -> Iterator[None]:
         """Engines and delivery run inside of this block."""
         engines = Engines(self._database, self._engines())
+        alerts = Alerts(self._database, self._settings.public_url)
         delivery, heartbeat = Delivery(self._database), Heartbeat(self._database, self._settings)
 
         def decide() -> bool:
@@ -139,13 +141,19 @@ class Web:
         def tell() -> bool:
             return self._leads and delivery.step(center.now_ms())
 
+        def push() -> bool:
+            return self._leads and alerts.step(center.now_ms())
+
         def live() -> bool:
             return self._leads and heartbeat.step(center.now_ms())
 
         stopping, grown, quiet = threading.Event(), threading.Event(), threading.Event()
+        works = {"engines": decide, "delivery": tell, "alerts": push, "heartbeat": live}
         threads = [
-            threading.Thread(target=always, args=(work, stopping, news), name=name, daemon=True)
-            for name, work, news in (("engines", decide, grown), ("delivery", tell, quiet), ("heartbeat", live, quiet))
+            threading.Thread(
+                target=always, args=(work, stopping, grown if work is decide else quiet), name=name, daemon=True
+            )
+            for name, work in works.items()
         ]
         with self._database.fed.waking(grown.set), contextlib.closing(FeedWatch(self._database)):
             for thread in threads:

@@ -20,7 +20,7 @@ from center.config import without_password
 from center.db import tables
 from center.domain.refusal import Refusal
 from center.ids import new_id
-from center.notify import channel_urls, webhook_urls
+from center.notify import alertmanager, channel_urls, webhook_urls
 from center.settings import Settings
 
 router = APIRouter(prefix="/api/v1", tags=["administration"])
@@ -120,10 +120,13 @@ def try_channel(name: Name, center: TheCenter, who: Admin) -> JSONResponse:
 
 @router.post("/webhooks/{name}/try", response_model=Trial)
 def try_webhook(name: Name, center: TheCenter, who: Admin) -> JSONResponse:
-    """Send a trial message, an event `trial`, to a webhook now."""
+    """Send a trial message, an event or alert `trial`, to a webhook now."""
     with center.database.read() as connection:
         row = one(connection, select(tables.webhooks).where(tables.webhooks.c.id == name), "webhook")
     now_ms = center.now_ms()
+    if row.format == alertmanager.FORMAT:
+        problem = alertmanager.send(row.url, [alertmanager.trial(now_ms)])
+        return _tried(center, who, "webhook.try", name, name, problem)
     body = dumps({"event": "trial", "subject": _TRIAL, "body": _TRIAL_BODY})
     key = new_id("trial", now_ms)
     problem, _gone = webhook_urls.send(row.url, row.secret, "trial", key, body, now_ms // 1000)

@@ -89,9 +89,15 @@ class NewChannel(Body):
 
 
 class NewWebhook(Body):
-    """Told by POST with the message as JSON, signed as docs of `center.notify.webhook_urls` say."""
+    """Told by POST: `posdiag` each message as JSON, signed as docs of `center.notify.webhook_urls` say.
+
+    `alertmanager` all open and just resolved incidents, every half a minute, as the list of alerts that Alertmanager
+    takes at `…/api/v2/alerts`: groups for the event incident.opened, those of one terminal for case.opened, the
+    center's own for center.alarm.
+    """
 
     url: str = Field(max_length=2000)
+    format: Literal["posdiag", "alertmanager"] = "posdiag"
     events: list[EventPattern] = Field(min_length=1, max_length=50)
     estates: list[str] | None = Field(None, max_length=1000)
 
@@ -252,13 +258,14 @@ def create_webhook(body: NewWebhook, center: TheCenter, who: Admin) -> JSONRespo
         "id": new,
         "url": body.url,
         "secret": secret,
+        "format": body.format,
         "filter": {"events": body.events, "estates": body.estates},
         "state": "active",
         "created_ms": center.now_ms(),
     }
     with center.database.begin() as connection:
         connection.execute(insert(tables.webhooks).values(values))
-        record(connection, center, who, "webhook.create", new, {"events": body.events})
+        record(connection, center, who, "webhook.create", new, {"events": body.events, "format": body.format})
     return JSONResponse({"id": new, "secret": secret}, 201)
 
 

@@ -53,8 +53,9 @@ async def webhooks(visit: Visit) -> None:
 
 def _webhook_row(visit: Visit, each: Row) -> list[Cell]:
     def state() -> None:
-        well = each["state"] == "active"
-        said = visit.say("admin.active") if well else visit.say("admin.hook_gone", why=each["error"])
+        active, error = each["state"] == "active", each["error"]
+        well = active and not error
+        said = (error or visit.say("admin.active")) if active else visit.say("admin.hook_gone", why=error)
         parts.light(visit, "ok" if well else "failed", said)
 
     choice = each["filter"] or {}
@@ -138,8 +139,10 @@ def _channel(visit: Visit) -> None:
 def _webhook(visit: Visit) -> None:
     async def send(told: dict[str, Any]) -> None:
         lists = {"events": _names(told["events"]), "estates": _names(told["estates"]) or None}
-        made = await visit.api.post("/webhooks", {"url": told["url"]} | lists)
+        made = await visit.api.post("/webhooks", {"url": told["url"], "format": told["format"]} | lists)
         once(visit, visit.say("admin.hook_secret"), made["secret"], "/console/admin/webhooks")
 
     url = Field("url", visit.say("admin.url"), needed=True, hint="https://…")
-    parts.ask(visit, visit.say("admin.new_webhook"), [url, *_common(visit)], send)
+    forms = {each: visit.say(f"admin.format_{each}") for each in ("posdiag", "alertmanager")}
+    form = Field("format", visit.say("admin.format"), "choice", "posdiag", forms, needed=True)
+    parts.ask(visit, visit.say("admin.new_webhook"), [url, form, *_common(visit)], send)

@@ -291,6 +291,7 @@ webhooks = Table(
     must("state"),
     text("error", default=""),
     ms("created_ms"),
+    text("format", default="posdiag"),  # or alertmanager
 )
 
 evidence = Table(

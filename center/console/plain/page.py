@@ -122,7 +122,7 @@ def problem(request: Request, status: int) -> HTMLResponse:
     """One friendly sentence, and nothing about the inside."""
     language = language_asked(request)
     known = status if status in {403, 404, 422, 429, 503} else 404
-    channel = center_of(request).policy.channel_in(language) if request.url.path.startswith("/m/") else ""
+    channel = center_of(request).policy.channel_in(language) if request.url.path.startswith(("/m/", "/n/")) else ""
     return render(
         "problem.html", "plain", language, request, status, sentence=f"error_{known}", channel=dialled(channel)
     )

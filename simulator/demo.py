@@ -52,6 +52,8 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
+    if not 0 <= args.seconds < float("inf"):
+        raise DemoError(f"--seconds {args.seconds:g}: how long it lasts, 0 for without an end")
     with _folder(args.dir) as folder:
         if args.small:
             from simulator import demo_small  # noqa: PLC0415 - either of the two

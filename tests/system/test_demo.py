@@ -243,6 +243,8 @@ def test_the_small_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, 
         (["--broker", "mqtt://127.0.0.1:1"], "posdiag: no broker at mqtt://127.0.0.1:1: Connection refused"),
         (["--broker", "http://127.0.0.1"], "posdiag: a broker is mqtt://HOST:PORT here, not http://127.0.0.1"),
         (["--dir", "/dev/null/demo"], "posdiag: /dev/null/demo: not a directory"),
+        (["--seconds", "nan"], "posdiag: --seconds nan: how long it lasts, 0 for without an end"),
+        (["--seconds", "-1"], "posdiag: --seconds -1: how long it lasts, 0 for without an end"),
     ],
 )
 def test_what_cannot_start_is_said_on_one_line(words: list[str], says: str) -> None:

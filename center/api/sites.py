@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,14 +18,17 @@ from center.access.roles import Who
 from center.access.scope import Scope
 from center.api import filters, items
 from center.api.context import ApiError
+from center.api.filters import Place as Name
 from center.api.filters import Placed, Word
 from center.api.lookups import one
+from center.api.models import Page
 from center.api.paging import Order, page
 from center.api.proof import Reader, TheCenter, allowed, record
 from center.api.reads import Segment
 from center.db.places import set_places, set_sites
 from center.db.tables import sites
 from center.domain import hours
+from center.domain.contacts import Trouble, carried_over, doubtful
 
 router = APIRouter(prefix="/api/v1")
 
@@ -46,6 +50,8 @@ class Contact(BaseModel):
     phone: Text = ""
     mail: Text = ""
     language: Text = ""
+    verified_ms: int | None = Field(None, ge=0, lt=1 << 53, description="What the center learnt, if none is given")
+    bounced_ms: int | None = Field(None, ge=0, lt=1 << 53, description="Likewise")
 
 
 class Site(BaseModel):
@@ -85,6 +91,18 @@ class Place(BaseModel):
     tags: Tags | None = None
 
 
+class DoubtfulContact(BaseModel):
+    """A contact that may not be reached; `name` is "" where a site has none at all, or it has no name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"estate": "cn-east", "site": "s-12", "name": "Li", "why": "bounced"}]}
+    )
+    estate: str
+    site: str
+    name: str
+    why: Trouble
+
+
 async def _told(request: Request) -> tuple[str, bytes]:
     """Content type and body."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower(), await request.body()
@@ -100,6 +118,18 @@ def _taken_in(model: type[BaseModel]) -> dict[str, Any]:
     whole = {"type": "array", "maxItems": MOST_ROWS, "items": model.model_json_schema()}
     kinds = {"application/json": {"schema": whole}, "text/csv": {"schema": {"type": "string"}}}
     return {"requestBody": {"required": True, "content": kinds}}
+
+
+@router.get("/contacts/doubtful", response_model=Page[DoubtfulContact])
+def list_doubtful(center: TheCenter, who: Reader, estate: Word | None = None, site: Name | None = None) -> JSONResponse:
+    """Contacts of sites that may not be reached, and why; the first 500 by site.
+
+    none: the site has no contact · no_number, not_a_number: no telephone · bounced: the last message was given up ·
+    unverified: nobody was spoken to there yet · stale: not for a year.
+    """
+    with center.database.read() as connection:
+        found = doubtful(connection, who.scope, center.now_ms(), estate, site)
+    return JSONResponse({"items": [asdict(each) for each in found], "next": None})
 
 
 @router.get("/sites")
@@ -135,6 +165,8 @@ def import_sites(told: Told, center: TheCenter, who: Writer) -> JSONResponse:
     unique = {(row["estate"], row["site"]): {**row, "updated_ms": now_ms} for row in rows}
     with center.database.begin() as connection:
         _require(who, unique.values())
+        for row in unique.values():
+            row["contacts"] = carried_over(connection, row)
         record(connection, center, who, "sites.import", "", {"rows": len(unique)})
         set_sites(connection, list(unique.values()), now_ms)
     return JSONResponse({"taken": len(unique)})

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from center.console import figures, lights, parts, retirement, terminal_parts
+from center.console import figures, lights, parts, retirement, site_contacts, terminal_parts
 from center.console.app import screen
 from center.console.parts import Field
 from center.console.plain_table import link, plain_table
@@ -56,6 +56,7 @@ async def build(visit: Visit, estate: str, name: str) -> None:
         with ui.element("div"):
             with parts.section(visit.say("site.contacts"), "contacts"):
                 _contacts(visit, page.site, page.zone)
+                await site_contacts.doubtful(visit, estate, name)
             with parts.section(visit.say("site.hours"), "hours"):
                 _hours(visit, page.site, page.zone)
             with parts.section(visit.say("site.contract"), "contract"):

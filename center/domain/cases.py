@@ -16,7 +16,7 @@ from center import scan
 from center.access.scope import Scope
 from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, case_tags, cases, sites, terminals
-from center.domain import closing, remedies, sla
+from center.domain import closing, contacts, remedies, sla
 from center.domain.cases_book import OPEN, WORKING, Act, Book, Case, CaseError, NoCase, book_of, carry_out, number_of
 from center.domain.cases_incidents import open_by_hand, open_of_incident
 from center.domain.cases_intake import report_key
@@ -168,6 +168,7 @@ class Cases:
 
         def do(book: Book, case: Case, key: str) -> Case:
             facts = {"with": with_whom, "direction": "in" if incoming else "out"}
+            contacts.spoke(book, case, with_whom)
             return book.step(case, "call", act.by, said, key=key, facts=facts, data=_heard(book, case))
 
         return self._do(act, case_id, do)
@@ -180,8 +181,8 @@ class Cases:
             _require(case, OPEN, "it is closed")
             data = _heard(book, case) | {"said": said[:240]}
             sent = book.step(case, "message", act.by, said, key=key, facts={"direction": "out"}, data=data)
-            contacts = (book.site(case) or {}).get("contacts") or []
-            book.notify(sent, "case.message", f"notify:{key}", case["title"], said, to=contacts)
+            reached = (book.site(case) or {}).get("contacts") or []
+            book.notify(sent, "case.message", f"notify:{key}", case["title"], said, to=reached)
             return sent
 
         return self._do(act, case_id, do)

@@ -88,6 +88,7 @@ class Book:
         self.now_ms = now_ms
         self._touched: dict[str, Case] = {}
         self._linked: list[tuple[str, str]] = []
+        self._sites: list[tuple[str, str]] = []
 
     # --- reading
 
@@ -192,13 +193,19 @@ class Book:
         """Append what changed to the feed; the last thing before the commit."""
         rows = [("case", case["estate"], case["terminal"], case["id"]) for case in self._touched.values()]
         linked = [("incident", estate, None, name) for estate, name in self._linked]
-        feed.append(self.connection, rows + linked, self.now_ms)
+        learnt = [("site", estate, None, name) for estate, name in self._sites]
+        feed.append(self.connection, rows + linked + learnt, self.now_ms)
         self._touched.clear()
         self._linked.clear()
+        self._sites.clear()
 
     def has_case(self, estate: str, incident_id: str) -> None:
         """An incident has its case now, which whoever looks at it must hear."""
         self._linked.append((estate, incident_id))
+
+    def has_news_of(self, estate: str, site: str) -> None:
+        """Something was learnt of a site."""
+        self._sites.append((estate, site))
 
 
 _DEFAULTS: Final = {column.name: "" for column in cases.c if not column.nullable} | {"reopened": 0, "visits": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from center.db.engine import Database
-from center.domain import closing
+from center.domain import closing, contacts
 from center.domain.cases_book import Act, Book, Case, CaseError, carry_out, new_token
 from center.domain.cases_policy import Policy
 
@@ -25,6 +25,7 @@ class MerchantLine:
 
         def do(book: Book, case: Case, key: str) -> Case:
             _require_merchant(case)
+            contacts.spoke(book, case, with_whom)
             return closing.answered(book, case, works=works, by=act.by, said=said, key=key, with_whom=with_whom)
 
         return self._do(act, case_id, do)

@@ -12,10 +12,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
-from center.access.scope import Scope
 from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, cases, sites, surveys, terminals
-from center.domain import closing, tasks
+from center.domain import closing, contacts, tasks
 from center.domain.cases_book import OPEN, WORKING, Book, Case, CaseError, NoCase, book_of, number_text
 from center.domain.cases_policy import DAY_MS, HOUR_MS, Policy, ServicePoint
 from center.domain.freshness import freshness
@@ -114,6 +113,7 @@ class MerchantDesk:
         def do(book: Book, case: Case, step: str) -> None:
             if works and case["state"] == "closed":
                 raise _refusal("closed", case, language)
+            contacts.answered(book, case)
             closing.answered(book, case, works=works, by=MERCHANT, said=said, key=step)
 
         return self._post(token, key, said, do, language)
@@ -277,52 +277,3 @@ def _may_rate(connection: Connection, policy: Policy, case: Case, now_ms: int) -
     if now_ms - case["closed_ms"] > SURVEY_DAYS * 24 * HOUR_MS:
         return False
     return connection.execute(select(surveys.c.case_id).where(surveys.c.case_id == case["id"])).first() is None
-
-
-# --- contacts --------------------------------------------------------------------------------------------------------
-
-_STALE_MS: Final = 365 * 24 * HOUR_MS
-
-
-@dataclass(frozen=True, slots=True)
-class ContactTrouble:
-    """A contact of a site that may not be reached, and why."""
-
-    estate: str
-    site: str
-    name: str
-    why: str
-
-
-def contact_troubles(connection: Connection, scope: Scope, now_ms: int, limit: int = 500) -> list[ContactTrouble]:
-    """Sites' contacts that need care: none at all, no or no plausible number, bounced, not confirmed for a year.
-
-    A contact is `name` · `role` · `phone` · `verified_ms` · `bounced_ms`.
-    """
-    found: list[ContactTrouble] = []
-    query = select(sites.c.estate, sites.c.site, sites.c.contacts).where(scope.where(sites))
-    for estate, site, contacts in connection.execute(query.order_by(sites.c.estate, sites.c.site)):
-        if len(found) >= limit:
-            break
-        if not contacts:
-            found.append(ContactTrouble(estate, site, "", "no contact is known"))
-        for contact in contacts or ():
-            why = contact_trouble(contact, now_ms)
-            if why:
-                found.append(ContactTrouble(estate, site, str(contact.get("name") or ""), why))
-    return found
-
-
-def contact_trouble(contact: Mapping[str, Any], now_ms: int) -> str:
-    """Why this contact may not be reached; "" for none. Pure."""
-    digits = [letter for letter in str(contact.get("phone") or "") if letter.isdigit()]
-    if not digits:
-        return "no telephone number"
-    if not 7 <= len(digits) <= 15:  # E.164 has 15 at most
-        return "not a telephone number"
-    bounced, verified = contact.get("bounced_ms"), contact.get("verified_ms")
-    if bounced and bounced > (verified or 0):
-        return "the last message did not arrive"
-    if not verified:
-        return "never confirmed"
-    return "not confirmed for a year" if now_ms - verified > _STALE_MS else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from math import inf
 from typing import Any, Final
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, insert, select, update
 from agent.wire import dumps
 from center.db.engine import Database, insert_ignore
 from center.db.tables import broadcasts, case_tasks, cases, channels, incidents, notifications, outbox, webhooks
+from center.domain import contacts
 from center.domain.posts import DONE, FAILED, WAITING
 from center.ids import new_id
 from center.notify import alertmanager, channel_urls, rules, webhook_urls
@@ -124,13 +125,17 @@ class Delivery:
 
     def _tell(self, channel: Any, rows: list[Any], now_ms: int) -> None:
         subject, body = rules.digest([row.payload for row in rows])
-        contacts = [each for row in rows for each in row.payload.get("to") or ()]
-        addresses = channel_urls.addresses(channel.url, contacts)
+        named = [each for row in rows for each in row.payload.get("to") or ()]
+        addresses = channel_urls.addresses(channel.url, named)
         problem = "nobody to tell: no contact has what this channel needs" if not addresses else ""
         given_up = bool(problem)
+        arrived: dict[str, bool] = {}
         for address in dict.fromkeys(addresses):
-            problem = channel_urls.send_guarded(address, subject, body) or problem
+            wrong = channel_urls.send_guarded(address, subject, body)
+            problem, arrived[address] = wrong or problem, not wrong
         self._end(rows, problem, now_ms, given_up=given_up)
+        if channel_urls.TO in channel.url:
+            self._learn(channel, rows[0], arrived, now_ms)
         told = {
             "id": new_id("note", now_ms),
             "channel": channel.name,
@@ -143,6 +148,24 @@ class Delivery:
         }
         with self._database.begin() as connection:
             connection.execute(insert(notifications).values(told))
+
+    def _learn(self, channel: Any, row: Any, arrived: Mapping[str, bool], now_ms: int) -> None:
+        """Who did not get it at the last attempt, though others got theirs meanwhile; and who got it at last."""
+        kind = channel_urls.contact_kind(channel.url)
+        last = row.attempts + 1 >= MOST_ATTEMPTS
+        bounced: dict[str, bool] = {}
+        for each in row.payload.get("to") or ():
+            there = arrived.get(channel.url.replace(channel_urls.TO, str(each.get(kind))))
+            if (there is False and last) or (there and each.get("bounced_ms")):
+                bounced[str(each[kind])] = not there
+        if not bounced:
+            return
+        others = (notifications.c.channel == channel.name, notifications.c.state == "sent")
+        meanwhile = select(notifications.c.id).where(*others, notifications.c.at_ms >= row.created_ms).limit(1)
+        with self._database.begin() as connection:
+            if all(bounced.values()) and connection.execute(meanwhile).first() is None:
+                return  # it is the channel that does not work
+            contacts.delivered(connection, row.payload, kind, bounced, now_ms)
 
     def _tell_webhook(self, target: str, row: Any, now_ms: int) -> None:
         hook = self._row(webhooks, target)

@@ -483,29 +483,6 @@ def test_whether_payments_can_be_taken_is_what_is_heard_now(world: World, desk: 
     assert desk.page(token).can_sell == ""
 
 
-@pytest.mark.parametrize(
-    ("contact", "why"),
-    [
-        ({"phone": "+86 138 0000 0000", "verified_ms": 10 * DAY}, ""),
-        ({}, "no telephone number"),
-        ({"phone": "call me"}, "no telephone number"),
-        ({"phone": "12345"}, "not a telephone number"),
-        ({"phone": "+8613800000000"}, "never confirmed"),
-        ({"phone": "+8613800000000", "verified_ms": 1, "bounced_ms": 2}, "the last message did not arrive"),
-        ({"phone": "+8613800000000", "verified_ms": 2, "bounced_ms": 1}, "not confirmed for a year"),
-    ],
-)
-def test_contacts_that_may_not_be_reached(contact: dict[str, Any], why: str) -> None:
-    assert merchant.contact_trouble(contact, 370 * DAY) == why
-
-
-def test_sites_without_good_contacts_are_listed(world: World) -> None:
-    world.site("s2", contacts=[{"name": "Li", "phone": "+8613800000000", "verified_ms": world.now_ms}])
-    with world.database.read() as connection:
-        (found,) = merchant.contact_troubles(connection, EVERYTHING, world.now_ms)
-    assert (found.site, found.why) == ("s1", "no contact is known")
-
-
 def test_short_messages_fit_or_are_refused() -> None:
     facts = {"number": "C-1001", "title": "No paper", "channel": "Call 100"}
     assert short_message("opened", "en", **facts) == "Case C-1001 is open: No paper. Call 100"

@@ -65,6 +65,8 @@ class Mailbox(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Talk)
         self.mails: list[tuple[list[str], Any]] = []
+        self.refuses = ""
+        """A receiver that nobody knows."""
 
 
 class _Talk(socketserver.StreamRequestHandler):
@@ -77,6 +79,9 @@ class _Talk(socketserver.StreamRequestHandler):
             verb = line[:4].upper()
             if verb == b"RCPT":
                 to.append(line.partition(b"<")[2].partition(b">")[0].decode())
+                if to[-1] == self.server.refuses:
+                    self.wfile.write(b"550 no such mailbox here\r\n")
+                    continue
             if verb == b"DATA":
                 self.wfile.write(b"354 go on\r\n")
                 lines = []

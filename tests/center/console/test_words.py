@@ -18,6 +18,7 @@ from center.console.words import LANGUAGES, phrases, say
 from center.db.places import IMPORTED, MEASURED
 from center.domain import tasks
 from center.domain.cases_book import StepKind
+from center.domain.contacts import TROUBLES
 from center.domain.records import _STEPS
 
 CONSOLE = Path(str(files("center.console")))
@@ -53,6 +54,7 @@ def _made() -> Iterator[str]:
     for state in ("online", "late", "offline", "unknown"):
         yield from (f"terminal.contact_{state}", f"terminal.why_{state}")
     yield from (f"terminal.says_{verdict}" for verdict in ("yes", "degraded", "no", "unknown", "offline", "silent"))
+    yield from (f"site.contact_{why}" for why in TROUBLES if why != "none")
     yield from (f"terminal.basis_{basis}" for basis in (IMPORTED, MEASURED))
     yield from (f"terminal.said_{said}" for said in ("stale", "never", "absent", "unsupported", "silent", "partly"))
     yield from (f"case.task_{kind}" for kind in tasks.KINDS)

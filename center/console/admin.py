@@ -15,7 +15,7 @@ from center.console.app import screen
 from center.console.session import Refused, Visit
 from center.db.feed import Change
 
-_PARTS: Final[dict[str, tuple[str, Callable[[Visit], Awaitable[None]]]]] = {
+PARTS: Final[dict[str, tuple[str, Callable[[Visit], Awaitable[None]]]]] = {
     "accounts": ("admin", admin_people.accounts),
     "tokens": ("admin", admin_people.tokens),
     "roles": ("admin", admin_people.roles),
@@ -32,7 +32,7 @@ _LIVE: Final = {"windows": frozenset({"suppression"})}
 
 @screen("/admin", "admin")
 async def build(visit: Visit) -> None:
-    first = next((name for name, (permission, _) in _PARTS.items() if visit.may(permission)), None)
+    first = next((name for name, (permission, _) in PARTS.items() if visit.may(permission)), None)
     if first is None:
         raise Refused(403, visit.say("admin.not_yours"))
     await _show(visit, first)
@@ -40,9 +40,9 @@ async def build(visit: Visit) -> None:
 
 @screen("/admin/{part}", "admin")
 async def one_part(visit: Visit, part: str) -> None:
-    if part not in _PARTS:
+    if part not in PARTS:
         raise Refused(404, visit.say("shell.not_there"))
-    if not visit.may(_PARTS[part][0]):
+    if not visit.may(PARTS[part][0]):
         raise Refused(403, visit.say("admin.not_yours"))
     await _show(visit, part)
 
@@ -50,7 +50,7 @@ async def one_part(visit: Visit, part: str) -> None:
 async def _show(visit: Visit, chosen: str) -> None:
     parts.heading(visit.say("admin.title"), visit.say("admin.about"))
     with ui.element("nav").classes("parts-bar").props(f'aria-label="{visit.say("admin.parts")}"'):
-        for name, (permission, _) in _PARTS.items():
+        for name, (permission, _) in PARTS.items():
             if visit.may(permission):
                 shown = parts.link(f"/console/admin/{name}", visit.say(f"admin.part_{name}"))
                 if name == chosen:
@@ -61,7 +61,7 @@ async def _show(visit: Visit, chosen: str) -> None:
             await _followed(visit, chosen)
         else:
             parts.as_of(visit)
-            await _PARTS[chosen][1](visit)
+            await PARTS[chosen][1](visit)
 
 
 async def _followed(visit: Visit, chosen: str) -> None:
@@ -71,7 +71,7 @@ async def _followed(visit: Visit, chosen: str) -> None:
     async def draw() -> None:
         shown = ui.element("div")
         with shown:
-            await _PARTS[chosen][1](visit)
+            await PARTS[chosen][1](visit)
         for old in box.default_slot.children[:-1]:
             old.delete()
 

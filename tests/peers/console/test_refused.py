@@ -30,25 +30,26 @@ FORBIDDEN = {"/broadcasts/new", "/campaigns/new", "/evidence", "/audit", "/admin
 _SCREEN = re.compile(r'@screen\("([^"]+)"')
 
 
-def _screens() -> list[str]:
+def screens() -> list[str]:
+    """The address of every screen of the console, with its blanks."""
     found = (Path(str(path)) for path in files("center.console").iterdir() if path.name.endswith(".py"))
     return sorted({where for path in found for where in _SCREEN.findall(path.read_text("utf-8"))})
 
 
-def _path(where: str, **parts: Any) -> str:
+def path_of(where: str, **parts: Any) -> str:
     """A screen's address; a part that is not told is one that nothing has."""
     told = {"estate": "nowhere", "name": "nothing", "unit": "printer", "kind": "paper_out", "part": "accounts"} | parts
     return "/console" + where.format(**{name: quote(str(value), safe="") for name, value in told.items()})
 
 
 def test_every_screen_is_known_to_this_test() -> None:
-    assert len(_screens()) >= len(shell.MENU)
-    assert {where for _, where, _, _ in shell.MENU} <= {_path(where) for where in _screens()}
+    assert len(screens()) >= len(shell.MENU)
+    assert {where for _, where, _, _ in shell.MENU} <= {path_of(where) for where in screens()}
 
 
-@pytest.mark.parametrize("where", _screens())
+@pytest.mark.parametrize("where", screens())
 def test_without_a_session_the_way_leads_over_the_login(desk: Desk, where: str) -> None:
-    asked = _path(where) + "?q=a%26b"
+    asked = path_of(where) + "?q=a%26b"
     with httpx.Client(base_url=desk.address) as nobody:
         answer = nobody.get(asked)
         assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={quote(asked, safe='')}")
@@ -76,14 +77,14 @@ def onlooker(shared_desk: Desk) -> Iterator[httpx.Cookies]:
 @pytest.mark.parametrize("where", sorted(FORBIDDEN))
 def test_who_may_not_see_a_screen_reads_one_plain_sentence(desk: Desk, onlooker: httpx.Cookies, where: str) -> None:
     page = desk.page("/console/", cookies=onlooker)
-    page.goto(_path(where))
+    page.goto(path_of(where))
     _refused(page, "This cannot be shown")
 
 
 def test_what_a_viewer_may_see_is_all_the_rest(desk: Desk, onlooker: httpx.Cookies) -> None:
     page = desk.page("/console/", cookies=onlooker)
-    for where in sorted({each for each in _screens() if "{" not in each} - FORBIDDEN):
-        page.goto(_path(where))
+    for where in sorted({each for each in screens() if "{" not in each} - FORBIDDEN):
+        page.goto(path_of(where))
         expect(page.locator(".content h1, .wall").first).to_be_visible()
         expect(page.get_by_role("alert")).to_have_count(0)
 
@@ -136,7 +137,7 @@ def test_no_word_of_a_terminal_is_ever_code(browser: Browser, tmp_path: Path) ->
         parts = {"estate": "demo"}
         named = {"/incident/{name}": incident["id"], "/case/{name}": case["id"], "/terminal/{estate}/{name}": "evil-1"}
         named |= {"/site/{estate}/{name}": "evil"}
-        paths = [_path(where, **parts, name=named.get(where, "nothing")) for where in _screens()]
+        paths = [path_of(where, **parts, name=named.get(where, "nothing")) for where in screens()]
         prints = [f"/console/print/case/{case['number']}", "/console/print/terminal/demo/evil-1"]
         merchant = desk.get(f"/cases/{case['id']}/merchant-link")["link"]
         page = desk.page("/console/")
@@ -149,7 +150,7 @@ def test_no_word_of_a_terminal_is_ever_code(browser: Browser, tmp_path: Path) ->
             assert page.evaluate("document.querySelectorAll('[onerror], img[src=\"x\"]').length") == 0, path
             if "onerror" in page.locator("body").inner_text():
                 shown.add(path)
-        told = {_path(where, **parts, name=name) for where, name in named.items()}
+        told = {path_of(where, **parts, name=name) for where, name in named.items()}
         assert told | set(prints) <= shown
         desk.close_pages()
 

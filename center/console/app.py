@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from copy import copy
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +78,7 @@ def screen(path: str, name: str) -> Callable[[Build], Build]:
             if visit.me["must_change"]:
                 await visit.close()
                 return RedirectResponse("/login/password", 303)
+            _speak(visit)
             theme = request.cookies.get("posdiag_theme", "auto")
             await shell.show(visit, name, theme, lambda: build(visit, **parts))
             return None
@@ -89,6 +91,13 @@ def screen(path: str, name: str) -> Callable[[Build], Build]:
         return build
 
     return register
+
+
+def _speak(visit: Visit) -> None:
+    """What NiceGUI and Quasar say of themselves is in the visitor's language, too, English but for this."""
+    if visit.language == "zh":
+        visit.client.page = copy(visit.client.page)  # that of all visitors
+        visit.client.page.language = "zh-CN"
 
 
 def _kind(parameter: inspect.Parameter) -> Any:

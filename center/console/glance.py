@@ -14,7 +14,7 @@ import httpx
 from nicegui import background_tasks, ui
 from nicegui.element import Element
 
-from center.console import parts
+from center.console import own_readings, parts
 from center.console.session import Refused, Visit, Work
 from center.db.feed import Change
 
@@ -177,11 +177,17 @@ class Lines:
                 shown.classes("look-bad" if line.state == "failed" else "look-warn" if line.state == "warning" else "")
 
 
+def place(visit: Visit, told: Mapping[str, Any]) -> str:
+    """Where an incident of no site is: the key of its scope, of the center's own in words."""
+    key = str(told["scope_key"])
+    return own_readings.name(visit.language, key) if told["scope"] == "center" else key
+
+
 def incident_line(visit: Visit, told: Mapping[str, Any]) -> Line:
     """A row of the queue as one line."""
     names = [each["name"] or each["site"] for each in told["sites"]]
     more = told["sites_n"] - len(names)
-    detail = ", ".join(names) + (f" +{more}" if more > 0 else "") if names else told["scope_key"]
+    detail = ", ".join(names) + (f" +{more}" if more > 0 else "") if names else place(visit, told)
     detail += f" · {visit.say('now.terminals', n=told['terminals_n'])}" if told["terminals_n"] > 1 else ""
     sells = told["severity"] if told["scope"] == "center" else told["can_sell"] or "unknown"
     return Line(

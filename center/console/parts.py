@@ -293,6 +293,7 @@ class Table:
             "enableCellTextSelection": True,
             "rowHeight": 44,
             "overlayNoRowsTemplate": escape(visit.say("shell.no_rows")),
+            "localeText": {"loadingOoo": visit.say("shell.loading")},
             "domLayout": "normal" if height or len(rows) > 12 else "autoHeight",
             "cacheQuickFilter": True,
             "context": {"language": visit.language},

@@ -11,6 +11,7 @@ from nicegui import ui
 
 from center.console import case_owner, parts
 from center.console.app import screen
+from center.console.glance import place
 from center.console.parts import Column, Field, Table
 from center.console.session import Visit, lead_to
 from center.db.feed import Change

@@ -21,7 +21,7 @@ _WHERE: Final[Mapping[str, Mapping[str, str]]] = {
     "power": {"en": "Power district {key}", "zh": "供电区 {key}"},
     "host": {"en": "Host {key}", "zh": "主机 {key}"},
     "release": {"en": "Release {key}", "zh": "版本 {key}"},
-    "estate": {"en": "Estate {key}", "zh": "整个网点群 {key}"},
+    "estate": {"en": "Estate {key}", "zh": "整个机构 {key}"},
     "center": {"en": "This center", "zh": "本客服中心"},
 }
 _WHAT: Final[Mapping[str, Mapping[str, str]]] = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,3 +51,12 @@ def test_each_trouble_of_the_center_has_a_name_and_says_what_to_do() -> None:
     for kind in _CENTER:
         assert f"reading_{kind}" in phrases("now")
         assert own_readings.advice("zh", _reading(kind, 1))
+
+
+def test_each_engine_has_a_word_of_its_own() -> None:
+    names = set()
+    for path in Path(str(files("center"))).rglob("*.py"):
+        if path.parent.name in {"domain", "notify"}:
+            names |= set(re.findall(r'^    name(?:: Final)? = "([a-z-]+)"$', path.read_text("utf-8"), re.MULTILINE))
+    assert {"cases", "delivery", "desired"} <= names
+    assert {name for name in names if f"who_{name}" not in phrases("now")} == set()

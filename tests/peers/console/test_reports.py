@@ -26,7 +26,7 @@ def test_a_number_leads_to_its_cases_and_their_file(desk: Desk, language: str) -
     number = _case(desk)
     n = wait_until(lambda: desk.get("/reports/times")["result"]["acknowledge"]["n"])  # up to the second before now
     page = desk.page("/console/reports?days=7", language)
-    title = {"en": "until somebody takes it on", "zh": "确认故障"}[language]
+    title = {"en": "until somebody takes it on", "zh": "有人接手"}[language]
     link = page.locator("#times .card").filter(has_text=title).get_by_role("link")
     expect(link).to_have_text({"en": "1 case" if n == 1 else f"{n} cases", "zh": f"{n} 个工单"}[language])
     link.click()

@@ -129,7 +129,12 @@ def _add_check(verbs: Verbs) -> None:  # type: ignore[valid-type]
     verb = verbs.add_parser("check", help="one health check now, without broker or daemon")  # type: ignore[attr-defined]
     verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
     verb.add_argument("--device", metavar="D", help="only this device")
-    verb.add_argument("--level", choices=("internal", "external", "interactive"), default="internal")
+    verb.add_argument(
+        "--level",
+        choices=("internal", "external", "interactive"),
+        default="internal",
+        help="external also prints a line, interactive also asks you to press each key of the keypad",
+    )
     verb.add_argument("--report", action="store_true", help="add a readiness score with a to-do list")
     verb.add_argument("--json", action="store_true")
     verb.set_defaults(run=_check)

@@ -10,6 +10,7 @@ from drivers.codecs.evdev import (
     DOWN,
     EV_KEY,
     EV_SYN,
+    KEY_CODES,
     SYN_DROPPED,
     SYN_REPORT,
     UP,
@@ -100,8 +101,7 @@ class Evdev(Driver):
         self._dead = readings.get("dead", self._dead)
 
     def _test_keys(self) -> None:
-        names = str(self.options.get("keys", "")).split(",")
-        names = [name.strip() for name in names if name.strip()]
+        names = _listed(str(self.options.get("keys", "")))
         if not names:  # the kernel cannot tell: most keypads claim all the keys of a keyboard
             raise Unsupported('no key test: the option `keys` does not name the keys, such as "1, 2, enter"')
         self._test = KeyTest(names)
@@ -190,4 +190,26 @@ class _Ears:
         return message
 
 
-FAMILY = Family(word="evdev", driver=Evdev, baud=0, link="input", probe_order=90)
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+class _Keys:
+    """Names of keys, with commas between."""
+
+    def wrong(self, value: object) -> str:
+        from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
+        if not isinstance(value, str) or not _listed(value):
+            return 'is no list of keys such as "1, 2, enter"'
+        legal = {key_name(code) for code in range(KEY_CODES)}
+        name = next((name for name in _listed(value) if name not in legal), None)
+        near = get_close_matches(name, legal, n=1) if name else []
+        return (
+            ""
+            if name is None
+            else f'is a list with "{name}", which is no key' + (f'; perhaps "{near[0]}"' if near else "")
+        )
+
+
+FAMILY = Family(word="evdev", driver=Evdev, baud=0, link="input", options={"keys": _Keys()}, probe_order=90)

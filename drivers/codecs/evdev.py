@@ -18,7 +18,8 @@ from drivers.reading import Risk
 
 _EVENT = struct.Struct("@llHHi")
 EVENT_BYTES = _EVENT.size
-BITMAP_BYTES = 0x300 // 8
+KEY_CODES = 0x300
+BITMAP_BYTES = KEY_CODES // 8
 """One bit for each key code up to KEY_MAX, 2FF."""
 
 EV_SYN, EV_KEY = 0x00, 0x01

@@ -163,6 +163,16 @@ def test_a_dead_key_is_found_with_a_persons_help(sim: Sim) -> None:
         assert "key_test" not in status
 
 
+def test_an_input_device_is_asked_for_the_keys_that_the_settings_name(broker: Rumqttd, folder: Path) -> None:
+    with Sim(folder, broker.port, "--family", "keypad=evdev") as sim:
+        words = ("check", "--config", str(sim.config), "--device", "keypad", "--level", "interactive", "--json")
+        with Process(folder / "check.log", *words) as running:
+            wait_until(lambda: "0 of 17 heard" in running.said())
+            sim.set(keypad_typed="all")
+            assert running.wait(8) == 0
+            assert '"dead": "none"' in running.said()
+
+
 def test_no_key_is_listened_to_while_a_pin_is_typed_or_a_sale_goes_on(sim: Sim) -> None:
     words = ("check", "--config", str(sim.config), "--device", "keypad", "--level", "interactive", "--json")
     with Agent(sim.config) as agent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -87,9 +88,11 @@ async def lists(visit: Visit) -> None:
     async def uploaded(event: events.UploadEventArguments) -> None:
         text.value = (await event.file.read()).decode("utf-8-sig", "replace")
 
-    ui.upload(label=visit.say("admin.file"), on_upload=uploaded, auto_upload=True, max_file_size=5_000_000).props(
-        'accept=".csv,text/csv" flat bordered'
-    )
+    file = ui.upload(label=visit.say("admin.file"), on_upload=uploaded, auto_upload=True, max_file_size=5_000_000)
+    file.props('accept=".csv,text/csv" flat bordered')
+    name = f"each.ariaLabel = {json.dumps(visit.say('admin.file'))}"  # Quasar gives them none
+    inside = f"getHtmlElement({file.id}).querySelectorAll('a.q-btn, input')"
+    ui.run_javascript(f"{inside}.forEach((each) => {{ {name} }})")
     told = ui.element("div").props('role="status"').classes("said-here")
 
     async def look() -> None:

@@ -115,7 +115,11 @@ def is_host(host: str) -> bool:
     labels = host.removesuffix(".").split(".")
     if _is_address(host) or labels[-1].isdigit():  # a last part of digits alone is a mistyped address
         return _is_address(host)
-    return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+    try:
+        size = len(host if host.isascii() else host.encode("idna"))
+    except UnicodeError:
+        return False
+    return size <= 253 and all(_LABEL.fullmatch(label) for label in labels)
 
 
 def host_of(peer: str) -> str:

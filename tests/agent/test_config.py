@@ -196,6 +196,8 @@ WRONG_TEXTS = [
     ("network.acquirer", "10.0.0.300:443", "'10.0.0.300' is neither a host's name nor an address"),
     ("network.acquirer", "a b:443", "'a b' is neither"),
     ("network.acquirer", "-a.example", "neither"),
+    ("network.acquirer", "ä" * 63, "neither"),
+    ("network.acquirer", ".".join(["a" * 60] * 5), "neither"),
     ("network.acquirer", ":443", "'' is neither"),
     ("network.acquirer", "[::1", "in brackets is no IPv6 address"),
     ("network.acquirer", "[::1]x", "in brackets is no IPv6 address"),

@@ -100,5 +100,5 @@ def _time(tag: int, text: bytes) -> float:
     if not re.fullmatch(r"\d{14}Z", digits):
         raise ValueError("no time in UTC to the second")
     # Not strptime: with calendar and locale it would stay in the daemon for this one line.
-    century, year, *rest = (int(digits[at : at + 2]) for at in range(0, 14, 2))
-    return datetime(100 * century + year, *rest, tzinfo=UTC).timestamp()
+    century, year, month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(0, 14, 2))
+    return datetime(100 * century + year, month, day, hour, minute, second, tzinfo=UTC).timestamp()

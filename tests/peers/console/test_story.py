@@ -84,6 +84,7 @@ def test_paper_runs_out_and_the_case_is_closed(shop: Shop, browser: Browser) -> 
     shop.set("terminal-2", "printer.paper=out")
     row = page.locator(".ag-row", has_text=TITLE)
     expect(row).to_be_visible(timeout=15_000)
+    expect(page.locator(".empty")).not_to_be_visible()
     picture(page, "queue")
     row.locator(".ag-cell").nth(1).click()
     page.wait_for_url("**/console/incident/*")
@@ -98,6 +99,8 @@ def test_paper_runs_out_and_the_case_is_closed(shop: Shop, browser: Browser) -> 
     page.get_by_role("button", name="Promise a time").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Promise a time").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("#promises li")).to_have_count(1)
+    expect(page.locator(".head .facts")).to_contain_text("Promised for")
     picture(page, "case")
     link = page.locator("a[href*='/m/']").first.get_attribute("href")
     assert link is not None

@@ -81,7 +81,14 @@ def test_the_audit_is_filtered_by_its_address_and_its_chain_checked(desk: Desk, 
     page = desk.page("/console/audit?who=admin&what=login", language)
     expect(page.locator("tbody tr").first).to_contain_text({"en": "logged in", "zh": "登录"}[language])
     page.get_by_role("button", name={"en": "Check the chain", "zh": "核验链条"}[language]).click()
-    expect(page.locator(".said-here")).to_contain_text({"en": "The chain is whole", "zh": "链条完整"}[language])
+    told = page.locator(".said-here")
+    expect(told).to_contain_text({"en": "The chain is whole", "zh": "链条完整"}[language])
+    kept, head = page.get_by_label({"en": "A head that you kept", "zh": "您保存的链头"}[language]), told.locator("code")
+    stands = {"en": "stands in the chain", "zh": "仍在链中"}[language]
+    for digits, said in ((head.inner_text(), stands), ("0" * 64, {"en": "is NOT in", "zh": "不在链中"}[language])):
+        kept.fill(digits)
+        page.get_by_role("button", name={"en": "Check the chain", "zh": "核验链条"}[language]).click()
+        expect(told).to_contain_text(said)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

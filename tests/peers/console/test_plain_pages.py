@@ -17,7 +17,10 @@ from center.access import accounts
 from center.db.engine import Database
 from center.db.migrate import migrate
 from center.db.tables import surveys
+from center.domain import broadcast
 from center.domain.dispatch import Dispatch
+from center.settings import Settings
+from tests.center.actions import person
 from tests.center.console.pages import PASSWORD, Shop, new_world, shop
 from tests.center.desk_world import AGENT, ESTATE, HOUR, START_MS, act
 
@@ -30,7 +33,7 @@ LOOKS = [("en", "light", 360), ("zh", "dark", 768)]
 def at(tmp_path: Any) -> Iterator[Shop]:
     database = Database(f"sqlite:///{tmp_path / 'center.db'}")
     migrate(database)
-    with shop(new_world(database)) as running:
+    with shop(new_world(database), settings=Settings(status_page=True)) as running:
         yield running
     database.close()
 
@@ -156,15 +159,31 @@ def test_every_page_fits_and_can_be_read_by_everybody(
     closed = at.closed("t5")
     merchants = [f"/m/{case['merchant_token']}" for case in (paper, tamper, dark, visit, closed)]
     records = [f"/console/print/case/C-{paper['number']}", f"/console/print/terminal/{ESTATE}/t1", "/login/password"]
+    records.append("/console/print/month/2026-09")
+    notice = _notice(at)
     locale = {"en": "en-GB", "zh": "zh-CN"}[language]
     look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "locale": locale}
     with opened(browser, java_script_enabled=True, **look) as page:
-        for path in (*merchants, "/m/none", "/login"):
+        for path in (*merchants, "/m/none", notice, "/status", "/login"):
             _judge(page, f"{at.base}{path}?lang={language}")
         _log_in(page, at, "/login?lang=en")
         page.wait_for_url("**/console/")
         for path in records:
             _judge(page, f"{at.base}{path}?lang={language}")
+
+
+def _notice(at: Shop) -> str:
+    """The path of the page of a message to many."""
+    at.world.site("s1", contacts=[{"phone": "13800000000"}])
+    paths: list[str] = []
+
+    def page_of(token: str) -> str:
+        paths.append(f"/n/{token}")
+        return paths[-1]
+
+    said = {"en": "The network is down: " + "a-very-long-word" * 10, "zh": "网络故障。"}
+    broadcast.of_audience(at.world.database, person("ann", "lead"), {"estates": [ESTATE]}, said, START_MS, page_of)
+    return paths[0]
 
 
 def _judge(page: Page, address: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from center.console.month_words import months_back
 from tests.peers.console.stage import Desk
 from tests.wait import wait_until
 
@@ -54,3 +55,20 @@ def test_when_a_fault_comes_is_shown_by_hours_or_said_to_be_never(desk: Desk) ->
     expect(page.locator("#rhythm")).to_contain_text("Not once in the last 28 days")
     page.goto(f"{desk.address}/console/reports?fault=modem/no_network&zone=Mars/Base")
     expect(page.locator("#rhythm")).to_contain_text("'Mars/Base' is no time zone")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_month_stands_against_its_targets(desk: Desk, language: str) -> None:
+    _case(desk)
+    month = desk.get("/reports/monthly")["month"]
+    page = desk.page("/console/reports", language)
+    row = page.locator("#targets tbody tr", has_text={"en": "first response in time", "zh": "首次响应及时"}[language])
+    expect(row).to_contain_text("95.0%")
+    expect(row).to_contain_text({"en": "kept", "zh": "达标"}[language])
+    printed = page.locator("#targets").get_by_role("link", name={"en": "Print the month", "zh": "打印月报"}[language])
+    expect(printed).to_have_attribute("href", f"/console/print/month/{month}")
+    before = months_back(month, 2)[1]
+    page.get_by_label({"en": "Month", "zh": "月份"}[language], exact=True).click()
+    page.get_by_role("option", name=before).click()
+    expect(row).to_contain_text({"en": "nothing to count", "zh": "暂无数据"}[language])
+    expect(printed).to_have_attribute("href", f"/console/print/month/{before}")

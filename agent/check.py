@@ -19,6 +19,7 @@ from agent.asking import Answer, Question, Verb, gather, of_device, person_s
 from agent.causes import Topology, explain, verdict
 from agent.conditions import conditions
 from agent.config import Config, DeviceConfig
+from agent.config_file import ConfigError, check
 from agent.exits import EXIT_CANNOT, EXIT_FAULTS, EXIT_OK, fail
 from agent.key_prompt import Screen, following, progress
 from agent.model import Fault
@@ -41,8 +42,6 @@ _ALL_S = 9.0  # the answer is promised in under ten seconds
 
 def run_check(args: argparse.Namespace) -> int:
     """The verb. 0 healthy, 1 faults found, 2 it could not run."""
-    from agent.config_file import ConfigError, check  # noqa: PLC0415 - pydantic, only here
-
     try:
         config = check(args.config)
     except ConfigError as error:

@@ -39,7 +39,14 @@ def posdiag(
 class Process:
     """One process with its output in a file. The end of the `with` kills what the test left running."""
 
-    def __init__(self, log: Path, *words: str, before: tuple[str, ...] = (), python: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        log: Path,
+        *words: str,
+        before: tuple[str, ...] = (),
+        python: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -48,7 +55,7 @@ class Process:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **(env or {}), "PYTHONUNBUFFERED": "1"},
             )
 
     @property

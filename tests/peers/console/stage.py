@@ -118,7 +118,8 @@ def desk(folder: Path, browser: Browser, terminals: int = 12, settings: str = ""
     config, key_file = folder / "center.toml", folder / "command.jwk"
     config.write_text(f"command_key_file = {str(key_file)!r}\n{settings}")
     try:
-        with Process(folder / "center.log", "center", "run", "--config", str(config), *words) as center:
+        own = {"POSDIAG_CENTER_DIR": str(folder)}  # what it keeps beside its database is of no other test's center
+        with Process(folder / "center.log", "center", "run", "--config", str(config), *words, env=own) as center:
             password = wait_until(lambda: re.search(r"one-time password (\S+)", center.said()), 30)[1]
             wait_until(lambda: "listening at" in center.said(), 30)
             address = f"http://127.0.0.1:{port}"

@@ -2,6 +2,7 @@
 
 A place is imported: from the terminal's own row of `places`, else from its site's row. What no import says of the
 operator and the cell, its modem measures. Site and region are never a terminal's own word: they decide who may see it.
+The acquirer's host is imported, too: no message of a terminal names it.
 """
 
 from __future__ import annotations

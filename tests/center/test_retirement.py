@@ -14,6 +14,7 @@ from agent import cli
 from center.access import audit
 from center.access.limits import Rate
 from center.access.scope import Scope
+from center.api import models
 from center.db import tables
 from center.db.engine import Database
 from center.db.places import set_places
@@ -68,6 +69,7 @@ def test_what_stands_because_of_it_ends_and_says_why(api: Api) -> None:
     assert sorted(_rows(api, incidents, "state", "fault")) == [("open", "printer/paper_out"), ("open", OFFLINE)]
     done = api.asks("lead")("POST", f"{PATH}/retire", json=WHY | {"successor": NEW})
     assert done.status_code == 200, done.text
+    models.RetiredItem.model_validate(done.json())
     assert (done.json()["serials"], done.json()["by"]) == (["printer TMT2000042"], "token lead")
     assert _rows(api, faults, "state") == [("cleared",)]
     assert _rows(api, outages, "until_ms", "review_ms") == [(api.clock_ms, None)]
@@ -98,6 +100,9 @@ def test_it_counts_nowhere_and_is_read_as_it_was(api: Api) -> None:
         now = asks.get(path)
         assert "items" not in now or len(now["items"]) == len(shown[path]["items"]), path
     told = asks.get(PATH)
+    for shown_as in (told, shown[PATH], asks.get(f"terminals/e/{NEW}")):
+        models.TerminalDetail.model_validate(shown_as)
+    models.Page[models.RetiredItem].model_validate(asks.get("retired"))
     assert (told["site"], told["model"], told["status"], told["faults"]) == ("s1", "TM-T20", "offline", [])
     assert (told["retired"]["successor"], told["retired"]["returned_at"]) == (NEW, None)
     assert [each["terminal"] for each in asks.get(f"terminals/e/{NEW}")["predecessors"]] == [OLD]

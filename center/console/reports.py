@@ -224,6 +224,7 @@ def _rhythm(visit: Visit, span: Span, top: Sequence[Row], fault: str, zone: str)
         place = ui.input(visit.say("reports.zone"), value=zone).props("outlined dense").classes("pick")
         place.mark("filter-zone").on("keydown.enter", lambda: go(zone=place.value or ""))
         parts.text("span", visit.say("reports.rhythm_about", zone=zone)).classes("quiet")
+        parts.link(f"/console/cases?{urlencode({'fault': shown})}", visit.say("knowledge.cases"))
     pane = Pane(lambda told: _heat(visit, told))
     pane.show(None)
 

@@ -52,7 +52,7 @@ async def build(
         "region": region, "operator": operator, "site": site, "estate": estate,
     }  # fmt: skip
     wanted = {name: value for name, value in (given | {"heard": heard}).items() if value}
-    asked = {name: value for name, value in given.items() if value} | _heard(heard)
+    asked = {name: value for name, value in given.items() if value} | of_age(heard)
     fleet, page = await asyncio.gather(visit.api.get("/overview"), visit.api.get("/terminals", limit=FIRST, **asked))
     parts.heading(visit.say("terminal.title"), visit.say("terminal.about"))
     _totals(visit, fleet)
@@ -63,7 +63,7 @@ async def build(
     _keep_fresh(visit, table, below)
 
 
-def _heard(age: str) -> dict[str, str]:
+def of_age(age: str) -> dict[str, str]:
     """What the API is asked for terminals of one age of `HEARD`; nothing for a word that is none."""
     if age not in HEARD:
         return {}

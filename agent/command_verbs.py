@@ -39,9 +39,9 @@ def _common(verb: argparse.ArgumentParser, default_config: str) -> None:
 
 def _consent(args: argparse.Namespace) -> int:
     """0 done, 1 the daemon refused, 2 no daemon, a bad configuration or no ID."""
-    from agent.exits import EXIT_FAULTS, EXIT_OK, fail  # noqa: PLC0415 - the command line imports this
     from agent.config_file import ConfigError, check  # noqa: PLC0415
     from agent.control import ControlError, NoDaemon, ask  # noqa: PLC0415
+    from agent.exits import EXIT_FAULTS, EXIT_OK, fail  # noqa: PLC0415 - the command line imports this
 
     if (args.what == "list") is not (args.id is None):
         return fail("consent give and consent refuse need an ID; consent list takes none")
@@ -66,8 +66,8 @@ def _consent(args: argparse.Namespace) -> int:
 def _audit(args: argparse.Namespace) -> int:
     """0 the chain is whole, 1 it is not, 2 it cannot be read or there is none."""
     from agent.audit_log import files, verify  # noqa: PLC0415 - other verbs do without
-    from agent.exits import EXIT_FAULTS, EXIT_OK, fail  # noqa: PLC0415
     from agent.config_file import ConfigError, check  # noqa: PLC0415
+    from agent.exits import EXIT_FAULTS, EXIT_OK, fail  # noqa: PLC0415
 
     try:
         state_dir = args.state_dir or Path(check(args.config).paths.state_dir)
@@ -93,9 +93,9 @@ def _audit(args: argparse.Namespace) -> int:
 def _bundle(args: argparse.Namespace) -> int:
     """0 written, 2 it could not be. Without a daemon it holds what lies on disk."""
     from agent.bundle import members, pack  # noqa: PLC0415
-    from agent.exits import EXIT_OK, fail  # noqa: PLC0415
     from agent.config_file import ConfigError, check  # noqa: PLC0415
     from agent.control import ControlError, ask  # noqa: PLC0415
+    from agent.exits import EXIT_OK, fail  # noqa: PLC0415
 
     try:
         config = check(args.config)

@@ -18,9 +18,9 @@ from typing import Any
 
 from agent import config_file, slip, wire
 from agent.actions.slip import make
-from agent.exits import EXIT_FAULTS, EXIT_OK, fail
 from agent.config import Config
 from agent.control import ControlError, ask
+from agent.exits import EXIT_FAULTS, EXIT_OK, fail
 from agent.printing import columns_of, print_parts, printer_of
 from agent.sale import SaleLock
 from agent.status import is_running

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import config_file
-from agent.exits import EXIT_FAULTS, EXIT_OK, fail
 from agent.control import ControlError, NoDaemon, ask
+from agent.exits import EXIT_FAULTS, EXIT_OK, fail
 
 _DAEMON_S = 5.0
 

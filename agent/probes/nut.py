@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping
 
 from agent.config import PowerConfig
-from agent.probes.reach import endpoint
 from agent.hosts import in_ascii
+from agent.probes.reach import endpoint
 from drivers.reading import Cause, Reading, known, unknown
 
 _LIMIT_S = 2.0

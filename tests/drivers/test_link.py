@@ -131,7 +131,7 @@ def test_an_absent_port_is_lost(tmp_path: Path):
 def test_a_file_is_no_port(tmp_path: Path):
     path = tmp_path / "file"
     path.write_bytes(b"")
-    with pytest.raises(LinkLost, match="cannot be opened"):
+    with pytest.raises(LinkLost, match="is no serial port"):
         SerialLink(str(path), LineSettings())
 
 

@@ -34,6 +34,10 @@ class Cut(LinkError):
     """The connection ended without a word: the broker died, or somebody else has connected with our client id."""
 
 
+class Mute(LinkError):
+    """The broker took us on and then does not answer."""
+
+
 class TakenOver(Cut):
     """Somebody else has connected with our client id, as brokers should say; Mosquitto 2.0 and rumqttd do not."""
 
@@ -68,15 +72,27 @@ def _tls(settings: Settings) -> ssl.SSLContext:
 
 
 class Link:
-    """One connection. Belongs to one task. `session_s` is how long the broker keeps our session without us."""
+    """One connection. Belongs to one task. `session_s` is how long the broker keeps our session without us.
 
-    def __init__(self, access: Access, client_id: str, *, session_s: int = 0, will: mqtt5.Will | None = None) -> None:
+    `anew` has it forget what it kept before.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        client_id: str,
+        *,
+        session_s: int = 0,
+        anew: bool = False,
+        will: mqtt5.Will | None = None,
+    ) -> None:
         self.client_id = client_id
         self.window = 1
         """How many messages of ours the broker takes without having acknowledged the first."""
         self._access = access
         self._where = f"{access.host}:{access.port}"
         self._session_s = session_s
+        self._anew = anew or session_s == 0
         self._will = will
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
@@ -120,7 +136,7 @@ class Link:
             self.client_id,
             username=self._access.user,
             password=self._access.password,
-            clean_start=self._session_s == 0,
+            clean_start=self._anew,
             session_expiry_interval=self._session_s,
             keep_alive=KEEP_ALIVE_S,
             receive_max=65_535,
@@ -222,7 +238,7 @@ class Link:
                 while number not in self._answers:
                     self._early += await self._more()
         except TimeoutError:
-            raise LinkError("the broker does not answer") from None
+            raise Mute("the broker does not answer") from None
         return self._answers.pop(number)
 
     async def _first(self) -> mqtt5.Packet:

@@ -23,7 +23,7 @@ from agent import wire
 from center.db.engine import Database, is_poison, reason
 from center.ingest import slots
 from center.ingest.batch import Batch
-from center.ingest.link import Access, Cut, Link, LinkError, TakenOver
+from center.ingest.link import Access, Cut, Link, LinkError, Mute, TakenOver
 from center.ingest.reader import Reader
 from center.ingest.writer import Writer, now_ms
 from center.settings import Settings
@@ -37,6 +37,8 @@ AWAY_S: Final = 60.0
 """How long a worker keeps out that another center of its name threw out, until it looks whether that one has gone."""
 _RETRY_S: Final = (0.2, 5.0)
 _RECONNECT_S: Final = (0.5, 15.0)
+_MUTE: Final = 2
+"""So often a broker may not answer in the session that it kept for us: rumqttd never does again after some deaths."""
 _SHARED: Final = ("event", "telemetry", "result/+")
 _PLAIN: Final = ("state", "inventory", "health", "fault/+/+", "faults", "config/reported")
 
@@ -108,12 +110,18 @@ class Worker:
     # --- the broker ---------------------------------------------------------------------------------------------------
 
     async def _connect_always(self) -> None:
-        pause_s = _RECONNECT_S[0]
+        pause_s, mute = _RECONNECT_S[0], 0
         while True:
-            self._link = Link(self._access, self._client_id, session_s=SESSION_S)
+            anew = mute >= _MUTE
+            if anew:
+                log.warning(
+                    "the broker does not answer in our old session; what it kept there is lost, as gaps will say"
+                )
+            self._link = Link(self._access, self._client_id, session_s=SESSION_S, anew=anew)
             try:
                 await self._take_in(self._link)
             except LinkError as error:
+                mute = 0 if anew or self.connected else mute + isinstance(error, Mute)
                 was_cut = error if self.connected and isinstance(error, Cut) else None
                 if self.connected:
                     pause_s = _RECONNECT_S[0]

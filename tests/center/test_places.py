@@ -56,6 +56,8 @@ def test_what_is_older_moves_nothing_whatever_comes_with_it(ingest: Ingest) -> N
     ingest(_modem(1, operator="46002", boot=2))
     ingest(_modem(99, operator="46000", late=True))
     assert ingest.one("operator") == ("46002",)
+    ingest(_modem(4, operator="46003", boot=2), _modem(3, operator="46000", boot=2, late=True))
+    assert ingest.one("operator") == ("46003",), "nor does it where both come at once"
 
 
 def test_a_terminal_that_was_set_up_anew_is_believed_again(ingest: Ingest) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import argparse
 
 LEVELS = {"internal": Level.INTERNAL, "external": Level.EXTERNAL, "interactive": Level.INTERACTIVE}
-_ALL_S = 9.0  # the answer is promised in under ten seconds
+ALL_S = 8.0  # the answer is promised in under ten seconds, the start of a process on a slow terminal included
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -82,7 +82,7 @@ def _ask_daemon(config: Config, args: argparse.Namespace) -> dict[str, Any]:
         "args": {"level": args.level, **({"device": args.device} if args.device else {}), "report": args.report},
     }
     with following(run_dir, Screen(config.terminal.language)) if waits_s else contextlib.nullcontext():
-        report: dict[str, Any] = ask(run_dir, request, _ALL_S + waits_s + 3)
+        report: dict[str, Any] = ask(run_dir, request, ALL_S + waits_s + 3)
     return report
 
 
@@ -105,7 +105,7 @@ def check_here(config: Config, args: argparse.Namespace) -> dict[str, Any]:
     }
     if args.device is None:
         questions |= {probe.name: Question(partial(_run, probe)) for probe in _probes(config)}
-    answers = gather(questions, _ALL_S + person_s(level))
+    answers = gather(questions, ALL_S + person_s(level))
     screen.end()
     identified = dict(identities)  # what still hangs may yet answer
     if args.device is None:

@@ -15,7 +15,7 @@ from typing import Any
 from agent import told, wire
 from agent.asking import Answer, gather, of_device, person_s
 from agent.brief import brief
-from agent.check import LEVELS, build_report
+from agent.check import ALL_S, LEVELS, build_report
 from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
 from agent.core import Core
@@ -32,8 +32,7 @@ from drivers.recorder import Recorder
 
 log = logging.getLogger("posdiag.deeds")
 
-_DEVICE_S = 8.0  # one device's whole check, with a dead line
-_ALL_S = 9.0
+_DEVICE_S = 7.0  # one device's whole check, with a dead line
 _PRINT_S = 20.0  # a slip of 1.5 kB at 9600 baud, behind a check that is under way
 _RECOVER_S = 45.0  # a modem that starts anew answers after half a minute
 
@@ -105,7 +104,7 @@ class Deeds:
             )
             for worker in workers
         }
-        answers = gather(questions, _ALL_S + person_s(level))
+        answers = gather(questions, ALL_S + person_s(level))
         if self._key_test:
             self._key_test = {}
             self._core.write_status()

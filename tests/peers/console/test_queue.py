@@ -19,7 +19,7 @@ def _row(page: Page, incident: str) -> str:
 
 def test_a_fault_comes_into_an_open_page_and_goes(desk: Desk) -> None:
     _, terminal = desk.terminals[0]
-    page = desk.page("/console/queue")
+    page = desk.page("/console/queue", width=1920)
     desk.fault(terminal, "printer/paper_out")
     incident = desk.incident(terminal, "printer/paper_out")["id"]
     row = page.locator(_row(page, incident))

@@ -40,6 +40,7 @@ from center.backup_form import (
     Hashing,
     Progress,
     connection_of,
+    files,
     passphrase,
     recipient,
     why,
@@ -89,7 +90,7 @@ def run_backup(args: argparse.Namespace) -> int:
     except OSError as error:
         return _unable(f"{error.filename or args.file}: {why(error)}")
     sealed = "in the clear" if whom is None else "sealed"
-    print(f"{args.file}: {len(manifest['files'])} files, {sealed}")
+    print(f"{args.file}: {files(manifest)}, {sealed}")
     for name in manifest["missing"]:
         print(f"posdiag: {name} is not there any more; the backup is without it", file=sys.stderr)
     return FAILED if manifest["missing"] else DONE

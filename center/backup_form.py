@@ -16,6 +16,7 @@ import re
 import stat
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -121,6 +122,12 @@ def _secret(path: Path) -> bytes:
             return file.read(4096)
     except OSError as error:
         raise BackupError(f"{path}: {why(error)}") from error
+
+
+def files(manifest: Mapping[str, Any]) -> str:
+    """How many there are, in words."""
+    n = len(manifest["files"])
+    return f"{n} file{'' if n == 1 else 's'}"
 
 
 def why(error: OSError) -> str:

@@ -36,6 +36,7 @@ from center.backup_form import (
     Progress,
     connection_of,
     copy,
+    files,
     identity,
     passphrase,
     why,
@@ -62,7 +63,7 @@ def run_restore(args: argparse.Namespace) -> int:
         return _unable(f"the database: {reason(error)}")
     except OSError as error:
         return _unable(f"{error.filename or args.file}: {why(error)}")
-    print(f"{target}: the center of {manifest['made_at']}, {len(manifest['files'])} files as they were")
+    print(f"{target}: the center of {manifest['made_at']}, {files(manifest)} as before")
     print(f"the audit chain holds: {found.rows} rows, head {found.head}")
     for name in manifest["missing"]:
         print(f"posdiag: {name} was not there any more when the backup was made", file=sys.stderr)

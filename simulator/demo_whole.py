@@ -43,7 +43,7 @@ More to break: {me} sim get {dir}/terminal-3 shows every key. Ctrl-C ends everyt
 1  登录并设置自己的密码。街角小店的五台终端都能收款。
 2  取出 2 号终端的打印纸，观察故障队列：
      {me} sim set {dir}/terminal-2 printer.paper=out
-3  打开该工单：确认受理，并填写预计修复时间。
+3  打开该工单：点“接手”，并设定预计恢复时间。
 4  从工单打开商户页面：店主看到的就是现在该做什么，以及您承诺的时间。
 5  装入新纸：
      {me} sim set {dir}/terminal-2 printer.paper=ok

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from center.api.app import create_app
 from center.console import sentences
+from center.console.session import Api, Refused
+from center.db.engine import Database
 from center.domain import campaigns_plan, campaigns_readiness, four_eyes
 from center.domain.campaigns_plan import Tally
 from center.domain.commands_engine import UNAPPROVED, UNENDED, UNHEARD
+from center.settings import Settings
+from tests.center.console.pages import new_world, shop
 
 CENTER = Path(str(files("center")))
 NAMES = {"Refusal": 1, "ApiError": 1, "CaseError": 0, "NoCase": 0, "AccountError": 0}
@@ -119,3 +126,34 @@ def test_every_word_that_ends_a_target_of_a_campaign_is_told_in_chinese() -> Non
     assert len(why) == 5
     for text in [*bad, *why, UNHEARD, UNENDED, UNAPPROVED]:
         assert not sentences.told("zh", text).isascii(), text
+
+
+def test_the_console_is_refused_in_the_language_of_its_visitor(database: Database) -> None:
+    with shop(new_world(database)) as at:
+        at.account()
+        at.log_in()
+        case = at.case()
+        app = create_app(Settings(), database, now_ms=lambda: at.world.now_ms, policy=at.world.policy)
+        api = Api(app, at.client.cookies["posdiag_session"], "127.0.0.1")
+        api.language = "zh"
+
+        async def refused(asked: Awaitable[Any]) -> tuple[int, str, str]:
+            with pytest.raises(Refused) as told:
+                await asked
+            return told.value.status, str(told.value), told.value.said
+
+        async def ask() -> None:
+            api.csrf = (await api.get("/me"))["csrf"]
+            eta = api.post(f"/cases/{case['id']}/eta", {"eta": "2020-01-01T00:00:00Z"})
+            assert await refused(eta) == (422, "预计时间必须晚于现在", "an expected time lies in the future")
+            nowhere = api.get("/terminals/north/none")
+            assert (await refused(nowhere))[:2] == (404, "没有此终端，或不在您的权限范围内")
+            await api.post(f"/cases/{case['id']}/acknowledge")
+            again = api.post(f"/cases/{case['id']}/acknowledge")
+            assert (await refused(again))[:2] == (409, "工单当前状态为“已接手”：已有人接手")
+            await api.close()
+
+        try:
+            asyncio.run(ask())
+        finally:
+            app.state.center.close()

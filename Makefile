@@ -38,6 +38,7 @@ chaos: install
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz --minutes 30
+	$(BIN)/python -m tests.center.test_api_schema 200
 
 # The Debian package of the daemon in dist/, with the list of all that is in it (CycloneDX) beside it.
 deb: install

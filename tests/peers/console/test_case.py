@@ -39,6 +39,10 @@ def test_a_promise_is_kept_in_its_history(desk: Desk, language: str) -> None:
     expect(page.locator("#promises li")).to_have_count(2)
     expect(page.locator("#promises li").first).to_contain_text(moved)
     expect(page.locator("#timeline")).to_contain_text("the part is late")
+    page.get_by_role("button", name={"en": "Why?", "zh": "为什么？"}[language]).click()
+    kept = {"en": "First response: kept", "zh": "首次响应：已按时完成"}[language]
+    expect(page.get_by_role("dialog")).to_contain_text(kept)
+    page.keyboard.press("Escape")
     desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
     expect(page.locator("#gate")).to_contain_text({"en": "Closed: false alarm", "zh": "已结案：误报"}[language])
 

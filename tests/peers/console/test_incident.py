@@ -89,3 +89,19 @@ def test_incidents_are_merged_by_hand_and_taken_apart_again(desk: Desk) -> None:
     wait_until(lambda: desk.get(f"/incidents/{part}/sheet")["parent"] is None)
     for name in names:
         desk.fault(name, "printer/paper_out", "cleared")
+
+
+def test_the_merchants_of_an_incident_are_counted_before_they_are_written_to(desk: Desk) -> None:
+    estate, terminal = desk.terminals[11]
+    desk.post("/sites/import", [{"estate": estate, "site": "s-dark", "contacts": [{"mail": "li@example.org"}]}])
+    desk.post("/places/import", [{"estate": estate, "terminal": terminal, "site": "s-dark"}])
+    desk.fault(terminal, COVER)
+    incident = desk.incident(terminal, COVER)
+    page = desk.page(f"/console/broadcasts/new?incident={incident['id']}")
+    expect(page.get_by_role("link", name=incident["title"])).to_be_visible()
+    expect(page.locator(".reach")).to_contain_text("1 site with 1 terminal")
+    page.goto(f"/console/site/{estate}/s-dark")
+    page.get_by_role("button", name="Why?").click()
+    expect(page.get_by_role("dialog")).to_contain_text(terminal)
+    desk.fault(terminal, COVER, "cleared")
+    desk.post("/places/import", [{"estate": estate, "terminal": terminal}])

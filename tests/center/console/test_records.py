@@ -84,7 +84,7 @@ def test_an_inspection_has_devices_lines_to_fill_in_and_history(at: Shop) -> Non
         ("inspection", {"parts": []}),
         ("work_order.opened", {"by": "center"}),
         ("work_order.closed", {"by": "center"}),
-        ("firmware.update", {"outcome": "rolled_back", "device": "printer"}),
+        ("firmware.update", {"outcome": "failed_dev_ok", "device": "printer"}),
         ("boot", {"reason": "clean"}),
     ):
         at.world.event(event, data)
@@ -102,15 +102,15 @@ def test_an_inspection_has_devices_lines_to_fill_in_and_history(at: Shop) -> Non
         "Seals and screws are whole",
         "Signature",
         "Part exchanged: printer",
-        "serial P0 → P1; not announced",
-        "model EC21; not announced",
+        "Serial number P0 → P1; not announced",
+        "Model EC21; not announced",
         "Reported: The keypad reports tampering",
         "Gone: The keypad reports tampering",
         "Case of the terminal opened",
         "Inspected, said at the terminal",
         "Visit announced",
         "Visit over",
-        "Firmware update: rolled_back",
+        "Firmware update: failed; the device works as before",
         f"C-{case['number']}",
         "Times in Asia/Shanghai.",
     ):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.center import Fight, Unbounded
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
 
 
 def test_a_center_that_is_killed_loses_nothing_and_does_nothing_twice(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ bench: install
 chaos: install
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.forged
+	$(BIN)/python -m tests.chaos.center --broker mosquitto
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz --minutes 30

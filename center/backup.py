@@ -50,6 +50,7 @@ from center.db.migrate import there, version
 from center.db.tables import audit as audit_table
 from center.db.tables import evidence
 from center.domain.audit_heads import FILE as HEADS
+from center.domain.audit_heads import file_of
 from center.settings import Settings, SettingsError, group_file, read, state_dir
 from center.token import asked_by
 
@@ -176,7 +177,7 @@ def _made(target: Path) -> Iterator[BinaryIO]:
 def _fill(archive: tarfile.TarFile, database: Database, settings: Settings, about: dict[str, Any]) -> None:
     name = SQLITE if database.dialect == "sqlite" else POSTGRESQL
     members: list[dict[str, Any]] = []
-    heads = _heads()  # before the copy: all of them stand in it
+    heads = _heads(settings)  # before the copy: all of them stand in it
     with _copied(database) as (file, size):  # before the packs: each that it knows of is there then
         progress = Progress("writing", size)
         members.append(_add(archive, name, file, size, progress))
@@ -222,9 +223,9 @@ def _contents(database: Database, settings: Settings) -> Contents:
     return found
 
 
-def _heads() -> bytes:
+def _heads(settings: Settings) -> bytes:
     try:
-        return (state_dir() / HEADS).read_bytes()
+        return file_of(settings.database, state_dir()).read_bytes()
     except FileNotFoundError:
         return b""
 

@@ -43,6 +43,8 @@ from center.backup_form import (
 )
 from center.db.engine import Database, DatabaseError, reason
 from center.db.migrate import SCRIPTS, version
+from center.domain.audit_heads import FILE as HEADS
+from center.domain.audit_heads import file_of
 from center.token import asked_by
 
 DONE, UNABLE = 0, 2
@@ -102,6 +104,8 @@ def restore(
         _check(manifest, place, source)
         url = _database(manifest, place, db)
         found = _proven(manifest, url, source)
+        if (place / HEADS).is_file():
+            (place / HEADS).rename(place / file_of(url, place).name)
         url = url if db else f"sqlite:///{target / SQLITE}"
         (place / _SETTINGS).write_text(_settings(manifest, target, url), "utf-8")
         (place / _SETTINGS).chmod(0o600)

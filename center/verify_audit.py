@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from center.access import audit
 from center.db.engine import DatabaseError, reason
 from center.db.migrate import there
-from center.domain.audit_heads import FILE, kept, missing
+from center.domain.audit_heads import file_of, kept, missing
 from center.settings import SettingsError, read, state_dir
 
 DONE, FAILED, UNABLE = 0, 1, 2
@@ -25,12 +25,11 @@ def run(args: argparse.Namespace) -> int:
     """The verb. 0 whole, 1 broken or cut off, 2 unable, with one line."""
     if args.head and not _HASH.fullmatch(args.head):
         return _unable(f"{args.head!r} is no head: 64 hex digits")
-    file = Path(args.heads) if args.heads else state_dir() / FILE
-    if args.heads and not file.is_file():
-        return _unable(f"{file}: no such file")
-    heads = list(kept(file))
+    if args.heads and not Path(args.heads).is_file():
+        return _unable(f"{args.heads}: no such file")
     try:
         settings, _origins = read(args)
+        heads = list(kept(Path(args.heads) if args.heads else file_of(settings.database, state_dir())))
         database = there(settings.database)
         try:
             with database.read() as connection:

@@ -27,9 +27,7 @@ from center.console import app as console
 from center.console.plain import add_pages
 from center.db.engine import Database, reason
 from center.db.feed_watch import FeedWatch
-from center.domain import cases_policy
-from center.domain.audit_heads import FILE as HEADS
-from center.domain.audit_heads import AuditHeads
+from center.domain import audit_heads, cases_policy
 from center.domain.campaigns_engine import CampaignEngine
 from center.domain.cases_engine import CaseEngine
 from center.domain.cases_messages import CaseMessages
@@ -178,7 +176,7 @@ class Web:
             CommandEngine(database),
             CampaignEngine(database, signer, self._settings.name),
             DesiredEngine(database),
-            AuditHeads(database, state_dir() / HEADS),
+            audit_heads.AuditHeads(database, audit_heads.file_of(self._settings.database, state_dir())),
             SelfWatch(database, self._settings),
         ]
 

@@ -1,7 +1,7 @@
 """The head of the audit's chain, handed out once a day: who keeps one can show later that nothing was cut off.
 
-It goes as `audit.head` to the channels and webhooks that ask for it, and as a line of JSON into a file in the center's
-directory: `day` (in UTC), `row`, its id, and `hash`. The newest line is looked up again before the next is added.
+It goes as `audit.head` to the channels and webhooks that ask for it, and as a line of JSON into a file: `day` (in UTC),
+`row`, its id, and `hash`. The newest line is looked up again before the next is added.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, make_url, select
 
 from center.db.engine import Database, insert_ignore
 from center.db.tables import audit, outbox
@@ -66,6 +66,14 @@ class AuditHeads:
             out.flush()
             os.fsync(out.fileno())
         return head
+
+
+def file_of(url: str, folder: Path) -> Path:
+    """Where the heads of one database are kept: beside its file, or in `folder` where a server has it."""
+    file = Database.file_of(url)
+    if file is not None:
+        return file.with_name(f"{file.stem}.{FILE}")
+    return folder / f"{Path(make_url(url).database or '').name}.{FILE}"
 
 
 def kept(file: Path) -> Iterator[dict[str, Any]]:

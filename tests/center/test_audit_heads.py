@@ -14,16 +14,16 @@ from center.access.audit import Entry
 from center.db.engine import Database
 from center.db.tables import audit as table
 from center.db.tables import outbox
-from center.domain.audit_heads import FILE, AuditHeads, CutOffError, kept
+from center.domain.audit_heads import AuditHeads, CutOffError, file_of, kept
 
 NOON = 1_790_078_400_000  # 2026-09-22 12:00 UTC
 DAY = 86_400_000
 
 
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def file(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("POSDIAG_CENTER_DIR", str(tmp_path / "state"))
-    return tmp_path / "state" / FILE
+    return file_of(database.url.render_as_string(hide_password=False), tmp_path / "state")
 
 
 def said(database: Database, *whats: str) -> str:

@@ -86,8 +86,7 @@ def main() -> int:
         die_writing(args.die_writing)
     if args.live_in:
         live_in(args.live_in)
-    sys.argv = ["posdiag run", "--config", args.config]
-    return serve.main()
+    return serve.serve(args.config, "info")
 
 
 if __name__ == "__main__":

@@ -88,8 +88,8 @@ _SMALL_READER: Final = Family(
 _KEYPAD: Final = Family(
     "zt588",
     {("SZZT", "ZT588S"): ("2.1", "2.0")},
-    dict.fromkeys(("held", "battery", "keys"), ""),
-    {"held": "none", "battery": "ok", "keys": "loaded", **_OK},
+    dict.fromkeys(("held", "battery", "keys", "dead"), ""),
+    {"held": "none", "battery": "ok", "keys": "loaded", "dead": {"error": "not_asked"}, **_OK},
 )
 _MODEM: Final = Family(
     "quectel",

@@ -149,14 +149,14 @@ class StepItem(BaseModel):
 
 
 class CaseRow(CaseItem):
-    """As a list has it: `clock` is null where none runs, `timezone` where nobody told the center of the site."""
+    """`clock` is null where none runs, `timezone` where nobody told the center of the site."""
 
     model_config = example(**_CASE, timezone="Asia/Shanghai", clock=_CLOCK)
     timezone: str | None
     clock: ClockItem | None
 
 
-class CaseDetail(CaseItem):
+class CaseDetail(CaseRow):
     """With its time line, oldest first."""
 
     model_config = ConfigDict(extra="forbid")

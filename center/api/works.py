@@ -93,12 +93,6 @@ def list_members(name: Name, query: Annotated[filters.Placed, Query()], center: 
 @router.get("/cases", response_model=Page[models.CaseRow])
 def list_cases(query: Annotated[filters.Cases, Query()], center: TheCenter, who: Reader) -> JSONResponse:
     """Cases, newest first. `since` and `until` are of when they were opened."""
-
-    def item(row: Any) -> Item:
-        told = row._mapping  # noqa: SLF001 - by design so named
-        clock = due.clock(told, center.policy, center.now_ms())
-        return items.case(row) | {"timezone": told["at_timezone"], "clock": clock and items.named(clock)}
-
     table = t.cases
     names = {name: table.c[name] for name in ("severity", "owner", "team", "site", "number")}
     conditions = [
@@ -108,7 +102,13 @@ def list_cases(query: Annotated[filters.Cases, Query()], center: TheCenter, who:
         *filters.same(query, names | {"incident": table.c.incident_id}),
         *_in_state(table, query.state),
     ]
-    return _listed(center, who, table, query, conditions, item, due.with_sites())
+    return _listed(center, who, table, query, conditions, lambda row: _case(center, row), due.with_sites())
+
+
+def _case(center: TheCenter, row: Any) -> Item:
+    told = row._mapping  # noqa: SLF001 - by design so named
+    clock = due.clock(told, center.policy, center.now_ms())
+    return items.case(row) | {"timezone": told["at_timezone"], "clock": clock and items.named(clock)}
 
 
 def _in_state(table: Table, state: str | None) -> Conditions:
@@ -121,10 +121,11 @@ def _in_state(table: Table, state: str | None) -> Conditions:
 def get_case(name: Name, center: TheCenter, who: Reader) -> JSONResponse:
     """One case with its time line, by its id or its number."""
     with center.database.read() as connection:
-        row = case_row(connection, who.scope, name)
+        found = case_row(connection, who.scope, name)
+        row = connection.execute(due.with_sites().where(t.cases.c.id == found.id)).one()
         steps = t.case_steps
         told = select(steps).where(steps.c.case_id == row.id).order_by(steps.c.id).limit(_MOST_STEPS)
-        return JSONResponse(items.case(row) | {"steps": [items.step(each) for each in connection.execute(told)]})
+        return JSONResponse(_case(center, row) | {"steps": [items.step(each) for each in connection.execute(told)]})
 
 
 @router.get("/commands", response_model=Page[models.CommandItem])

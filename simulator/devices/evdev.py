@@ -18,6 +18,7 @@ _EV_SYN, _EV_KEY = 0, 1
 _UP, _DOWN, _AGAIN = 0, 1, 2
 FIRST_REPEAT_S: Final = 0.25
 REPEAT_S: Final = 0.033
+TYPED_S: Final = 0.05
 CODES: Final[dict[str, int]] = {
     **{str(digit): digit + 1 for digit in range(1, 10)},
     "0": 11,
@@ -51,18 +52,19 @@ class Evdev(Device):
         super().__init__(send, now)
         self.world_time: Callable[[], float] = time.time
         self._again_at: float | None = None
+        self._typing: list[int] = []
+        self._type_at = 0.0
 
     def power_on(self) -> None:
         self._again_at = None
+        self._typing = []
         if self.state["held"] != "none":
             self._hold()
 
     def changed(self, name: str, before: str) -> None:
-        if name == "typed" and self.state["typed"] == "all":
-            for code in CODES.values():
-                self._event(code, _DOWN)
-                self._event(code, _UP)
-            self.state["typed"] = "none"
+        if name == "typed":
+            self._typing = list(CODES.values()) if self.state["typed"] == "all" else []
+            self._type_at = self.now()
         if name != "held":
             return
         if before != "none":
@@ -84,14 +86,24 @@ class Evdev(Device):
         self.send(_EVENT.pack(*at, _EV_KEY, code, value) + report)
 
     def tick(self) -> float | None:
-        """Autorepeat while a key is held."""
-        if self._again_at is None:
-            return None
+        """Autorepeat while a key is held; one key after the other while somebody types."""
         now = self.now()
-        if now >= self._again_at:
-            self._event(CODES[self.state["held"]], _AGAIN)
-            self._again_at = now + REPEAT_S
-        return self._again_at - now
+        due: list[float] = []
+        if self._again_at is not None:
+            if now >= self._again_at:
+                self._event(CODES[self.state["held"]], _AGAIN)
+                self._again_at = now + REPEAT_S
+            due.append(self._again_at - now)
+        while self._typing and now >= self._type_at:
+            code = self._typing.pop(0)
+            self._event(code, _DOWN)
+            self._event(code, _UP)
+            self._type_at += TYPED_S
+            if not self._typing:
+                self.state["typed"] = "none"
+        if self._typing:
+            due.append(max(0.0, self._type_at - now))
+        return min(due, default=None)
 
     def receive(self, data: bytes) -> None:
         """An input stream is read only; writing to it would set LEDs."""

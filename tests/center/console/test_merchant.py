@@ -337,6 +337,6 @@ def test_numbers_can_be_tapped(text: str, shown: str) -> None:
 @pytest.mark.parametrize("texts", ["plain", "merchant", "login", "print"])
 def test_every_phrase_is_there_in_both_languages_with_the_same_places(texts: str) -> None:
     for name, phrase in words.phrases(texts).items():
-        assert set(phrase) == set(words.LANGUAGES), name
-        places = [sorted(re.findall(r"{\w+}", text)) for text in phrase.values()]
+        assert set(phrase) - {"one", "by"} == set(words.LANGUAGES), name
+        places = [sorted(re.findall(r"{\w+}", phrase[language])) for language in words.LANGUAGES]
         assert places[0] == places[1], name

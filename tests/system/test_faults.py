@@ -228,9 +228,7 @@ def _breaks_and_heals(scene: Scene, row: Row) -> None:
     before = {key: scene.sim.get(key) for key in keys} | {"reader.reads": "400/20"}
     already = {key: len(scene.transitions(key)) for key in faults}
     scene.sim.apply(keys)
-    status = scene.agent.until(
-        lambda _: scene.raised().items() >= faults.items() and _verdict(scene) == (can_sell, cause), 50
-    )
+    scene.agent.until(lambda _: scene.raised().items() >= faults.items() and _verdict(scene) == (can_sell, cause), 50)
     for key, why in faults.items():
         body = wait_until(lambda key=key, why=why: _is(scene.published(key), "raised", why))
         finer = body["evidence"].get("specific", "")
@@ -239,7 +237,7 @@ def _breaks_and_heals(scene: Scene, row: Row) -> None:
         assert body["count"] >= 1
         assert body["first_at"] <= body["last_at"] <= body["at"], body
     wait_until(lambda: scene.heard("state")[-1]["verdict"] == scene.agent.status()["verdict"])
-    assert status["verdict"]["act"] == scene.published(cause)["act"]
+    assert scene.agent.status()["verdict"]["act"] == scene.published(cause)["act"]
     # Nothing without a cause stands beside what was broken.
     assert {key for key, why in scene.raised().items() if why is None} == {
         key for key, why in faults.items() if why is None

@@ -26,7 +26,8 @@ def _who(language: str, who: str) -> str:
     """A part of the center that has a word of its own, with what stands behind it: `upkeep-event`; else as it is."""
     part, _, rest = who.partition("-")
     said = word_or(language, f"now.who_{part}", "")
-    return word_or(language, f"now.who_{who}", f"{said} {rest}" if said else who)
+    behind = word_or(language, f"now.class_{rest}", rest)
+    return word_or(language, f"now.who_{who}", f"{said} {behind}" if said else who)
 
 
 def line(language: str, told: Told) -> str:

@@ -333,13 +333,10 @@ class Table:
     def change(self, changed: Sequence[Mapping[str, Any]] = (), gone: Sequence[str] = ()) -> None:
         """Show rows that are new or changed, and drop others."""
         gone = [row_id for row_id in gone if self._rows.pop(row_id, None) is not None]
-        add = [dict(row) for row in changed if str(row["id"]) not in self._rows]
-        update = [dict(row) for row in changed if str(row["id"]) in self._rows]
-        self._rows |= {str(row["id"]): dict(row) for row in changed}
-        if add or update or gone:
-            self.grid.run_grid_method(
-                "applyTransaction", {"add": add, "update": update, "remove": [{"id": row_id} for row_id in gone]}
-            )
+        rows = {str(row["id"]): dict(row) for row in changed}
+        self._rows |= rows
+        if rows or gone:  # the browser knows best which of them it has
+            self.grid.run_grid_method("(api, rows, gone) => posdiag.put(api, rows, gone)", list(rows.values()), gone)
 
     def noise(self, counts: Mapping[str, Sequence[int]]) -> None:
         """What cells of kind noise draw: the counts of each hour, by the value of the cell."""

@@ -155,6 +155,16 @@ window.posdiag = (() => {
     }, 150);
   }
 
+  // Shows rows that are new or changed, and drops those with these ids; which a table has, it knows itself.
+  function put(api, rows, gone) {
+    const has = (id) => api.getRowNode(String(id)) !== undefined;
+    api.applyTransaction({
+      add: rows.filter((row) => !has(row.id)),
+      update: rows.filter((row) => has(row.id)),
+      remove: gone.filter(has).map((id) => ({ id })),
+    });
+  }
+
   setInterval(() => {
     for (const each of document.querySelectorAll("time.ago[data-at]")) {
       const words = age(each.dataset.at);
@@ -186,5 +196,5 @@ window.posdiag = (() => {
     emit(answer.ok ? "" : (await answer.json().catch(() => ({}))).error ?? String(answer.status));
   }
 
-  return { age, cells, open, key, fit, filter, copy, attach };
+  return { age, cells, open, key, fit, filter, put, copy, attach };
 })();

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from center.console import shell
+from tests.peers.console import stage
 from tests.peers.console.latin import latin
 from tests.peers.console.stage import Desk
 
@@ -22,15 +23,20 @@ MAKERS = ("CUSTOM", "EPSON", "Gemplus", "SZZT")
 
 
 @pytest.fixture(scope="module")
-def busy(shared_desk: Desk) -> Iterator[tuple[str, str]]:
+def shared_desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One of its own: what other tests have typed is in no language of ours."""
+    with stage.desk(tmp_path_factory.mktemp("desk"), browser) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def busy(shared_desk: Desk) -> tuple[str, str]:
     """Estate and name of a terminal with a fault; others have other faults."""
     places = shared_desk.terminals[9:12]
     for (_, name), key in zip(places, WRONG, strict=True):
         shared_desk.fault(name, key)
         shared_desk.incident(name, key)
-    yield places[1]
-    for (_, name), key in zip(places, WRONG, strict=True):
-        shared_desk.fault(name, key, "cleared")
+    return places[1]
 
 
 def _opened(desk: Desk, path: str) -> Page:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from center.console.admin import PARTS
+from tests.peers.console import stage
 from tests.peers.console.stage import Desk
 from tests.peers.console.test_refused import path_of, screens
 
@@ -42,19 +43,23 @@ def grave(page: Page) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def busy(shared_desk: Desk) -> Iterator[Desk]:
-    """A fleet with a few faults, so that screens have something to show."""
-    wrong = list(zip((name for _, name in shared_desk.terminals[6:9]), WRONG, strict=True))
-    for name, key in wrong:
-        shared_desk.fault(name, key)
-        shared_desk.incident(name, key)
-    yield shared_desk
-    for name, key in wrong:
-        shared_desk.fault(name, key, "cleared")
+def shared_desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One of its own: it holds one of everything."""
+    with stage.desk(tmp_path_factory.mktemp("desk"), browser) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def named(busy: Desk) -> Iterator[dict[str, str]]:
+def busy(shared_desk: Desk) -> Desk:
+    """A fleet with a few faults, so that screens have something to show."""
+    for (_, name), key in zip(shared_desk.terminals[6:9], WRONG, strict=True):
+        shared_desk.fault(name, key)
+        shared_desk.incident(name, key)
+    return shared_desk
+
+
+@pytest.fixture(scope="module")
+def named(busy: Desk) -> dict[str, str]:
     """Screens of one thing, each with one that there is and that has something to show."""
     estate, terminal = busy.terminals[6]
     week = {day: [["08:00", "20:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
@@ -77,10 +82,7 @@ def named(busy: Desk) -> Iterator[dict[str, str]]:
         "/terminal/{estate}/{name}": terminal,
         "/site/{estate}/{name}": "s-seen",
     }
-    yield {where: path_of(where, estate=estate, name=name) for where, name in names.items()}
-    busy.post(f"/campaigns/{campaign}/cancel", {"reason": "a test"})
-    busy.post(f"/cases/{case}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
-    busy.post("/places/import", [{"estate": estate, "terminal": terminal}])
+    return {where: path_of(where, estate=estate, name=name) for where, name in names.items()}
 
 
 @pytest.mark.parametrize(("where", "language"), SEEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -336,7 +337,8 @@ class Table:
         rows = {str(row["id"]): dict(row) for row in changed}
         self._rows |= rows
         if rows or gone:  # the browser knows best which of them it has
-            self.grid.run_grid_method("(api, rows, gone) => posdiag.put(api, rows, gone)", list(rows.values()), gone)
+            told = json.dumps([list(rows.values()), gone], ensure_ascii=False)
+            self.grid.client.run_javascript(f"posdiag.put({self.grid.id}, ...{told})")
 
     def noise(self, counts: Mapping[str, Sequence[int]]) -> None:
         """What cells of kind noise draw: the counts of each hour, by the value of the cell."""

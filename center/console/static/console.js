@@ -156,8 +156,12 @@ window.posdiag = (() => {
   }
 
   // Shows rows that are new or changed, and drops those with these ids; which a table has, it knows itself.
-  function put(api, rows, gone) {
-    const has = (id) => api.getRowNode(String(id)) !== undefined;
+  function put(id, rows, gone) {
+    const table = window.getElement(id);
+    if (!table) return;  // the page has been built anew
+    const api = table.api;
+    if (!api) return setTimeout(() => put(id, rows, gone), 20);  // it is being built
+    const has = (row) => api.getRowNode(String(row)) !== undefined;
     api.applyTransaction({
       add: rows.filter((row) => !has(row.id)),
       update: rows.filter((row) => has(row.id)),

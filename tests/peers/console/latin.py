@@ -21,7 +21,7 @@ _NAMES = re.compile(
     r"""
     (GET|POST|PUT|PATCH|DELETE)\ /\S+ | \{.*\}   # what the audit keeps
     | 异常：.*                                     # what a system that fails says itself
-    | specific\ =\ .*                             # what a family of devices says more exactly
+    | (specific\ =\ )?profile\ \w+;.*             # what a family of devices says more exactly
     | \w+(\.\w+)*\ =\ \w+                         # readings of a device, as it names them
     | [a-z]+/[a-z_]+                               # faults
     | [a-z]+\.[a-z_]+                              # metrics

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.peers
 WRONG = ("printer/paper_out", "printer/cutter_error", "reader/card_jam")
 DATA = ("demo", "mobile", "telecom", "unicom", "east", "west", "north", "south")
 """Names that the fleet gives to estates, operators and regions."""
-DEVICES = ("printer", "reader", "keypad", "modem", "cutter", "slot", "jam", "error", "raw", "file")
+DEVICES = ("printer", "reader", "keypad", "modem", "cutter", "slot", "jam", "error", "raw", "specific", "file")
 """Names of devices at the terminal, and what it read from one."""
 MAKERS = ("CUSTOM", "EPSON", "Gemplus", "SZZT")
 

@@ -23,12 +23,11 @@ from drivers.codecs.escpos_status import (
 from drivers.deadline import Deadline
 from drivers.driver import Driver
 from drivers.errors import BadReply, DriverError, NoReply, Refused, Unsupported
-from drivers.escpos_line import REPLY_S, PrinterLine
+from drivers.escpos_line import REPLY_S, TEXT_S, PrinterLine
 from drivers.exchange import Channel
 from drivers.family import Family, OneOf, Whole, YesNo
 from drivers.reading import Cause, Identity, Level, Reading, ReadingSpec, Risk, Value
 
-TEXT_S: Final = 0.6  # up to 80 characters at 9600 baud are 83 ms, behind what is in the buffer or a packet under way
 ROUNDS_S: Final = 1.3  # with the deadlines of the last two questions a check stays below 2 s
 RECOVERY_S: Final = 4.0  # a cutter goes home within about 2 s
 MOST_ROUNDS: Final = 8  # a line on which so many rounds do not agree is not one to read states from
@@ -89,18 +88,21 @@ class EscposDriver(Driver):
         Nothing but `extra` not_asked while offline, when none are run, and when a change is told meanwhile: that is
         looked at first. Raises NoReply or BadReply when not even DLE EOT 1 is answered.
         """
-        if decode_status(1, self._status_byte(1))["offline"]:
+        if self._is_offline():
             return Identity(extra={"not_asked": "offline"})
         before, texts, model_id = self._line.packet, dict[int, str](), ""
-        for number in _TEXTS:
-            text = self._text(number)
-            if self._line.packet is not before and self._is_change():
-                return Identity(extra={"not_asked": "changed"})
-            if number == _MODEL:
-                if text is None:  # each silence costs a quiet time; a printer without a model text has no others
-                    return Identity()
-                model_id = self._model_id()
-            texts[number] = text or ""
+        try:
+            for number in _TEXTS:
+                text = self._text(number)
+                if self._line.packet is not before and self._last and not self._packet_says(self._last):
+                    return Identity(extra={"not_asked": "changed"})
+                if number == _MODEL:
+                    if text is None:  # each silence costs a quiet time; a printer without a model text has no others
+                        return Identity()
+                    model_id = self._model_id()
+                texts[number] = text or ""
+        except Refused:
+            return Identity(extra={"not_asked": "changed"})
         extra = {"model_id": model_id, "font_language": texts[69]}
         return Identity(
             manufacturer=texts[66],
@@ -122,7 +124,7 @@ class EscposDriver(Driver):
 
     def print_slip(self, slip: bytes) -> None:
         """Print what `Slip` made. Raises Refused when the printer cannot print, NoReply when it went silent."""
-        if decode_status(1, self._status_byte(1))["offline"]:
+        if self._is_offline():
             raise Refused("printing", "offline")
         if escpos_print.INITIALISE in slip:
             self._line.pushing, self._push_tries = False, 0
@@ -132,7 +134,7 @@ class EscposDriver(Driver):
 
     def statistics(self) -> dict[str, Value]:
         """Cumulative counters. Raises Unsupported when it has none, Refused while offline, when none are run."""
-        if decode_status(1, self._status_byte(1))["offline"]:
+        if self._is_offline():
             raise Refused("counters", "offline")
         counts: dict[str, Value] = {}
         for name, number in COUNTERS.items():
@@ -277,16 +279,26 @@ class EscposDriver(Driver):
     # The line
 
     def _status_byte(self, number: int) -> int:
-        return self._line.ask(escpos.encode_status_request(number)).data[0]
+        byte = self._line.ask(escpos.encode_status_request(number)).data[0]
+        if number == 1:
+            self._line.offline = decode_status(1, byte)["offline"] is True
+        return byte
+
+    def _is_offline(self) -> bool:
+        self._status_byte(1)
+        return self._line.offline
 
     def _optional(self, request: Request) -> bytes | None:
-        """The answer given twice alike, None for silence. Raises BadReply when no two answers agree."""
+        """The answer given twice alike, None for silence.
+
+        Raises BadReply when no two answers agree, Refused when it goes offline.
+        """
         before: bytes | None = None
         seen = b""
         for _ in range(4):
             noise = self._line.noises
             try:
-                seen = self._line.ask(request, TEXT_S).data
+                seen = self._line.ask_buffered(request).data
             except NoReply:
                 return None
             clean = self._line.noises == noise
@@ -304,10 +316,6 @@ class EscposDriver(Driver):
             return (self._optional(escpos.encode_model_id_request()) or b"").hex()
         except BadReply:  # a number shaped like a packet's first byte cannot be told from one; the texts say more
             return ""
-
-    def _is_change(self) -> bool:
-        """Whether the last packet tells other than the last check, or of what keeps a printer from answering more."""
-        return bool(self._last) and (not self._packet_says(self._last) or self._last["online"].value is not True)
 
     def _packet_says(self, now: Mapping[str, Reading]) -> bool:
         told = readings_from(decode_packet(self._line.packet), self.profile, self._line.packet)

@@ -632,3 +632,89 @@ def test_a_trusted_push_among_answers_is_told_before_the_round_ends():
     assert told[0][0] < printer.clock.now
     assert health["paper"].value == "out"
     assert driver.wants_check is False
+
+
+@pytest.fixture
+def going_offline() -> tuple[FakePrinter, EscposDriver, list[dict[str, object]]]:
+    """A printer that runs out of paper when it is asked for its maker, and does not answer that before it has paper."""
+    printer = FakePrinter()
+    driver = printer.driver()
+    driver.check_health()
+    told: list[dict[str, object]] = []
+    driver.tell = lambda readings: told.append(said(readings))
+    answer = printer.link.respond
+
+    def respond(request: bytes) -> list[tuple[float, bytes]]:
+        if request == ASKS_MAKER and printer.state == "ready":
+            return [(DELAY, printer.change("paper out"))]
+        return [] if request[:1] == b"\x1d" and printer.state == "paper out" else answer(request)
+
+    printer.link.respond = respond
+    return printer, driver, told
+
+
+ASKS_MAKER = b"\x1d\x49\x42"
+
+
+def test_a_printer_that_goes_offline_in_the_middle_of_its_identity_is_told_and_asked_no_more(going_offline):
+    printer, driver, told = going_offline
+    started = printer.clock.now
+    assert dict(driver.identify().extra) == {"not_asked": "changed"}
+    assert [readings["paper"] for readings in told] == ["out"]
+    assert printer.link.written[-1] == ASKS_MAKER
+    assert printer.clock.now - started < 0.1
+    assert said(driver.check_health(), "paper", "online") == {"paper": "out", "online": False}
+    assert printer.clock.now - started < 0.2  # no quiet time either
+
+
+def test_counters_end_as_soon_as_it_goes_offline(going_offline):
+    printer, driver, told = going_offline
+    offline = printer.change("paper out")
+    printer.state = "ready"
+    answer = printer.link.respond
+    printer.link.respond = lambda request: [(DELAY, offline)] if request[:1] == b"\x1d" else answer(request)
+    with pytest.raises(Refused, match="offline"):
+        driver.statistics()
+    assert [readings["paper"] for readings in told] == ["out"]
+
+
+def test_the_answer_that_was_given_up_is_not_taken_for_the_next_ones(going_offline):
+    printer, driver, _told = going_offline
+    driver.identify()
+    late = b"\x5f" + TEXTS[66] + b"\0"
+    back = printer.change("ready")
+    printer.link.respond = printer.respond
+    assert driver.receive(back)["paper"].value == "ok"
+    printer.link.push(late, after_s=0.05)
+    asked = len(printer.link.written)
+    identity = driver.identify()
+    assert (identity.manufacturer, identity.model) == ("POSDIAG", "TM-X")
+    assert printer.link.written[asked + 1 : asked + 3] == [b"\x1d\x49\x43"] * 2  # twice, not thrice
+
+
+def test_a_printer_that_threw_its_buffer_away_owes_no_answer_for_long(going_offline):
+    printer, driver, _told = going_offline
+    driver.identify()
+    driver.receive(printer.change("ready"))
+    printer.link.respond = printer.respond
+    started = printer.clock.now
+    assert driver.identify().serial == "S123"
+    assert printer.clock.now - started < 1.0
+
+
+def test_a_push_behind_an_answer_in_the_same_bytes_is_told_at_once():
+    printer = FakePrinter()
+    driver = printer.driver()
+    driver.check_health()
+    told: list[dict[str, object]] = []
+    driver.tell = lambda readings: told.append(said(readings))
+    answer = printer.link.respond
+
+    def respond(request: bytes) -> list[tuple[float, bytes]]:
+        printer.link.respond = answer
+        [(delay, reply)] = answer(request)
+        return [(delay, reply + printer.change("cover open"))]
+
+    printer.link.respond = respond
+    driver.identify()
+    assert [readings["cover"] for readings in told] == ["open"]

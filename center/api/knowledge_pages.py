@@ -15,14 +15,16 @@ from center.api import items
 from center.api.context import ApiError, Center
 from center.api.filters import Language
 from center.api.lookups import Name, one
-from center.api.models import example
-from center.api.paging import DEFAULT_LIMIT, Order, page
+from center.api.models import At, Page, example
+from center.api.paging import DEFAULT_LIMIT, MOST, Order, page
 from center.api.proof import Reader, TheCenter, allowed, everywhere, record
 from center.api.reads import Segment
 from center.api.registry import Cursor, Limit
 from center.db.tables import guides
+from center.db.tables import remedies as tried
 from center.domain import knowledge, remedies
 from center.domain.knowledge import Audience, Guide
+from center.domain.remedies import Basis
 
 router = APIRouter(prefix="/api/v1/knowledge", tags=["knowledge"])
 
@@ -117,6 +119,61 @@ def get_fault_knowledge(
     book = asdict(knowledge.runbook(fault, spoken))
     told = [asdict(each) for each in found]
     return JSONResponse({"fault": fault, "runbook": book, "guide": _item(guide), "remedies": told})
+
+
+class Tries(BaseModel):
+    """Of which row of `remedies`: its own `basis`, `signature`, `firmware` and `remedy`."""
+
+    model_config = ConfigDict(extra="forbid")
+    basis: Basis
+    signature: Annotated[str, Field(max_length=400, pattern=r"^[^\x00-\x1f]+$")]
+    firmware: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
+    remedy: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
+    settled: bool = Field(True, description="Those that worked or failed; without it those not settled yet")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MOST)
+    cursor: Annotated[str, Field(max_length=500)] | None = None
+
+
+class TryItem(BaseModel):
+    """A remedy as it was tried once. `case` and what belongs to it are null once the case is deleted."""
+
+    model_config = example(
+        id="remedy-01m8q0zk6v",
+        case="case-01m8q0zk6v",
+        number=1042,
+        worked="yes",
+        model="TM-T20",
+        firmware="1.04",
+        at="2026-11-21T09:30:00.000Z",
+        estate="cn-east",
+        terminal="t0001",
+        site="s-12",
+        fault="printer/paper_out",
+        title="Printer: paper out",
+    )
+    id: str
+    case: str | None
+    number: int | None
+    worked: str
+    model: str
+    firmware: str
+    at: At
+    estate: str | None
+    terminal: str | None
+    site: str | None
+    fault: str | None
+    title: str | None
+
+
+@router.get("/tries", response_model=Page[TryItem])
+def list_tries(asked: Annotated[Tries, Query()], center: TheCenter, who: Reader) -> JSONResponse:
+    """The tries behind the figures of a remedy, newest first: as many as `worked` and `failed` say, or `unknown`."""
+    alike = (asked.basis, asked.signature, asked.firmware)
+    found = remedies.tries(who.scope, *alike, asked.remedy, settled=asked.settled)
+    order = Order((tried.c.id,), descending=True)
+    with center.database.read() as connection:
+        shown = page(connection, found, order, asked.cursor, asked.limit, lambda row: items.named(row._mapping))  # noqa: SLF001 - by design so named
+    return JSONResponse(shown)
 
 
 @router.get("/search")

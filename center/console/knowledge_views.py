@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from nicegui import ui
 
@@ -64,9 +65,9 @@ def _remedy(visit: Visit, each: Row) -> None:
         with ui.element("td"):
             if tried:
                 facts = {"worked": each["worked"], "tried": tried, "share": f"{each['share']:.0%}"}
-                parts.text("span", visit.say("case.helped_share", **facts)).classes("figures")
+                parts.link(_tries(each), visit.say("case.helped_share", **facts)).classes("figures")
             else:
-                parts.text("span", visit.say("case.helped_unknown", n=each["unknown"])).classes("quiet")
+                parts.link(_tries(each, settled="no"), visit.say("case.helped_unknown", n=each["unknown"]))
         with ui.element("td"):
             words = f"{each['low']:.0%} – {each['high']:.0%}"
             if tried:
@@ -74,6 +75,13 @@ def _remedy(visit: Visit, each: Row) -> None:
                 with ui.element("div").classes("interval").props('aria-hidden="true"'):
                     ui.element("div").style(f"margin-left: {left}%; width: {wide}%")
             parts.text("span", words if tried else "–").classes("figures")
+
+
+def _tries(each: Row, **more: str) -> str:
+    """Where the tries are that a remedy's figure counts."""
+    fault, _, model = each["signature"].partition("|")
+    named = {"remedy": each["remedy"], "basis": each["basis"], "model": model, "firmware": each["firmware"]}
+    return f"/console/knowledge/{quote(fault)}/tries?{urlencode(named | more)}"
 
 
 def similar(visit: Visit, found: Sequence[Row]) -> None:

@@ -32,6 +32,7 @@ SCREENS: Final = (
     "reports",
     "reports_rows",
     "knowledge",
+    "remedy_tries",
     "evidence",
     "audit",
     "admin",

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select, update
 
 from center.access.scope import Scope
 from center.db.tables import cases, remedies
@@ -22,6 +22,7 @@ REMEDIES: Final = (
 )
 """The stable list. `nothing`: it passed by itself."""
 Worked = Literal["yes", "no", "unknown"]
+Basis = Literal["firmware", "signature", "fault"]
 _Z: Final = 1.959963984540054  # 95 % of the normal distribution lie within
 
 
@@ -30,7 +31,8 @@ class Success:
     """How often a remedy helped. `low` and `high` bound the true share with 95 % confidence (Wilson's interval).
 
     `basis` says how alike the cases are: `firmware` the same fault, model and firmware, `signature` the same fault
-    and model, `fault` only the same fault. `unknown` cases are not settled and count for nothing.
+    and model, `fault` only the same fault; with `signature` and `firmware` it names them for `tries`. `unknown` cases
+    are not settled and count for nothing.
     """
 
     remedy: str
@@ -40,7 +42,9 @@ class Success:
     share: float | None
     low: float
     high: float
-    basis: str
+    basis: Basis
+    signature: str
+    firmware: str
 
 
 def wilson(worked: int, tried: int) -> tuple[float, float]:
@@ -78,30 +82,51 @@ def settle(book: Book, case_id: str, *, worked: Worked) -> None:
 
 def success(connection: Connection, scope: Scope, signature: str, firmware: str = "") -> list[Success]:
     """Remedies for a signature, best first: by what is surely so, the lower bound. The closest basis that has any."""
-    fault = signature.partition("|")[0]
-    same = remedies.c.signature == signature
-    attempts: list[tuple[str, list[Any]]] = [
-        ("signature", [same]),
-        ("fault", [remedies.c.signature.startswith(f"{fault}|", autoescape=True)]),
-    ]
-    if firmware:
-        attempts.insert(0, ("firmware", [same, remedies.c.firmware == firmware]))
-    for basis, where in attempts:
-        found = _counted(connection, scope, basis, where)
+    closest: tuple[Basis, ...] = ("firmware", "signature", "fault") if firmware else ("signature", "fault")
+    for basis in closest:
+        found = _counted(connection, scope, basis, signature, firmware)
         if found:
             return found
     return []
 
 
-def _counted(connection: Connection, scope: Scope, basis: str, where: list[Any]) -> list[Success]:
+def tries(scope: Scope, basis: Basis, signature: str, firmware: str, remedy: str, *, settled: bool) -> Select[Any]:
+    """The tries that a `Success` counts as `worked` and `failed` where `settled`, else those that are `unknown`.
+
+    `id`, `case_id`, `worked`, `model`, `firmware` and `at_ms` of the try, `number`, `estate`, `terminal`, `site`,
+    `fault` and `title` of its case: None once that is deleted, of which what was learnt is kept.
+    """
+    shown = [remedies.c[name] for name in ("id", "case_id", "worked", "model", "firmware", "at_ms")]
+    shown += [cases.c[name] for name in ("number", "estate", "terminal", "site", "fault", "title")]
+    known = remedies.c.worked.in_(("yes", "no")) if settled else remedies.c.worked == "unknown"
+    found = select(*shown).select_from(remedies.outerjoin(cases, cases.c.id == remedies.c.case_id))
+    return found.where(*_alike(basis, signature, firmware), remedies.c.remedy == remedy, known, *_in(scope))
+
+
+def _alike(basis: Basis, signature: str, firmware: str) -> list[ColumnElement[bool]]:
+    """What a try has in common with the case that is asked about."""
+    if basis == "fault":
+        return [remedies.c.signature.startswith(f"{signature.partition('|')[0]}|", autoescape=True)]
+    same = [remedies.c.signature == signature]
+    return [*same, remedies.c.firmware == firmware] if basis == "firmware" else same
+
+
+def _in(scope: Scope) -> list[ColumnElement[bool]]:
+    """Whoever may see everything sees what was learnt from deleted cases too."""
+    return [] if scope.is_everything else [scope.where(cases)]
+
+
+def _counted(connection: Connection, scope: Scope, basis: Basis, signature: str, firmware: str) -> list[Success]:
     count = {name: func.sum(case((remedies.c.worked == name, 1), else_=0)) for name in ("yes", "no", "unknown")}
-    query = select(remedies.c.remedy, count["yes"], count["no"], count["unknown"]).where(*where)
+    query = select(remedies.c.remedy, count["yes"], count["no"], count["unknown"])
+    query = query.where(*_alike(basis, signature, firmware), *_in(scope))
     if not scope.is_everything:
-        query = query.join(cases, cases.c.id == remedies.c.case_id).where(scope.where(cases))
+        query = query.join(cases, cases.c.id == remedies.c.case_id)
     rows = connection.execute(query.group_by(remedies.c.remedy)).all()
     found = []
     for remedy, yes, no, unknown in rows:
         low, high = wilson(int(yes), int(yes + no))
         share = int(yes) / int(yes + no) if yes + no else None
-        found.append(Success(remedy, int(yes), int(no), int(unknown), share, low, high, basis))
+        counts = (int(yes), int(no), int(unknown), share, low, high)
+        found.append(Success(remedy, *counts, basis, signature, firmware))
     return sorted(found, key=lambda each: (-each.low, each.remedy))

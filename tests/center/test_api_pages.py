@@ -246,6 +246,43 @@ def test_cases_like_it_and_what_helped_are_of_the_scope(api: Api) -> None:
         assert api.asks("viewer", FOREIGN)("GET", f"cases/1000/{what}").status_code == 404
 
 
+def test_the_tries_behind_a_remedy_are_as_many_as_its_figures_say(api: Api) -> None:
+    """Tried twice in one case, once in another, of another model, not settled yet, and in a case that is deleted."""
+    same = {"signature": "printer/paper_out|TM-T20", "model": "TM-T20", "firmware": "1.04", "remedy": "refilled"}
+    other = same | {"signature": "printer/paper_out|TM-T88", "model": "TM-T88"}
+    tries = (
+        same | {"case_id": "case-00000000", "worked": "no"},
+        same | {"case_id": "case-00000000", "worked": "yes"},
+        same | {"case_id": "case-00000005", "worked": "yes"},
+        same | {"case_id": "case-00000005", "worked": "unknown"},
+        same | {"case_id": None, "worked": "yes", "firmware": "1.05"},
+        same | {"case_id": "case-00000005", "worked": "yes", "remedy": "cleaned"},
+        other | {"case_id": "case-00000005", "worked": "yes"},
+    )
+    for number, row in enumerate(tries):
+        put(api.database, tables.remedies, id=f"remedy-{number}", at_ms=NOW + number, **row)
+    _change(api, tables.cases, "case-00000000", signature=same["signature"], firmware="1.04")
+    here = api.asks("viewer", Scope(sites=("s000000",)))  # where terminal 0 stands, and 5 does not
+    for asks in (api.asks("viewer"), here):
+        about = {"model": "TM-T20", "firmware": "1.04"}
+        found = asks.get("cases/1000/remedies")["items"]
+        for more in ({}, {"model": "TM-T20"}, about):
+            found += asks.get("knowledge/faults/printer/paper_out", **more)["remedies"]
+        assert {each["basis"] for each in found} == {"firmware", "signature", "fault"}
+        for each in found:
+            named = {name: each[name] for name in ("basis", "signature", "firmware", "remedy")}
+            settled = [row["worked"] for row in asks.get("knowledge/tries", **named)["items"]]
+            assert (settled.count("yes"), settled.count("no")) == (each["worked"], each["failed"])
+            assert len(settled) == each["worked"] + each["failed"]
+            assert len(asks.get("knowledge/tries", **named, settled=False)["items"]) == each["unknown"]
+    every = {"basis": "fault", "signature": "printer/paper_out|", "remedy": "refilled"}
+    first = api.asks("viewer").get("knowledge/tries", **every, limit=2)
+    rest = api.asks("viewer").get("knowledge/tries", **every, cursor=first["next"])
+    assert [row["number"] for row in first["items"] + rest["items"]] == [1005, None, 1005, 1000, 1000]
+    assert here.get("knowledge/tries", **every)["items"][0]["case"] == "case-00000000"
+    assert api.asks("viewer")("GET", "knowledge/tries", params=every | {"basis": "luck"}).status_code == 422
+
+
 # --- settings, readiness, overview ------------------------------------------------------------------------------------
 
 

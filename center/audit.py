@@ -27,10 +27,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agent import wire
+from center.exits import DONE, FAILED, unable
 from center.ledger import Ledger
 from center.watch import Ending
 
-COMPLETE, INCOMPLETE, UNABLE = 0, 1, 2
 SESSION_S: Final = 7 * 86_400  # as long as an event lives at the broker
 RETRY_S: Final = 0.5
 STEP_S: Final = 0.2
@@ -231,17 +231,15 @@ def run_audit(args: argparse.Namespace) -> int:
         finally:
             ending.restore()
     except Unable as error:
-        print(f"posdiag: {error}", file=sys.stderr)
-        return UNABLE
+        return unable(error)
     report = auditor.report()
     if args.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
         _print(report)
     if not any(told["messages"] for told in report["terminals"].values()):
-        print("posdiag: nothing was heard, so nothing is proven", file=sys.stderr)
-        return UNABLE
-    return COMPLETE if report["complete"] else INCOMPLETE
+        return unable("nothing was heard, so nothing is proven")
+    return DONE if report["complete"] else FAILED
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -43,7 +43,6 @@ from center.backup_form import (
     files,
     passphrase,
     recipient,
-    why,
 )
 from center.db.engine import Database, DatabaseError, reason
 from center.db.migrate import there, version
@@ -51,10 +50,10 @@ from center.db.tables import audit as audit_table
 from center.db.tables import evidence
 from center.domain.audit_heads import FILE as HEADS
 from center.domain.audit_heads import file_of
+from center.exits import DONE, FAILED, unable, why
 from center.settings import Settings, SettingsError, group_file, read, state_dir
 from center.token import asked_by
 
-DONE, FAILED, UNABLE = 0, 1, 2
 _PAGES: Final = 4096
 _LEVEL: Final = 4  # of gzip: most of what 9 saves, in a fifth of its time
 _KEYS: Final = ("key.jwk", "public.jwk")
@@ -85,11 +84,11 @@ def run_backup(args: argparse.Namespace) -> int:
         finally:
             database.close()
     except (SettingsError, DatabaseError, BackupError) as error:
-        return _unable(str(error))
+        return unable(error)
     except DBAPIError as error:
-        return _unable(f"the database: {reason(error)}")
+        return unable(f"the database: {reason(error)}")
     except OSError as error:
-        return _unable(f"{error.filename or args.file}: {why(error)}")
+        return unable(f"{error.filename or args.file}: {why(error)}")
     sealed = "in the clear" if whom is None else "sealed"
     print(f"{args.file}: {files(manifest)}, {sealed}")
     for name in manifest["missing"]:
@@ -105,14 +104,9 @@ def run_key(args: argparse.Namespace) -> int:
         with os.fdopen(handle, "w") as file:
             file.write(f"# public key: {made.recipient.text}\n{made.text}\n")
     except OSError as error:
-        return _unable(f"{args.file}: {why(error)}")
+        return unable(f"{args.file}: {why(error)}")
     print(made.recipient.text)
     return DONE
-
-
-def _unable(line: str) -> int:
-    print(f"posdiag: {line}", file=sys.stderr)
-    return UNABLE
 
 
 def _whom(args: argparse.Namespace) -> Passphrase | Recipient | None:

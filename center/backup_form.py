@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from center.age import AgeError, Identity, Passphrase, Recipient
+from center.exits import why
 
 FORMAT: Final = "posdiag-center-backup-1"
 MANIFEST: Final = "manifest.json"
@@ -128,11 +129,6 @@ def files(manifest: Mapping[str, Any]) -> str:
     """How many there are, in words."""
     n = len(manifest["files"])
     return f"{n} file{'' if n == 1 else 's'}"
-
-
-def why(error: OSError) -> str:
-    """What the system said, in small letters."""
-    return (error.strerror or str(error)).lower()
 
 
 def connection_of(url: Any) -> tuple[str, dict[str, str]]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import Field, fields
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from center.exits import DONE, unable
 from center.settings import DEFAULT, ROLES, Settings, SettingsError, add_arguments, group_file, read
 
-DONE, UNABLE = 0, 2
 _TYPES: Final[Mapping[type, dict[str, Any]]] = {
     str: {"type": "string"},
     bool: {"type": "boolean"},
@@ -40,8 +39,7 @@ def run_show(args: argparse.Namespace) -> int:
     try:
         settings, origins = read(args)
     except SettingsError as error:
-        print(f"posdiag: {error}", file=sys.stderr)
-        return UNABLE
+        return unable(error)
     values = {spec.name: getattr(settings, spec.name) for spec in fields(settings)}
     values |= {"db": without_password(settings.database), "group": "***"}
     if origins["group"] == DEFAULT:

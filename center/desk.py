@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from center import local_time
 from center.arguments import count, seconds
+from center.exits import DONE, FAILED, UNABLE
 from center.listing import Columns, show
 
-DONE, FAILED, UNABLE = 0, 1, 2
 _TOKEN: Final = "POSDIAG_CENTER_TOKEN"  # noqa: S105 - the name of a variable
 _ENDED: Final = frozenset({"succeeded", "failed", "rejected", "expired", "interrupted"})
 _TIMEOUT_S: Final = 30.0

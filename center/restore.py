@@ -39,15 +39,14 @@ from center.backup_form import (
     files,
     identity,
     passphrase,
-    why,
 )
 from center.db.engine import Database, DatabaseError, reason
 from center.db.migrate import SCRIPTS, version
 from center.domain.audit_heads import FILE as HEADS
 from center.domain.audit_heads import file_of
+from center.exits import DONE, unable, why
 from center.token import asked_by
 
-DONE, UNABLE = 0, 2
 _SETTINGS: Final = "settings.toml"
 _LARGEST_MANIFEST: Final = 64 << 20
 
@@ -58,24 +57,19 @@ def run_restore(args: argparse.Namespace) -> int:
     try:
         manifest, found = restore(Path(args.file), target, _whom(args), args.db or "")
     except (AgeError, gzip.BadGzipFile, tarfile.TarError, zlib.error, EOFError) as error:
-        return _unable(f"{args.file}: {error if isinstance(error, AgeError) else 'is no backup, or was changed'}")
+        return unable(f"{args.file}: {error if isinstance(error, AgeError) else 'is no backup, or was changed'}")
     except (BackupError, DatabaseError) as error:
-        return _unable(str(error))
+        return unable(error)
     except DBAPIError as error:
-        return _unable(f"the database: {reason(error)}")
+        return unable(f"the database: {reason(error)}")
     except OSError as error:
-        return _unable(f"{error.filename or args.file}: {why(error)}")
+        return unable(f"{error.filename or args.file}: {why(error)}")
     print(f"{target}: the center of {manifest['made_at']}, {files(manifest)} as before")
     print(f"the audit chain holds: {found.rows} rows, head {found.head}")
     for name in manifest["missing"]:
         print(f"posdiag: {name} was not there any more when the backup was made", file=sys.stderr)
     print(f"start it: POSDIAG_CENTER_DIR={target} posdiag center run --config {target / _SETTINGS}")
     return DONE
-
-
-def _unable(line: str) -> int:
-    print(f"posdiag: {line}", file=sys.stderr)
-    return UNABLE
 
 
 def _whom(args: argparse.Namespace) -> Passphrase | Identity | None:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from center.db.engine import Database, DatabaseError
 from center.db.migrate import migrate, version
 from center.db.tables import terminals
+from center.exits import DONE, unable
 from center.ingest.link import Access
 from center.ingest.presence import Presence
 from center.ingest.upkeep import UpkeepThread
@@ -25,7 +26,6 @@ from center.settings import Settings, SettingsError, load
 
 log = logging.getLogger("posdiag.center.run")
 
-DONE, UNABLE = 0, 2
 _GARBAGE: Final = (50_000, 20, 50)  # messages are many and short-lived, and hardly any points back at itself
 _SWITCH_S: Final = 0.0005  # or the writer waits for the reader after each of its statements
 
@@ -44,8 +44,7 @@ def run_center(args: argparse.Namespace) -> int:
         parts = _parts(settings, database)
         _bring_up(database)  # not before it is sure that the rest can be
     except (SettingsError, DatabaseError) as error:
-        print(f"posdiag: {error}", file=sys.stderr)
-        return UNABLE
+        return unable(error)
     try:
         asyncio.run(_run(settings, database, parts))
     finally:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from agent import wire
+from center.exits import unable, why
 
 _PREFIX: Final = "POSDIAG1-"
 _DIGITS: Final = {digit: value for value, digit in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ+-./:")}
@@ -168,11 +169,9 @@ def run_scan(args: argparse.Namespace) -> int:
         text = _text(args.file) if args.file else args.text or sys.stdin.read()
         key_of = _keys(args)
     except OSError as error:
-        print(f"posdiag: {error.filename}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
-        return 2
+        return unable(f"{error.filename}: {why(error)}")
     except ValueError as error:
-        print(f"posdiag: {error}", file=sys.stderr)
-        return 2
+        return unable(error)
     try:
         report = decode(text)
     except NoReport as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from agent import VERSION, wire
+from center.exits import unable
 
 _UP: Final[dict[str, tuple[str, type[Any]]]] = {
     "state": ("state", wire.StateMessage),
@@ -51,8 +51,7 @@ _MESSAGES: Final = {kind.__name__: kind for _, kind in _UP.values()} | {row[2]._
 def run_schema(args: argparse.Namespace) -> int:
     """Print it. 0 done, 2 for a message that is not of the contract."""
     if args.message and args.message not in _MESSAGES:
-        print(f"posdiag: no message is called {args.message!r}; there are {', '.join(_MESSAGES)}", file=sys.stderr)
-        return 2
+        return unable(f"no message is called {args.message!r}; there are {', '.join(_MESSAGES)}")
     shown = message_schema(args.message) if args.message else asyncapi()
     print(json.dumps(shown, indent=2, ensure_ascii=False))
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import sys
 import time
 
 from sqlalchemy import Connection, select
@@ -20,20 +19,18 @@ from center.access.scope import Scope
 from center.db.engine import Database, DatabaseError, reason
 from center.db.migrate import there
 from center.db.tables import accounts
+from center.exits import DONE, unable
 from center.settings import SettingsError, read
 
-DONE, UNABLE = 0, 2
 _DAY_MS = 86_400_000
 
 
 def run_token(args: argparse.Namespace) -> int:
     """Print a new token. 0 done, 2 unable, with one line."""
     if args.role not in ROLES:
-        print(f"posdiag: {args.role!r} is no role; there are {', '.join(ROLES)}", file=sys.stderr)
-        return UNABLE
+        return unable(f"{args.role!r} is no role; there are {', '.join(ROLES)}")
     if args.days is not None and not 0 < args.days <= 36_500:
-        print("posdiag: --days is a number above 0", file=sys.stderr)
-        return UNABLE
+        return unable("--days is a number above 0")
     try:
         settings, _origins = read(args)
         database = there(settings.database)
@@ -42,11 +39,9 @@ def run_token(args: argparse.Namespace) -> int:
         finally:
             database.close()
     except (SettingsError, DatabaseError, AccountError) as error:
-        print(f"posdiag: {error}", file=sys.stderr)
-        return UNABLE
+        return unable(error)
     except DBAPIError as error:
-        print(f"posdiag: the database: {reason(error)}", file=sys.stderr)
-        return UNABLE
+        return unable(f"the database: {reason(error)}")
     print(json.dumps({"id": token_id, "token": secret}) if args.json else secret)
     return DONE
 

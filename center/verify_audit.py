@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -15,18 +14,18 @@ from center.access import audit
 from center.db.engine import DatabaseError, reason
 from center.db.migrate import there
 from center.domain.audit_heads import file_of, kept, missing
+from center.exits import DONE, FAILED, unable
 from center.settings import SettingsError, read, state_dir
 
-DONE, FAILED, UNABLE = 0, 1, 2
 _HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 def run(args: argparse.Namespace) -> int:
     """The verb. 0 whole, 1 broken or cut off, 2 unable, with one line."""
     if args.head and not _HASH.fullmatch(args.head):
-        return _unable(f"{args.head!r} is no head: 64 hex digits")
+        return unable(f"{args.head!r} is no head: 64 hex digits")
     if args.heads and not Path(args.heads).is_file():
-        return _unable(f"{args.heads}: no such file")
+        return unable(f"{args.heads}: no such file")
     try:
         settings, _origins = read(args)
         heads = list(kept(Path(args.heads) if args.heads else file_of(settings.database, state_dir())))
@@ -37,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
         finally:
             database.close()
     except (SettingsError, DatabaseError) as error:
-        return _unable(str(error))
+        return unable(error)
     except DBAPIError as error:
-        return _unable(f"the database: {reason(error)}")
+        return unable(f"the database: {reason(error)}")
     if args.json:
         told = {"rows": found.rows, "head": found.head, "broken_id": found.broken_id, "seen": found.seen}
         print(json.dumps(told | {"kept": len(heads), "lost": lost}))
@@ -61,8 +60,3 @@ def _tell(
         print(f"{len(heads) - len(lost)} of {len(heads)} daily heads stand in it")
     for each in lost:
         print(f"LOST: row {each['row']}, the head of {each['day']}")
-
-
-def _unable(line: str) -> int:
-    print(f"posdiag: {line}", file=sys.stderr)
-    return UNABLE

@@ -25,6 +25,7 @@ from rich.text import Text
 
 from agent import wire
 from agent.packing import plain
+from center.exits import unable, why
 from center.settings import SettingsError, broker
 
 _STYLE = {"critical": "bold red", "major": "red", "minor": "yellow", "warning": "cyan"}
@@ -87,11 +88,9 @@ def run_watch(args: argparse.Namespace) -> int:
     try:
         host, port, tls = broker(args.mqtt)
     except SettingsError as error:
-        print(f"posdiag: {error}", file=sys.stderr)
-        return 2
+        return unable(error)
     if tls:
-        print("posdiag: watch takes mqtt:// only, without TLS", file=sys.stderr)
-        return 2
+        return unable("watch takes mqtt:// only, without TLS")
     fleet = Fleet()
     changed = threading.Event()
     printer = None if not args.json and sys.stdout.isatty() else Lines(as_json=args.json)
@@ -99,8 +98,7 @@ def run_watch(args: argparse.Namespace) -> int:
     try:
         client.connect(host, port, keepalive=60)
     except OSError as error:
-        print(f"posdiag: no broker at {args.mqtt}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
-        return 2
+        return unable(f"no broker at {args.mqtt}: {why(error)}")
     client.loop_start()
     ending = Ending(args.seconds)
     try:

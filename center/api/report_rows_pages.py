@@ -78,6 +78,7 @@ class Asked(BaseModel):
         None, description="Only cases of this group; empty for those whose group nobody knows"
     )
     fault: Place | None = None
+    met: bool | None = Field(None, description="Of a share only the cases that count into it, or only the others")
 
 
 class AskedPage(Asked):
@@ -125,8 +126,8 @@ def _all(connection: Connection, scope: Scope, period: Period, of: Of, asked: As
 def _rows(
     connection: Connection, scope: Scope, period: Period, of: Of, asked: Asked, before: str | None, limit: int
 ) -> list[dict[str, Any]]:
-    by, group, fault = asked.by, asked.group, asked.fault
-    return reports_rows.rows(connection, scope, period, of, by=by, group=group, fault=fault, before=before, limit=limit)
+    narrowed = {name: getattr(asked, name) for name in ("by", "group", "fault", "met")}
+    return reports_rows.rows(connection, scope, period, of, before=before, limit=limit, **narrowed)
 
 
 def _item(row: dict[str, Any]) -> items.Item:

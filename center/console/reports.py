@@ -55,7 +55,7 @@ async def build(
             with parts.section(visit.say("reports.satisfaction"), "satisfaction"):
                 _satisfaction(visit, span, found["satisfaction"])
             with parts.section(visit.say("reports.deadlines"), "deadlines"):
-                _deadlines(visit, found["deadlines"])
+                _deadlines(visit, span, found["deadlines"])
     with parts.section(visit.say("reports.targets"), "targets"):
         await targets(visit)
     with parts.section(visit.say("reports.rhythm"), "rhythm"):
@@ -189,14 +189,15 @@ def _satisfaction(visit: Visit, span: Span, rows: Sequence[Row]) -> None:
             _bar(words, each["score"] / 5, visit.say("reports.score", score=f"{each['score']:.1f}"), where)
 
 
-def _deadlines(visit: Visit, clocks: Mapping[str, Row]) -> None:
+def _deadlines(visit: Visit, span: Span, clocks: Mapping[str, Row]) -> None:
     if not clocks:
         parts.empty(visit, "reports.deadlines_none")
         return
     with ui.element("ul").classes("bars wide-bars"):
         for name, share in clocks.items():
             figure = f"{percent(share)} ({visit.say('reports.share_of', n=share['n'], of=share['of'])})"
-            _bar(visit.word(f"reports.deadline_{name}", name), share["share"] or 0, figure)
+            where = _rows(span, f"deadline_{name}", met="yes")
+            _bar(visit.word(f"reports.deadline_{name}", name), share["share"] or 0, figure, where)
 
 
 # --- when a fault comes -----------------------------------------------------------------------------------------------

@@ -14,13 +14,15 @@ from center.console.app import screen
 from center.console.listing import FIRST, Listing
 from center.console.parts import Column, Table
 from center.console.reports_period import Span, length
-from center.console.session import Visit
+from center.console.session import Visit, lead_to
 from center.domain.texts import fault_title
 
-_OF: Final = (
-    *("detect", "acknowledge", "repair", "first_time_fix", "repeats", "false_alarms", "promises", "top"),
-    "satisfaction",
+_SHARES: Final = (
+    *("first_time_fix", "repeats", "false_alarms", "promises"),
+    *("deadline_first_response", "deadline_update", "deadline_solve"),
 )
+_OF: Final = (*_SHARES, "detect", "acknowledge", "repair", "top", "satisfaction")
+_MET: Final = {"yes": "true", "no": "false"}
 
 
 @screen("/reports/cases", "reports")
@@ -33,24 +35,35 @@ async def build(
     by: str = "",
     group: str | None = None,
     fault: str = "",
+    month: str = "",
+    met: str = "",
 ) -> None:
+    """Of a month where one is given, in place of a period; with `met` only what counts into a share, or the rest."""
     of = of if of in _OF else "top"
     try:
         span = Span.of(days, since, until, by)
     except ValueError:
         span = Span.of("", "", "", by)
     asked = span.query | {"by": span.by}
+    if month:
+        of_month = await visit.api.get("/reports/monthly", month=month)
+        asked |= {name: of_month[name] for name in ("since", "until")}
+    if of in _SHARES and met in _MET:
+        asked["met"] = _MET[met]
     if group is not None:
         asked["group"] = group
     if fault:
         asked["fault"] = fault
     page = await visit.api.get(f"/reports/{of}/cases", limit=FIRST, **asked)
-    parts.heading(visit.say("reports.rows_of", what=visit.say(f"reports.{of}")), _about(visit, span, group, fault))
+    period = month or _period(visit, span)
+    parts.heading(visit.say("reports.rows_of", what=_what(visit, of)), _about(visit, span, period, group, fault))
     parts.as_of(visit)
     with ui.element("div").classes("bar"):
         parts.link(f"/console/reports?{span.address()}", visit.say("reports.rows_back"))
         export = f"/api/v1/reports/{of}/export?{urlencode(asked)}"
         parts.link(export, visit.say("reports.export")).props("download")
+        if of in _SHARES:
+            _choice(visit, span, of, met if met in _MET else "", {"group": group, "fault": fault, "month": month})
     title = {each: visit.say(f"reports.col_{each}") for each in ("number", "fault", "place", "value", "created")}
     table = Table(
         visit,
@@ -62,17 +75,39 @@ async def build(
             Column("created", title["created"], "age", 130, yields=2),
         ],
         [_row(visit, each) for each in page["items"]],
-        title=visit.say(f"reports.{of}"),
+        title=_what(visit, of),
         height="70vh" if len(page["items"]) > 12 else "",
     )
     path, none = f"/reports/{of}/cases", "reports.rows_none"
     Listing(visit, table, path, asked, page["next"], partial(_row, visit), "reports", none)
 
 
-def _about(visit: Visit, span: Span, group: str | None, fault: str) -> str:
-    period = visit.say(f"reports.days_{span.days}") if span.since is None else ""
-    if span.since is not None:
-        period = visit.say("reports.days_own", since=str(span.since), until=str(span.until))
+def _choice(visit: Visit, span: Span, of: str, met: str, others: Mapping[str, str | None]) -> None:
+    """All that a share is of, or only those that count into it, or only the others."""
+    options = {"": visit.say("shell.all")} | {each: visit.say(f"reports.met_{each}") for each in _MET}
+
+    def go(chosen: str) -> None:
+        given = {name: value for name, value in others.items() if value or (name == "group" and value is not None)}
+        lead_to(f"/console/reports/cases?{span.address(of=of, **given, **({'met': chosen} if chosen else {}))}")
+
+    picked = ui.select(
+        options, value=met, label=visit.say("reports.col_value"), on_change=lambda event: go(event.value)
+    )
+    picked.props("outlined dense").classes("pick").mark("filter-met")
+
+
+def _what(visit: Visit, of: str) -> str:
+    said = visit.say(f"reports.{of}")
+    return visit.say("reports.missed", what=said) if of.startswith("deadline_") else said
+
+
+def _period(visit: Visit, span: Span) -> str:
+    if span.since is None:
+        return visit.say(f"reports.days_{span.days}")
+    return visit.say("reports.days_own", since=str(span.since), until=str(span.until))
+
+
+def _about(visit: Visit, span: Span, period: str, group: str | None, fault: str) -> str:
     named = (group or visit.say("reports.group_none")) if group is not None and span.by != "fault" else ""
     return " · ".join(filter(None, [period, named, fault_title(fault, visit.language) if fault else ""]))
 

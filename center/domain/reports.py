@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, Float, and_, case, cast, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Float, and_, case, cast, exists, func, or_, select
 
 from center.access.scope import Scope
 from center.db.tables import case_steps, case_tags, cases, events, faults, surveys
@@ -208,14 +208,29 @@ def promised(scope: Scope, period: Period) -> ColumnElement[bool]:
 def deadlines(connection: Connection, scope: Scope, period: Period) -> dict[str, Share]:
     """By clock: cases opened in the period whose deadline was missed, of those opened that have this clock."""
     where = (period.holds(cases.c.created_ms), scope.where(cases))
-    clocks = [func.count(cases.c.data[("clocks", name, "minutes")].as_float()) for name in CLOCKS]
+    clocks = [func.coalesce(func.sum(case((_has_clock(name), 1), else_=0)), 0) for name in CLOCKS]
     had = dict(zip(CLOCKS, connection.execute(select(*clocks).where(*where)).one(), strict=True))
     key = case_steps.c.data["clock"].as_string()
-    broken = (case_steps.c.kind == "clock", case_steps.c.data["level"].as_string() == "breach")
+    has_it = or_(*(and_(key == name, _has_clock(name)) for name in CLOCKS))
     query = select(key, func.count(func.distinct(case_steps.c.case_id)))
-    query = query.join(cases, cases.c.id == case_steps.c.case_id).where(*broken, *where).group_by(key)
+    query = query.join(cases, cases.c.id == case_steps.c.case_id).where(*_BREACH, has_it, *where).group_by(key)
     missed = {str(name): int(count) for name, count in connection.execute(query)}
     return {name: Share(missed.get(name, 0), int(had[name])) for name in CLOCKS if had[name]}
+
+
+def overdue(clock: str, scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Whether a case missed the deadline of this clock, and of which cases that is asked."""
+    told = (case_steps.c.case_id == cases.c.id, case_steps.c.data["clock"].as_string() == clock)
+    where = (period.holds(cases.c.created_ms), _has_clock(clock), scope.where(cases))
+    return exists().where(*told, *_BREACH), and_(*where)
+
+
+_BREACH: Final = (case_steps.c.kind == "clock", case_steps.c.data["level"].as_string() == "breach")
+
+
+def _has_clock(name: str) -> ColumnElement[bool]:
+    minutes: ColumnElement[Any] = cases.c.data[("clocks", name, "minutes")].as_float()
+    return minutes.is_not(None)
 
 
 def top(connection: Connection, scope: Scope, period: Period, by: Group, limit: int = 20) -> list[tuple[str, str, int]]:

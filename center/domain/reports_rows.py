@@ -12,9 +12,11 @@ from center.domain import reports
 from center.domain.reports import Group, Period
 
 Of = Literal[
-    "detect", "acknowledge", "repair", "first_time_fix", "repeats", "false_alarms", "promises", "top", "satisfaction"
-]
+    "detect", "acknowledge", "repair", "first_time_fix", "repeats", "false_alarms", "promises", "top", "satisfaction",
+    "deadline_first_response", "deadline_update", "deadline_solve",
+]  # fmt: skip
 OF: Final[tuple[Of, ...]] = get_args(Of)
+_DEADLINE: Final = "deadline_"
 _SHOWN: Final = ("id", "number", "estate", "terminal", "site", "fault", "title", "state", "created_ms", "closed_ms")
 
 
@@ -27,17 +29,19 @@ def rows(
     by: Group = "fault",
     group: str | None = None,
     fault: str | None = None,
+    met: bool | None = None,
     before: str | None = None,
     limit: int = 200,
 ) -> list[dict[str, Any]]:
     """Cases that a number is made of, newest first, from before the id `before`.
 
-    `length_ms` of times; `met` of shares: mended at the first visit, came back, false, promise kept; `score` of
-    satisfaction. Null where a number has no such thing. `by` and `group` narrow all of them, `fault` too.
+    `length_ms` of times; `met` of shares: mended at the first visit, came back, false, promise kept, deadline missed;
+    `score` of satisfaction. Null where a number has no such thing. `by` and `group` narrow all of them, `fault` too,
+    and `met` those of shares.
     """
-    length, met, score, where = _about(of, scope, period)
+    length, is_met, score, where = _about(of, scope, period)
     query = select(
-        *(cases.c[name] for name in _SHOWN), length.label("length_ms"), met.label("met"), score.label("score")
+        *(cases.c[name] for name in _SHOWN), length.label("length_ms"), is_met.label("met"), score.label("score")
     ).where(where)
     if of == "satisfaction":
         query = query.join(surveys, surveys.c.case_id == cases.c.id)
@@ -45,6 +49,8 @@ def rows(
         query = query.where(reports.group_of(by) == group)
     if fault is not None:
         query = query.where(cases.c.fault == fault)
+    if met is not None:
+        query = query.where(is_met.is_(met))
     if before is not None:
         query = query.where(cases.c.id < before)
     found = [dict(row) for row in connection.execute(query.order_by(cases.c.id.desc()).limit(limit)).mappings()]
@@ -65,6 +71,8 @@ def _about(
         return nothing, *_between(reports.repeated(scope, period))
     if of == "false_alarms":
         return nothing, *_between(reports.dismissed(scope, period))
+    if of.startswith(_DEADLINE):
+        return nothing, *_between(reports.overdue(of.removeprefix(_DEADLINE), scope, period))
     if of == "promises":
         promised = case_steps.c.case_id == cases.c.id, case_steps.c.kind == "eta"
         last = select(case_steps.c.data["eta_ms"].as_float()).where(*promised).order_by(case_steps.c.id.desc())

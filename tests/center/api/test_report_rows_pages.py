@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from center.access.scope import Scope
+from center.console.reports_targets import BEHIND
 from center.db import tables
 from center.domain.reports_rows import OF
 from tests.center.asking import Api
@@ -59,12 +60,55 @@ def test_the_rows_behind_a_number_are_as_many_as_it_says(api: Api) -> None:
         assert len(_rows(api, of)) == times[of]["n"]
     assert [row["length_s"] for row in _rows(api, "repair")] == [3 * 3600, 3600]
     for of in ("first_time_fix", "repeats", "false_alarms"):
-        share = asks.get(f"reports/{of}", until=UNTIL)["result"]
-        assert [len(_rows(api, of)), sum(row["met"] for row in _rows(api, of))] == [share["of"], share["n"]]
+        _are_behind(api, of, asks.get(f"reports/{of}", until=UNTIL)["result"])
     kept = asks.get("reports/promises", until=UNTIL)["result"]["last"]
     assert (kept["n"], kept["of"]) == (1, 2)
+    _are_behind(api, "promises", kept)
     assert [(row["number"], row["met"]) for row in _rows(api, "promises")] == [(1002, False), (1001, True)]
     assert [(row["number"], row["score"]) for row in _rows(api, "satisfaction")] == [(1002, 2)]
+
+
+def _are_behind(api: Api, of: str, share: dict[str, Any]) -> None:
+    """As many cases as the share is of, and as many of them count into it as it says."""
+    every, those, others = (_rows(api, of, **more) for more in ({}, {"met": True}, {"met": False}))
+    assert (len(every), len(those), len(others)) == (share["of"], share["n"], share["of"] - share["n"])
+    assert sum(row["met"] for row in every) == len(those)
+    assert all(row["met"] for row in those)
+    assert not any(row["met"] for row in others)
+
+
+@pytest.mark.usefixtures("cases")
+def test_what_missed_a_target_of_the_month_are_the_cases_that_its_number_leads_to(api: Api) -> None:
+    api.clock_ms = NOW + 10 * HOUR
+    found = api.asks("viewer").get("reports/monthly")
+    assert {each["name"] for each in found["targets"]} == set(BEHIND)
+    assert sum(each["missed"] for each in found["targets"]) >= 3
+    for each in found["targets"]:
+        of, met = BEHIND[each["name"]]
+        span = {"since": found["since"], "until": found["until"], "met": met == "yes"}
+        assert len(api.asks("viewer").get(f"reports/{of}/cases", **span)["items"]) == each["missed"]
+
+
+def test_the_rows_behind_deadlines_are_as_many_as_they_say(api: Api) -> None:
+    """Two cases missed the first response, one twice; one of them the solution; one has lost the clock it missed."""
+    clock = {"minutes": 15.0, "start_ms": NOW}
+    for number in (1, 2, 3):
+        _case(api, number, created_ms=NOW, data={"clocks": {"first_response": clock, "solve": clock}})
+    _case(api, 4, created_ms=NOW, data={"clocks": {"solve": clock}})
+    told = ((1, "first_response", "breach"), (1, "first_response", "breach"), (2, "first_response", "breach"),
+            (3, "first_response", "warn"), (4, "first_response", "breach"), (2, "solve", "breach"))  # fmt: skip
+    for key, (number, name, level) in enumerate(told):
+        step = {"case_id": f"case-{number:08}", "at_ms": NOW, "kind": "clock", "by": "center", "step_key": f"c{key}"}
+        put(api.database, tables.case_steps, **step, data={"clock": name, "level": level})
+    found = api.asks("viewer").get("reports/deadlines", until=UNTIL)["result"]
+    assert {name: (share["n"], share["of"]) for name, share in found.items()} == {
+        "first_response": (2, 3),
+        "solve": (1, 4),
+    }
+    for name, share in found.items():
+        _are_behind(api, f"deadline_{name}", share)
+    assert _rows(api, "deadline_update") == []
+    assert _rows(api, "detect", met=True) == []
 
 
 @pytest.mark.usefixtures("cases")

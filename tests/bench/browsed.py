@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import and_, func, select
@@ -20,13 +20,13 @@ from center.access import accounts
 from center.access.credentials import open_session
 from center.api.proof import COOKIE
 from center.db import tables
-from center.db.engine import Database, bulk_insert
+from center.db.engine import Database
 from center.db.feed import save_cursor
 from center.db.migrate import migrate
 from center.ingest.gaps import CLASSES
+from tests.bench import desk
 from tests.bench.figure import rest
 from tests.bench.process import cpu_s
-from tests.center.fleet_rows import REGIONS, fill
 from tests.mqtt.broker import free_port
 from tests.peers.console.conftest import CHROMIUM
 from tests.system.stage import Process
@@ -142,7 +142,8 @@ def center(folder: Path, url: str, broker_port: int) -> Iterator[Center]:
     where = f"127.0.0.1:{free_port()}"
     settings = {"db": url, "mqtt": f"mqtt://127.0.0.1:{broker_port}", "http": where}
     config = folder / "center.toml"
-    config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()), "utf-8")
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in settings.items()]
+    config.write_text("".join([*lines, "status_page = true\n"]), "utf-8")
     with Process(folder / "center.log", "center", "run", "--config", str(config)) as process:
         wait_until(lambda: "listening at" in process.said() and "listening as" in process.said(), 2 * LIMIT_S)
         started = Center(process, url, f"http://{where}", cookie)
@@ -151,33 +152,15 @@ def center(folder: Path, url: str, broker_port: int) -> Iterator[Center]:
 
 
 def seed(url: str, size: int) -> None:
-    """A fleet as the part `api` has it, heard a while ago, at sites that have a name and a place."""
+    """A fleet and its desk as the part `api` has them, heard a while ago."""
     database = Database(url)
     migrate(database)
     now_ms = int(time.time() * 1000)
-    fill(database, size, now_ms=now_ms - _SETTLED_MS)
-    rows = [_site(number, now_ms) for number in range(size // 3 + 1)]
-    for start in range(0, len(rows), 20_000):
-        with database.begin() as connection:
-            bulk_insert(connection, tables.sites, rows[start : start + 20_000])
+    desk.fill(database, size, now_ms - _SETTLED_MS)
     with database.begin() as connection:
         for cls in CLASSES:  # what came long ago has been summed up
             save_cursor(connection, f"upkeep-{cls}", {"received_ms": now_ms}, now_ms)
     database.close()
-
-
-def _site(number: int, now_ms: int) -> dict[str, Any]:
-    return {
-        "estate": "e",
-        "site": f"s{number:06}",
-        "name": f"Shop {number}",
-        "address": f"Road {number % 100}, {number}",
-        "lat": 22 + number % 190 / 10,
-        "lon": 100 + number // 190 % 200 / 10,
-        "region": REGIONS[number % 4],
-        "operator": f"460{number % 3:02}",
-        "updated_ms": now_ms,
-    }
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.bench import pictures
@@ -93,8 +93,14 @@ def _missed(kept: Kept) -> Iterator[str]:
         yield "## Missed"
         yield ""
     for figure in missed:
-        reason = reasons.get(figure.key, "No reason has been found so far.")
-        yield f"- {figure.what}: {figure.shown}, goal {_goal(figure)}. {reason}"
+        yield f"- {figure.what.strip()}: {figure.shown}, goal {_goal(figure)}. {_reason(reasons, figure.key)}"
+
+
+def _reason(reasons: Mapping[str, str], key: str) -> str:
+    """Of this figure, else of all whose keys begin so up to a dot."""
+    while key and key not in reasons:
+        key = key.rpartition(".")[0]
+    return reasons.get(key, "No reason has been found so far.")
 
 
 def _peers(kept: Kept) -> Iterator[str]:

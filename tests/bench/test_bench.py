@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.bench import report
+from center.access.limits import Rate
+from center.db.engine import Database
+from center.db.migrate import migrate
+from tests.bench import api, desk, report, screens
 from tests.bench.figure import Figure, Trend, quantile
 from tests.bench.ground import without_devices
 from tests.bench.kept import Kept, Part
 from tests.bench.process import cpu_s, family, memory, written_bytes
+from tests.center.asking import asking
+from tests.peers.console.test_refused import screens as found_screens
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -101,3 +110,47 @@ def test_what_is_kept_makes_the_same_table(tmp_path: Path, capsys: pytest.Captur
 def test_a_configuration_without_devices_keeps_the_rest() -> None:
     text = '[terminal]\nid = "a"\n\n[[device]]\nname = "x"\n\n[[device]]\nname = "y"\n\n[network]\ndns = []\n'
     assert without_devices(text) == '[terminal]\nid = "a"\n\n[network]\ndns = []\n'
+
+
+def test_every_question_of_the_api_is_asked_and_answered(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'center.db'}")
+    migrate(database)
+    desk.fill(database, 200)
+    with asking(database, rate=Rate(1e6, 1e6)) as running:
+        asks = running.asks("admin")
+        paths = running.client.get("/api/v1/openapi.json").json()["paths"]
+        asked = list(api.questions(paths))
+        wrong = {
+            question: answer.text
+            for _, question in asked
+            if (answer := asks.client.get(question, headers=asks.headers)).status_code != 200
+        }
+        assert wrong == {}
+        took = list(api.timed(asks, asked[0][1], turns=3))
+    database.close()
+    assert len(took) == 3
+    assert min(took) > 0
+    given = {path.removeprefix("/api/v1/") for path, operations in paths.items() if "get" in operations}
+    assert {route for route, _ in asked if "?" not in route} == given - api.ELSEWHERE.keys()
+    assert api.ELSEWHERE.keys() | api.WHOLE <= given, "what is left out, or has no goal, is there"
+
+
+def test_every_screen_of_the_console_is_opened() -> None:
+    assert set(screens.SHOWS) == set(found_screens())
+    opened = [path for path, _ in screens.every()]
+    assert len(opened) == len(set(opened)) > len(screens.SHOWS)
+
+
+def test_a_reason_is_that_of_a_figure() -> None:
+    kept = json.loads((ROOT / "docs" / "bench.json").read_text("utf-8"))
+    keys = [figure["key"] for part in kept["parts"].values() for figure in part["figures"]]
+    assert len(keys) == len(set(keys))
+    reasons = tomllib.loads((ROOT / "tests" / "bench" / "reasons.toml").read_text("utf-8"))
+    assert [name for name in reasons if not any(f"{key}.".startswith(f"{name}.") for key in keys)] == []
+
+
+def test_a_reason_counts_for_all_whose_keys_begin_so() -> None:
+    reasons = {"api.sqlite": "the disk", "api.sqlite.map": "the rows"}
+    assert report._reason(reasons, "api.sqlite.map.p95") == "the rows"
+    assert report._reason(reasons, "api.sqlite.mapped") == "the disk"
+    assert report._reason(reasons, "apis.sqlite") == "No reason has been found so far."

@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
 
-from agent import VERSION
+from agent import VERSION, pki_verb
 from agent.exits import EXIT_CANNOT, EXIT_OK, fail
 
 OWN = frozenset(
@@ -38,6 +40,9 @@ class Parser(argparse.ArgumentParser):
             return self.parse_known_intermixed_args(args, namespace)
         finally:
             self._inside = False
+
+
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - it has no public name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,17 +76,16 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     _add_work_order(verbs)
     _add_discover(verbs)
     _add_config(verbs)
-    _add_pki(verbs)
-    _add_command_verbs(verbs)
+    pki_verb.add_commands(verbs)
+    _add_consent(verbs)
+    _add_audit(verbs)
+    _add_bundle(verbs)
     if not words or words[0] not in OWN:
         _add_others(verbs)
     return parser
 
 
-Verbs = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-def _add_others(verbs: Verbs) -> None:  # type: ignore[valid-type]
+def _add_others(verbs: Verbs) -> None:
     from importlib.metadata import entry_points  # noqa: PLC0415 - the agent's own verbs do without
 
     for point in sorted(entry_points(group="posdiag.commands"), key=lambda point: point.name):
@@ -93,22 +97,22 @@ def _add_others(verbs: Verbs) -> None:  # type: ignore[valid-type]
             add_commands(verbs)
 
 
-def _add_missing(verbs: Verbs, name: str, why: str) -> None:  # type: ignore[valid-type]
+def _add_missing(verbs: Verbs, name: str, why: str) -> None:
     extra = "center" if name == "center" else "simulator"
-    verb = verbs.add_parser(name, help=f"needs the extra {extra}")  # type: ignore[attr-defined]
+    verb = verbs.add_parser(name, help=f"needs the extra {extra}")
     verb.add_argument("rest", nargs=argparse.REMAINDER)
     verb.set_defaults(run=lambda _args: fail(f"{name} needs more: pip install 'posdiag[{extra}]' ({why})"))
 
 
-def _add_run(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    verb = verbs.add_parser("run", help="the daemon")  # type: ignore[attr-defined]
+def _add_run(verbs: Verbs) -> None:
+    verb = verbs.add_parser("run", help="the daemon")
     verb.add_argument("--config", required=True, metavar="FILE")
     verb.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     verb.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from agent import config_file  # noqa: PLC0415
+    from agent import config_file  # noqa: PLC0415 - as `_later` does
 
     try:
         if not config_file.passed_before(args.config):
@@ -125,9 +129,8 @@ def _run(args: argparse.Namespace) -> int:
     return EXIT_CANNOT  # execv does not return
 
 
-def _add_check(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    verb = verbs.add_parser("check", help="one health check now, without broker or daemon")  # type: ignore[attr-defined]
-    verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
+def _add_check(verbs: Verbs) -> None:
+    verb = verbs.add_parser("check", help="one health check now, without broker or daemon")
     verb.add_argument("--device", metavar="D", help="only this device")
     verb.add_argument(
         "--level",
@@ -136,74 +139,41 @@ def _add_check(verbs: Verbs) -> None:  # type: ignore[valid-type]
         help="external also prints a line, interactive also asks you to press each key of the keypad",
     )
     verb.add_argument("--report", action="store_true", help="add a readiness score with a to-do list")
-    verb.add_argument("--json", action="store_true")
-    verb.set_defaults(run=_check)
+    _add_common(verb)
+    verb.set_defaults(run=_later("agent.check", "run_check"))
 
 
-def _check(args: argparse.Namespace) -> int:
-    from agent.check import run_check  # noqa: PLC0415
-
-    return run_check(args)
-
-
-def _add_status(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    verb = verbs.add_parser("status", help="what the running daemon knows")  # type: ignore[attr-defined]
-    verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
-    verb.add_argument("--json", action="store_true")
-    verb.set_defaults(run=_status)
+def _add_status(verbs: Verbs) -> None:
+    verb = verbs.add_parser("status", help="what the running daemon knows")
+    _add_common(verb)
+    verb.set_defaults(run=_later("agent.status", "run_status"))
 
 
-def _status(args: argparse.Namespace) -> int:
-    from agent.status import run_status  # noqa: PLC0415
-
-    return run_status(args)
-
-
-def _add_slip(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    verb = verbs.add_parser("slip", help="print what to do now, and the whole report as a QR code")  # type: ignore[attr-defined]
-    verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
+def _add_slip(verbs: Verbs) -> None:
+    verb = verbs.add_parser("slip", help="print what to do now, and the whole report as a QR code")
     verb.add_argument("--text", action="store_true", help="show it on this screen, print nothing")
     verb.add_argument("--png", metavar="FILE", help="write the QR code as a picture, print nothing")
-    verb.add_argument("--json", action="store_true")
-    verb.set_defaults(run=_slip)
+    _add_common(verb)
+    verb.set_defaults(run=_later("agent.slip_verb", "run_slip"))
 
 
-def _slip(args: argparse.Namespace) -> int:
-    from agent.slip_verb import run_slip  # noqa: PLC0415
-
-    return run_slip(args)
-
-
-def _add_work_order(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    verb = verbs.add_parser("work-order", help="announce a visit at this terminal, or say that it was inspected")  # type: ignore[attr-defined]
+def _add_work_order(verbs: Verbs) -> None:
+    verb = verbs.add_parser("work-order", help="announce a visit at this terminal, or say that it was inspected")
     verb.add_argument("what", choices=("open", "close", "inspected"))
-    verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
     verb.add_argument("--hours", type=float, default=4.0, help="how long it is open (4)")
-    verb.add_argument("--json", action="store_true")
-    verb.set_defaults(run=_work_order)
+    _add_common(verb)
+    verb.set_defaults(run=_later("agent.visit", "run_visit"))
 
 
-def _work_order(args: argparse.Namespace) -> int:
-    from agent.visit import run_visit  # noqa: PLC0415
-
-    return run_visit(args)
-
-
-def _add_discover(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    verb = verbs.add_parser("discover", help="which devices on which ports, at which speed, and how sure")  # type: ignore[attr-defined]
+def _add_discover(verbs: Verbs) -> None:
+    verb = verbs.add_parser("discover", help="which devices on which ports, at which speed, and how sure")
     verb.add_argument("ports", nargs="*", metavar="PORT", help="ports to look at; none for all candidates")
     verb.add_argument("--json", action="store_true")
-    verb.set_defaults(run=_discover)
+    verb.set_defaults(run=_later("agent.discovery", "run_discover"))
 
 
-def _discover(args: argparse.Namespace) -> int:
-    from agent.discovery import run_discover  # noqa: PLC0415
-
-    return run_discover(args)
-
-
-def _add_config(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    verb = verbs.add_parser("config", help="check, show or describe the configuration")  # type: ignore[attr-defined]
+def _add_config(verbs: Verbs) -> None:
+    verb = verbs.add_parser("config", help="check, show or describe the configuration")
     what = verb.add_subparsers(metavar="WHAT", required=True)
     for name, about, needs_file in (
         ("check", "say what is wrong with a file", True),
@@ -213,44 +183,41 @@ def _add_config(verbs: Verbs) -> None:  # type: ignore[valid-type]
         sub = what.add_parser(name, help=about)
         sub.add_argument("file", nargs=None if needs_file else "?", metavar="FILE")
         sub.add_argument("--json", action="store_true")
-        sub.set_defaults(run=_config, what=name)
+        sub.set_defaults(run=_later("agent.config_verb", "run_config"), what=name)
 
 
-def _config(args: argparse.Namespace) -> int:
-    import json  # noqa: PLC0415
-
-    from agent import config_file  # noqa: PLC0415
-    from agent.wire import to_json_whole  # noqa: PLC0415
-
-    if args.what == "schema":
-        print(json.dumps(config_file.schema(), indent=2, ensure_ascii=False))
-        return EXIT_OK
-    try:
-        config = config_file.check(args.file)
-    except config_file.ConfigError as error:
-        if args.json:
-            print(json.dumps({"ok": False, "problems": error.problems}, ensure_ascii=False))
-            return EXIT_CANNOT
-        return fail(error)
-    if args.what == "show":
-        print(json.dumps(to_json_whole(config), indent=2, ensure_ascii=False))
-    elif args.json:
-        print(json.dumps({"ok": True, "problems": []}))
-    else:
-        print(f"{args.file}: good; {len(config.device)} devices, broker {config.mqtt.url}")
-    return EXIT_OK
+def _add_consent(verbs: Verbs) -> None:
+    verb = verbs.add_parser("consent", help="list, give or refuse what waits for somebody at the terminal")
+    verb.add_argument("what", choices=("list", "give", "refuse"))
+    verb.add_argument("id", nargs="?", metavar="ID", help="of what waits; none needed for list")
+    _add_common(verb)
+    verb.set_defaults(run=_later("agent.command_verbs", "run_consent"))
 
 
-def _add_pki(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    from agent.pki_verb import add_commands  # noqa: PLC0415
+def _add_audit(verbs: Verbs) -> None:
+    verb = verbs.add_parser("audit", help="check the chain of decisions about commands")
+    verb.add_argument("what", choices=("verify",))
+    verb.add_argument("--state-dir", type=Path, metavar="DIR", help="instead of the configuration's")
+    verb.add_argument("--head", metavar="N:HASH", help="a line that the center was told of; it must be in the chain")
+    _add_common(verb)
+    verb.set_defaults(run=_later("agent.command_verbs", "run_audit"))
 
-    add_commands(verbs)
+
+def _add_bundle(verbs: Verbs) -> None:
+    verb = verbs.add_parser("bundle", help="write the redacted diagnostics bundle to a file")
+    verb.add_argument("--out", type=Path, metavar="FILE", help="none for posdiag-TERMINAL-TIME.tar.gz here")
+    _add_common(verb)
+    verb.set_defaults(run=_later("agent.command_verbs", "run_bundle"))
 
 
-def _add_command_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
-    from agent.command_verbs import add_commands  # noqa: PLC0415
+def _add_common(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--config", default=_DEFAULT_CONFIG, metavar="FILE")
+    verb.add_argument("--json", action="store_true")
 
-    add_commands(verbs, _DEFAULT_CONFIG)
+
+def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """The function of that name, whose module is loaded when it is run: no verb waits for what another needs."""
+    return lambda args: int(getattr(import_module(module), name)(args))
 
 
 if __name__ == "__main__":

@@ -7,42 +7,18 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+
+from agent.audit_log import files, verify
+from agent.config_file import ConfigError, check
+from agent.control import ControlError, NoDaemon, ask
+from agent.exits import EXIT_FAULTS, EXIT_OK, fail
 
 _DAEMON_S = 5.0
 _TRACE_S = 45.0  # with every line dead
 
 
-def add_commands(verbs: Any, default_config: str) -> None:
-    """Add the verbs to the command line."""
-    verb = verbs.add_parser("consent", help="list, give or refuse what waits for somebody at the terminal")
-    verb.add_argument("what", choices=("list", "give", "refuse"))
-    verb.add_argument("id", nargs="?", metavar="ID", help="of what waits; none needed for list")
-    _common(verb, default_config)
-    verb.set_defaults(run=_consent)
-    verb = verbs.add_parser("audit", help="check the chain of decisions about commands")
-    verb.add_argument("what", choices=("verify",))
-    verb.add_argument("--state-dir", type=Path, metavar="DIR", help="instead of the configuration's")
-    verb.add_argument("--head", metavar="N:HASH", help="a line that the center was told of; it must be in the chain")
-    _common(verb, default_config)
-    verb.set_defaults(run=_audit)
-    verb = verbs.add_parser("bundle", help="write the redacted diagnostics bundle to a file")
-    verb.add_argument("--out", type=Path, metavar="FILE", help="none for posdiag-TERMINAL-TIME.tar.gz here")
-    _common(verb, default_config)
-    verb.set_defaults(run=_bundle)
-
-
-def _common(verb: argparse.ArgumentParser, default_config: str) -> None:
-    verb.add_argument("--config", default=default_config, metavar="FILE")
-    verb.add_argument("--json", action="store_true")
-
-
-def _consent(args: argparse.Namespace) -> int:
+def run_consent(args: argparse.Namespace) -> int:
     """0 done, 1 the daemon refused, 2 no daemon, a bad configuration or no ID."""
-    from agent.config_file import ConfigError, check  # noqa: PLC0415
-    from agent.control import ControlError, NoDaemon, ask  # noqa: PLC0415
-    from agent.exits import EXIT_FAULTS, EXIT_OK, fail  # noqa: PLC0415 - the command line imports this
-
     if (args.what == "list") is not (args.id is None):
         return fail("consent give and consent refuse need an ID; consent list takes none")
     try:
@@ -63,22 +39,14 @@ def _consent(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _audit(args: argparse.Namespace) -> int:
+def run_audit(args: argparse.Namespace) -> int:
     """0 the chain is whole, 1 it is not, 2 it cannot be read or there is none."""
-    from agent.audit_log import files, verify  # noqa: PLC0415 - other verbs do without
-    from agent.config_file import ConfigError, check  # noqa: PLC0415
-    from agent.exits import EXIT_FAULTS, EXIT_OK, fail  # noqa: PLC0415
-
     try:
         state_dir = args.state_dir or Path(check(args.config).paths.state_dir)
         if not files(state_dir):
             return fail(f"{state_dir}: no audit is there")
         found = verify(state_dir, args.head or "")
-    except ConfigError as error:
-        return fail(error)
-    except OSError as error:
-        return fail(f"{error.filename}: {(error.strerror or str(error)).lower()}")
-    except ValueError as error:
+    except (ConfigError, OSError, ValueError) as error:
         return fail(error)
     if args.json:
         facts = {"first": found.first, "last": found.last, "head": found.head, "lines": found.lines}
@@ -90,12 +58,9 @@ def _audit(args: argparse.Namespace) -> int:
     return EXIT_FAULTS if found.problems else EXIT_OK
 
 
-def _bundle(args: argparse.Namespace) -> int:
+def run_bundle(args: argparse.Namespace) -> int:
     """0 written, 2 it could not be. Without a daemon it holds what lies on disk."""
-    from agent.bundle import members, pack  # noqa: PLC0415
-    from agent.config_file import ConfigError, check  # noqa: PLC0415
-    from agent.control import ControlError, ask  # noqa: PLC0415
-    from agent.exits import EXIT_OK, fail  # noqa: PLC0415
+    from agent.bundle import members, pack  # noqa: PLC0415 - takes as long as all else here
 
     try:
         config = check(args.config)
@@ -113,6 +78,6 @@ def _bundle(args: argparse.Namespace) -> int:
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(data)
     except OSError as error:
-        return fail(f"{out}: {(error.strerror or str(error)).lower()}")
+        return fail(error)
     print(json.dumps({"file": str(out), "bytes": len(data)}) if args.json else f"{out}: {len(data)} bytes")
     return EXIT_OK

@@ -1,7 +1,8 @@
 """An operator's outage among 100,000 terminals: 20,000 wills and as many faults in a minute, to become one incident.
 
 The messages go through the ingest's reader and writer; the engines follow second by second, as they do in the center.
-Goals: one incident, no fault lost, and no second of the outage takes the engines more than a second.
+Goals: one incident, no fault lost, no second of the outage takes the engines more than a second, and each question
+about it is answered in 200 ms.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from center.access.limits import Rate
 from center.db.engine import Database, bulk_insert
 from center.db.migrate import migrate
 from center.db.tables import incident_members, incidents, outages, places, terminals
@@ -24,12 +26,19 @@ from center.domain.outages import Outages
 from center.ingest.batch import Batch
 from center.ingest.reader import Reader
 from center.ingest.writer import Writer
-from tests.bench.figure import Effort, Figure, Told
+from tests.bench.api import timed
+from tests.bench.figure import Effort, Figure, Series, Told, quantile
 from tests.center import said
+from tests.center.asking import asking
 
 _OPERATORS = 5
 _SECONDS = 60
 _CELL, _SITE, _DISTRICT = 200, 3, 400
+_ASKED = (
+    *("queue?limit=200", "queue?ids={}", "queue?parent={}", "incidents/{}", "incidents/{}/sheet"),
+    *("incidents/{}/affected", "incidents/{}/members", "incidents/{}/operator-text", "incidents/{}/owners"),
+    *("overview", "overview/shares?by=operator", "overview/map", "faults", "terminals?freshness=offline"),
+)
 
 
 def run(effort: Effort) -> Told:
@@ -92,6 +101,7 @@ def _outage(database: Database, fleet: int) -> Told:
     took += [_follow(engines, now_ms + 1000 * after) for after in range(10, 121, 10)]
     writer.close()
     yield from _figures(database, len(lost), started, took)
+    yield from _asked(database, now_ms)
 
 
 def _messages() -> Iterator[tuple[str, bytes]]:
@@ -146,6 +156,22 @@ def _figures(database: Database, lost: int, started: float, took: list[tuple[flo
     yield Figure("incidents_start_s", "… start of the engines with the whole fleet", started, "s", "≤ 30", how)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     yield Figure("incidents_rss_mib", "… memory at most, ingest and bench included", peak, "MiB", "", how)
+
+
+def _asked(database: Database, now_ms: int) -> Told:
+    """What the desk asks about it meanwhile, each several times; the slowest of them."""
+    with database.read() as connection:
+        largest = select(incidents.c.id).order_by(incidents.c.terminals_n.desc()).limit(1)
+        name = connection.execute(largest).scalar_one()
+    with asking(database, rate=Rate(1e6, 1e6)) as api:
+        api.clock_ms = now_ms
+        asks = api.asks("admin")
+        asks.get("me")
+        took = {each: quantile(sorted(timed(asks, f"/api/v1/{each.format(name)}")), 0.95) for each in _ASKED}
+    slow = max(took, key=took.__getitem__)
+    how = f"{', '.join(_ASKED).replace('{}', '…')}; p95 of each, one after the other"
+    yield Figure("incidents_asked_ms", f"… slowest answer about it, p95: {slow}", took[slow], "ms", "≤ 200", how)
+    yield Series("incidents_asked_ms", {each: round(ms, 1) for each, ms in took.items()})
 
 
 if __name__ == "__main__":

@@ -118,15 +118,12 @@ class Store:
         db = sqlite3.connect(self.path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(db)
-        except sqlite3.Error as error:
+        except (_Corrupt, sqlite3.Error) as error:
             db.close()
             if _code(error) in _BUSY:
                 raise StoreBusy(f"{self.path} is in use by another process") from error
             if _code(error) in _CORRUPT:
                 raise _Corrupt(str(error)) from error
-            raise
-        except _Corrupt:
-            db.close()
             raise
         self._load(db)
         self._trouble = ""
@@ -204,6 +201,16 @@ class Store:
         except (_Corrupt, sqlite3.Error, OSError) as error:
             self._refused(error)
 
+    def _was_corrupt(self, db: Connection, error: sqlite3.DatabaseError) -> bool:
+        """After an error of the open file: whether it was corrupt, and has been moved aside."""
+        if _code(error) not in _CORRUPT:
+            self._refused(error)
+            return False
+        db.close()
+        self._db = None
+        self._move_aside(str(error))
+        return True
+
     def _since_2026(self) -> int:
         return max(0, int(self._clock.wall() - PLAUSIBLE_SINCE))
 
@@ -217,10 +224,7 @@ class Store:
         """Remember why the disk does not take data, and when to try again. Raises what is a mistake of ours."""
         if isinstance(error, sqlite3.Error) and _code(error) not in _UNWRITABLE:
             raise error
-        if isinstance(error, sqlite3.Error):
-            why = _UNWRITABLE[_code(error)]
-        else:
-            why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        why = _UNWRITABLE.get(_code(error)) or getattr(error, "strerror", "") or str(error)
         again, self._trouble = bool(self._trouble), why
         self._retry_at = self._clock.monotonic() + RETRY_S
         if again and self._db is not None:
@@ -256,13 +260,8 @@ class Store:
                 try:
                     return self._transact(db, work, durable=durable)
                 except sqlite3.DatabaseError as error:
-                    if _code(error) in _CORRUPT:
-                        db.close()
-                        self._db = None
-                        self._move_aside(str(error))
-                        continue
-                    self._refused(error)
-                    break
+                    if not self._was_corrupt(db, error):
+                        break
             self._mark()
             raise StoreUnwritable(self._trouble)
 
@@ -296,12 +295,7 @@ class Store:
             try:
                 return work(self._db)
             except sqlite3.DatabaseError as error:
-                if _code(error) in _CORRUPT:
-                    self._db.close()
-                    self._db = None
-                    self._move_aside(str(error))
-                else:
-                    self._refused(error)
+                self._was_corrupt(self._db, error)
                 return default
 
     def recover(self, *, at_once: bool = False) -> bool:
@@ -398,7 +392,7 @@ def _pragma(db: Connection, name: str) -> int:
     return int(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def _code(error: sqlite3.Error) -> int:
-    """The primary result code; the upper bits only refine it. -1 for what the library did not report itself."""
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; the upper bits only refine it. -1 for what the library did not report itself."""
     code = getattr(error, "sqlite_errorcode", None)
     return -1 if code is None else code & 0xFF

@@ -19,8 +19,7 @@ from center.api.registry import Cursor
 from center.db.tables import campaign_targets, campaigns, terminals
 from center.domain import campaigns_audience
 from center.domain.campaigns import check_args
-from center.domain.campaigns_engine import tally_of
-from center.domain.campaigns_plan import Tally
+from center.domain.campaigns_engine import Seen, seen_by_gate, tally_of
 
 router = APIRouter(prefix="/api/v1", tags=["campaigns"])
 
@@ -160,7 +159,7 @@ def get_stand(name: Name, center: TheCenter, who: Reader) -> JSONResponse:
     with center.database.read() as connection:
         row = one(connection, select(campaigns).where(campaigns.c.id == name, who.scope.where(campaigns)), "campaign")
         known = dict(row._mapping)  # noqa: SLF001 - by design so named
-        tally = tally_of(connection, known) if row.wave and row.started_ms is not None else Tally()
+        tally = tally_of(connection, known)
     return JSONResponse(
         {
             **{each: known[each] for each in ("reason", "pace", "targets_n", "wave", "halt_share")},
@@ -182,6 +181,7 @@ def list_targets(
     who: Reader,
     state: State | None = None,
     wave: Annotated[int | None, Query(ge=1, le=100)] = None,
+    gate: Annotated[Seen | None, Query(description="Those behind this figure of the stand")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST)] = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> JSONResponse:
@@ -199,6 +199,8 @@ def list_targets(
         query = query.where(tuple_(target.estate, target.terminal) > tuple_(*decoded(cursor, [str, str])))
     query = query.order_by(target.estate, target.terminal).limit(limit + 1)
     with center.database.read() as connection:
-        one(connection, select(campaigns.c.id).where(campaigns.c.id == name, who.scope.where(campaigns)), "campaign")
+        row = one(connection, select(campaigns).where(campaigns.c.id == name, who.scope.where(campaigns)), "campaign")
+        if gate is not None:
+            query = query.where(seen_by_gate(row._mapping, gate))  # noqa: SLF001 - by design so named
         rows = [dict(row) for row in connection.execute(query).mappings()]
     return JSONResponse(cut(rows, limit, lambda row: (row["estate"], row["terminal"]), items.named))

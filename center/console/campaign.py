@@ -23,6 +23,8 @@ from center.db.feed import Change
 
 Row = Mapping[str, Any]
 
+GATE: Final = ("answered", "failed", "hurt")
+"""Figures of the gate that count terminals."""
 RESULTS: Final = ("succeeded", "failed", "unanswered", "sent", "offline", "waiting", "skipped")
 _LOOKS: Final = {"waiting": "waiting", "offline": "offline", "sent": "maintenance", "unanswered": "stale",
                  "skipped": "unsupported"}  # fmt: skip
@@ -30,10 +32,11 @@ _BACK: Final = ("paused", "halted", "done", "cancelled")
 
 
 @screen("/campaign/{name}", "campaigns")
-async def build(visit: Visit, name: str, result: str = "") -> None:
+async def build(visit: Visit, name: str, result: str = "", gate: str = "") -> None:
+    """`result` narrows the terminals to those where it went so, `gate` to those behind a figure of the gate."""
     at = f"/campaigns/{quote(name, safe='')}"
-    result = result if result in RESULTS else ""
-    asked = {"state": result} if result else {}
+    result, counted = result if result in RESULTS else "", gate if gate in GATE else ""
+    asked = {of: value for of, value in (("state", result), ("gate", counted)) if value}
 
     async def read() -> tuple[Row, Row]:
         told, stand = await asyncio.gather(visit.api.get(at), visit.api.get(f"{at}/stand"))
@@ -47,13 +50,16 @@ async def build(visit: Visit, name: str, result: str = "") -> None:
         waves = Pane(lambda both: _waves(visit, *both))
     with ui.element("div").classes("columns"):
         with parts.section(visit.say("campaigns.gate"), "gate"):
-            gate = Pane(lambda both: _gate(visit, *both))
+            passage = Pane(lambda both: _gate(visit, *both))
         with parts.section(visit.say("campaigns.about_it"), "plan"):
             _plan(visit, told, stand)
-    panes = (head, waves, gate)
+    panes = (head, waves, passage)
     for pane in panes:
         pane.show((told, stand))
     with parts.section(visit.say("campaigns.targets"), "targets"):
+        if counted:
+            words = f"{visit.say('campaigns.gate')}: {visit.say(f'campaigns.gate_{counted}')}"
+            parts.only(visit, words, f"/console/campaign/{quote(name)}#targets")
         table, below = _targets(visit, at, name, result, page, asked)
 
     async def changed(changes: Sequence[Change]) -> None:
@@ -199,13 +205,14 @@ def _gate(visit: Visit, told: Row, stand: Row) -> None:
         ui.element("div").style(f"width: {min(100, 100 * share / halt):.1f}%")
     parts.text("p", visit.say("campaigns.gate_early")).classes("quiet")
     following = _next_at(told, stand)
-    targets = f"/console/campaign/{quote(told['id'])}#targets"
-    failed = targets.replace("#", "?result=failed#")
+    at = f"/console/campaign/{quote(told['id'])}"
+    figures = [
+        (visit.say(f"campaigns.gate_{name}"), partial(parts.link, f"{at}?gate={name}#targets", f"{stand[name]:,}"))
+        for name in GATE
+    ]
     parts.facts(
         [
-            (visit.say("campaigns.gate_answered"), partial(parts.link, targets, f"{stand['answered']:,}")),
-            (visit.say("campaigns.gate_failed"), partial(parts.link, failed, f"{stand['failed']:,}")),
-            (visit.say("campaigns.gate_hurt"), f"{stand['hurt']:,}"),
+            *figures,
             (visit.say("campaigns.gate_begun"), _moment(visit, stand["wave_begun_at"])),
             (visit.say("campaigns.gate_done"), _moment(visit, stand["wave_done_at"])),
             (visit.say("campaigns.gate_next"), _moment(visit, following)),

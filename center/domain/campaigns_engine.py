@@ -7,9 +7,9 @@ is done before a transaction begins; what has changed meanwhile is seen within i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, false, func, or_, select, update
 
 from center.access.scope import Scope
 from center.db import feed
@@ -28,6 +28,7 @@ TRIAL_MS: Final = 1_800_000
 """Settings of which nothing was heard for so long are not waited for: a trial takes an hour at most, five minutes
 usually."""
 _MANY_GREW: Final = 1.1
+Seen = Literal["answered", "failed", "hurt"]
 
 
 class CampaignEngine:
@@ -212,16 +213,38 @@ class CampaignEngine:
 def tally_of(connection: Connection, row: Mapping[str, Any]) -> Tally:
     """The present wave; of what has ended, what ended since the campaign was started or resumed."""
     target = campaign_targets.c
-    fresh = or_(target.state.in_(("waiting", "offline", "sent")), target.updated_ms >= row["started_ms"])
-    mine = and_(target.campaign_id == row["id"], target.wave == row["wave"], fresh)
+    mine = _counted(row)
     counts = {
         str(state): int(n)
         for state, n in connection.execute(select(target.state, func.count()).where(mine).group_by(target.state))
     }
-    same = and_(terminals.c.estate == target.estate, terminals.c.terminal == target.terminal)
-    since = and_(target.state == "succeeded", terminals.c.can_sell == "no", terminals.c.since_ms > target.asked_ms)
-    hurt = select(func.count()).select_from(campaign_targets.join(terminals, same)).where(mine, since)
+    hurt = select(func.count()).select_from(campaign_targets).where(mine, _hurt())
     return Tally(**counts, hurt=int(connection.execute(hurt).scalar_one()))
+
+
+def seen_by_gate(row: Mapping[str, Any], what: Seen) -> ColumnElement[bool]:
+    """Which targets are behind one figure of `tally_of`; `answered` are those that did it and those that failed."""
+    if what == "hurt":
+        return and_(_counted(row), _hurt())
+    states = ("succeeded", "failed") if what == "answered" else ("failed",)
+    return and_(_counted(row), campaign_targets.c.state.in_(states))
+
+
+def _counted(row: Mapping[str, Any]) -> ColumnElement[bool]:
+    """None before it was started."""
+    target = campaign_targets.c
+    if not row["wave"] or row["started_ms"] is None:
+        return false()
+    fresh = or_(target.state.in_(("waiting", "offline", "sent")), target.updated_ms >= row["started_ms"])
+    return and_(target.campaign_id == row["id"], target.wave == row["wave"], fresh)
+
+
+def _hurt() -> ColumnElement[bool]:
+    """Done well, and cannot sell since."""
+    target = campaign_targets.c
+    same = (terminals.c.estate == target.estate, terminals.c.terminal == target.terminal)
+    since = exists().where(*same, terminals.c.can_sell == "no", terminals.c.since_ms > target.asked_ms)
+    return and_(target.state == "succeeded", since.correlate(campaign_targets))
 
 
 def _placed(connection: Connection, row: Mapping[str, Any]) -> list[tuple[str, str, int]]:

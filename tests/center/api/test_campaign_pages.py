@@ -73,6 +73,28 @@ def test_each_terminal_of_a_campaign_is_listed_with_how_it_went(api: Api) -> Non
     assert api.asks("viewer", FOREIGN)("GET", f"campaigns/{name}/targets").status_code == 404
 
 
+def test_the_terminals_behind_a_figure_of_the_gate_are_as_many_as_it_says(api: Api) -> None:
+    """Of the present wave alone, and of that only what ended since the campaign was started."""
+    name = _running(api)
+    asks = api.asks("campaign_manager")
+    early = {"campaign_id": name, "wave": 1, "state": "failed", "updated_ms": NOW - 5, "asked_ms": NOW - 9}
+    put(api.database, tables.campaign_targets, **(target(5) | early))
+    put(api.database, tables.campaign_targets, **(target(6) | early | {"wave": 2, "updated_ms": NOW + 1}))
+    well = {"campaign_id": name, "wave": 1, "state": "succeeded", "updated_ms": NOW + 1, "asked_ms": NOW + 5}
+    put(api.database, tables.campaign_targets, **(target(7) | well))
+    stand = asks.get(f"campaigns/{name}/stand")
+    assert (stand["answered"], stand["failed"], stand["hurt"]) == (3, 1, 1)
+    behind = {
+        gate: [each["terminal"] for each in asks.get(f"campaigns/{name}/targets", gate=gate)["items"]]
+        for gate in ("answered", "failed", "hurt")
+    }
+    assert behind == {"answered": ["t000000", "t000001", "t000007"], "failed": ["t000001"], "hurt": ["t000000"]}
+    assert asks.get(f"campaigns/{name}/targets", gate="answered", state="failed")["items"][0]["terminal"] == "t000001"
+    plan = {"name": "Later", "kind": "check", "audience": {"estates": ["e"]}, "reason": "to know"}
+    draft = asks("POST", "campaigns", json=plan).json()["id"]
+    assert asks.get(f"campaigns/{draft}/targets", gate="answered")["items"] == []
+
+
 def test_terminals_of_a_readiness_check_are_ready_not_ready_unknown_or_waiting(api: Api) -> None:
     asks = api.asks("campaign_manager")
     plan = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable
 from functools import cache
@@ -16,8 +17,6 @@ _TIME_ERROR: Final = 5  # adjtimex(2): the kernel's clock is not synchronised
 
 @cache
 def _adjtimex() -> Callable[[], int]:
-    import ctypes  # noqa: PLC0415 - a third of a MiB that only this question needs
-
     libc = ctypes.CDLL(None)
     record = ctypes.create_string_buffer(512)  # struct timex is 208 bytes or less; modes 0 only reads
     return lambda: int(libc.adjtimex(record))

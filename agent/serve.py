@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -16,9 +17,9 @@ from agent import desired
 from agent.cards import guard_output
 from agent.config_file import ConfigError
 from agent.delivery import Delivery
+from agent.exits import fail
 from agent.groundwork import CannotRun
 from agent.log_tail import LogTail
-from drivers.redact import redact_text
 
 if TYPE_CHECKING:
     from agent.app import App
@@ -44,8 +45,7 @@ def serve(config_file: str, log_level: str) -> int:
     try:
         delivery = Delivery(desired.start(Path(config_file)))
     except (CannotRun, ConfigError) as error:
-        print(f"posdiag: {redact_text(str(error))}", file=sys.stderr)
-        return 2
+        return fail(error)
     delivery.start()
     from agent.app import App  # noqa: PLC0415 - loaded while the broker is being reached
 
@@ -67,8 +67,6 @@ def serve(config_file: str, log_level: str) -> int:
 
 def _share_one_heap() -> None:
     """A dozen threads that rest most of the time need no heap each; the C library would give them one."""
-    import ctypes  # noqa: PLC0415
-
     with contextlib.suppress(AttributeError):  # a C library without arenas
         ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX of malloc.h
 

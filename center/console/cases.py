@@ -27,10 +27,18 @@ _ALL: Final = "all"
 
 @screen("/cases", "case")
 async def build(
-    visit: Visit, state: str = "", owner: str = "", team: str = "", severity: str = "", site: str = "", fault: str = ""
+    visit: Visit,
+    state: str = "",
+    owner: str = "",
+    team: str = "",
+    severity: str = "",
+    estate: str = "",
+    site: str = "",
+    fault: str = "",
 ) -> None:
     """Those that are not closed, but all of a `fault`: what became of them is why one asks for these."""
-    wanted = {"owner": owner, "team": team, "severity": severity, "site": site, "fault": fault}
+    wanted = {"owner": owner, "team": team, "severity": severity}
+    wanted |= {"estate": estate, "site": site, "fault": fault}
     wanted["state"] = state or _usual(wanted)
     asked = {name: each or None for name, each in wanted.items() if name != "fault"}
     asked["state"] = None if wanted["state"] == _ALL else wanted["state"]
@@ -113,6 +121,8 @@ def _filters(visit: Visit, wanted: dict[str, str]) -> None:
             typed.classes("pick").mark(f"filter-{name}")
             typed.on("keydown.enter", lambda name=name, typed=typed: go(**{name: typed.value}))
             typed.on("clear", lambda name=name: go(**{name: ""}))
+        if wanted["estate"]:
+            parts.only(visit, visit.say("case.only_estate", of=wanted["estate"]), where(estate=""))
         if wanted["fault"]:
             of = fault_title(wanted["fault"], visit.language)
             parts.only(visit, visit.say("case.only_fault", of=of), where(fault="", state=""))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from nicegui import ui
 
@@ -125,14 +125,14 @@ class _Site:
         away = sum(each["freshness"] in lights.STALE for each in found)
         unable = sum(each["can_sell"] == "no" for each in found)
         pending = sum(each["state"] != "closed" for each in self.rows)
-        at = f"/console/terminals?estate={quote(self.estate, safe='')}&site={quote(self.name, safe='')}"
+        here = urlencode({"estate": self.estate, "site": self.name})
+        at = f"/console/terminals?{here}"
         with ui.element("div").classes("tiles"):
             parts.number(len(found), visit.say("site.terminals"), at, "calm")
             parts.number(unable, visit.say("site.cannot_sell"), f"{at}&can_sell=no", "bad" if unable else "ok")
             parts.number(away, visit.say("site.no_contact"), "#terminals", "gone" if away else "ok")
             parts.number(len(self.site["incidents"]), visit.say("site.incidents_open"), "#incidents")
-            cases = f"/console/cases?site={quote(self.name, safe='')}"
-            parts.number(pending, visit.say("site.cases_open"), cases)
+            parts.number(pending, visit.say("site.cases_open"), f"/console/cases?{here}")
 
     def _terminals(self) -> None:
         visit = self.visit

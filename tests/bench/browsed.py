@@ -191,7 +191,9 @@ def opened(context: BrowserContext, path: str, selector: str) -> tuple[Page, flo
     """A page; milliseconds from its request to its first paint, and until what the selector finds could be seen."""
     page = context.new_page()
     page.add_init_script(f"bench.await_({json.dumps(selector)})")
-    page.goto(path, wait_until="commit")
+    answer = page.goto(path, wait_until="commit")
+    assert answer is not None
+    assert answer.ok, f"{path}: {answer.status}"
     page.wait_for_function("window.bench.notes.paint !== null && window.bench.notes.there !== null")
     notes = page.evaluate("({paint: bench.notes.paint, there: bench.notes.there})")
     return page, notes["paint"], notes["there"]

@@ -58,7 +58,9 @@ def _rows(size: int, now_ms: int) -> Iterator[tuple[Any, Iterable[dict[str, Any]
     yield tables.campaign_targets, (_target(n, now_ms) for n in range(size))
     yield tables.desired_configs, (_desired(n, now_ms) for n in range(0, size, 10))
     yield tables.broadcasts, (_broadcast(n, size, now_ms) for n in range(50))
-    yield tables.broadcast_sites, (_copy(n) for n in sites)
+    told = [(0, site) for site in sites] + [(n, site) for n in range(1, 50) for site in sites[:100]]
+    yield tables.outbox, (_post(*each, now_ms) for each in told)
+    yield tables.broadcast_sites, (_copy(*each) for each in told)
     yield tables.notifications, (_notification(n, now_ms) for n in range(0, size, 5))
     yield tables.evidence, (_held(n, now_ms) for n in range(0, size, 100))
     yield (
@@ -149,9 +151,15 @@ def _broadcast(number: int, size: int, now_ms: int) -> dict[str, Any]:
     return about | {"texts": {"en": "The network is down."}, "by": "ann", "created_ms": now_ms - number * _HOUR}
 
 
-def _copy(number: int) -> dict[str, Any]:
-    about = {"broadcast_id": "bro-00000000", "estate": "e", "site": f"s{number:06}"}
-    return about | {"why": "no contact is known", "token": None if number else NOTICE}
+def _copy(number: int, site: int) -> dict[str, Any]:
+    about = {"broadcast_id": f"bro-{number:08}", "estate": "e", "site": f"s{site:06}"}
+    token = None if number or site else NOTICE
+    return about | {"post_key": f"notice-{number}-{site}", "token": token}
+
+
+def _post(number: int, site: int, now_ms: int) -> dict[str, Any]:
+    about = {"kind": "notify", "key": f"notice-{number}-{site}", "payload": {"text": "The network is down."}}
+    return about | {"state": "done", "not_before_ms": now_ms, "created_ms": now_ms}
 
 
 def _notification(number: int, now_ms: int) -> dict[str, Any]:

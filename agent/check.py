@@ -14,18 +14,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import faults, wire
+from agent import faults, readiness, wire
 from agent.asking import Answer, Question, Verb, gather, of_device, person_s
 from agent.causes import Topology, explain, verdict
 from agent.conditions import conditions
 from agent.config import Config, DeviceConfig
 from agent.config_file import ConfigError, check
+from agent.control import ControlError, ask
 from agent.exits import EXIT_CANNOT, EXIT_FAULTS, EXIT_OK, fail
+from agent.inventory import entry
 from agent.key_prompt import Screen, following, progress
 from agent.model import Fault
+from agent.opening import opened, sale_watch
 from agent.probes.runner import Probe
 from agent.rules import Rules
-from agent.sale import SaleLock
 from agent.show import table
 from agent.status import facts_line, fault_table, is_running, sentence
 from agent.status_file import plain
@@ -51,15 +53,9 @@ def run_check(args: argparse.Namespace) -> int:
         return fail(f"no device is called {args.device!r}; there are {', '.join(names) or 'none'}")
     try:
         report = _ask_daemon(config, args) if is_running(Path(config.paths.run_dir)) else check_here(config, args)
-    except Exception as error:
-        from agent.control import ControlError  # noqa: PLC0415
-
-        if isinstance(error, ControlError):
-            return fail(error)
-        raise
+    except ControlError as error:
+        return fail(error)
     if args.report:
-        from agent import readiness  # noqa: PLC0415
-
         report["readiness"] = readiness.readiness(report, config.terminal.language)
     if args.json:
         print(json.dumps(report, ensure_ascii=False, indent=2))
@@ -73,8 +69,6 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def _ask_daemon(config: Config, args: argparse.Namespace) -> dict[str, Any]:
-    from agent.control import ask  # noqa: PLC0415
-
     run_dir = Path(config.paths.run_dir)
     waits_s = person_s(LEVELS[args.level])
     request = {
@@ -113,28 +107,13 @@ def check_here(config: Config, args: argparse.Namespace) -> dict[str, Any]:
     return build_report(config, answers, identified, round((time.monotonic() - started) * 1000))
 
 
-def sale_watch(config: Config) -> Callable[[], bool]:
-    """Tells whether a sale is going on; where no application has ever been told of a lock there is none to see."""
-    path = Path(config.paths.run_dir) / "busy.lock"
-    return SaleLock(path).held if path.exists() else lambda: False
-
-
 def _opened(
     device: DeviceConfig, identities: dict[str, Identity], sale: Callable[[], bool]
 ) -> Callable[[Verb], Answer]:
     """Runs a verb on the device with its port opened for it, and notes who the device says it is."""
 
     def run(verb: Verb) -> Answer:
-        driver = catalog.open_driver(
-            device.family,
-            device.port,
-            device.options,
-            baud=device.baud,
-            flow=device.line_flow,
-            yield_now=sale,
-            share=True,
-        )
-        with contextlib.closing(driver.channel.link):
+        with opened(device, sale) as driver:
             answer = verb(driver)
             with contextlib.suppress(DriverError):  # its health is known; in trouble it may not say who it is
                 identities[device.name] = driver.identify()
@@ -145,9 +124,9 @@ def _opened(
 
 def _probes(config: Config) -> list[Probe]:
     from agent.probes.network import NetworkProbe  # noqa: PLC0415 - opens sockets and loads ssl
-    from agent.probes.nut import NutProbe  # noqa: PLC0415
-    from agent.probes.power import PowerProbe  # noqa: PLC0415
-    from agent.probes.system import SystemProbe  # noqa: PLC0415
+    from agent.probes.nut import NutProbe  # noqa: PLC0415 - none of them is needed beside a daemon
+    from agent.probes.power import PowerProbe  # noqa: PLC0415 - as above
+    from agent.probes.system import SystemProbe  # noqa: PLC0415 - as above
 
     probes: list[Probe] = [
         PowerProbe(config.power, config.paths),
@@ -169,8 +148,7 @@ def _run(probe: Probe) -> Answer:
 def _firmware(devices: Iterable[DeviceConfig], identities: Mapping[str, Identity]) -> Answer:
     """What is known of the firmware of those that have said who they are."""
     from agent.groundwork import device_info  # noqa: PLC0415 - loads the store
-    from agent.inventory import entry  # noqa: PLC0415
-    from agent.probes.firmware import FirmwareProbe  # noqa: PLC0415
+    from agent.probes.firmware import FirmwareProbe  # noqa: PLC0415 - loads `firmware_notes`
 
     probe = FirmwareProbe()
     rows = [replace(device_info(device), identity=identities.get(device.name)) for device in devices]

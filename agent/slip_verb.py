@@ -7,7 +7,6 @@ opened here. Nothing is touched during a sale.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 import time
@@ -18,11 +17,13 @@ from typing import Any
 
 from agent import config_file, slip, wire
 from agent.actions.slip import make
+from agent.cases import STORE_KEY, Cases
+from agent.clock import Clock
 from agent.config import Config
 from agent.control import ControlError, ask
 from agent.exits import EXIT_FAULTS, EXIT_OK, fail
+from agent.opening import opened, sale_watch
 from agent.printing import columns_of, print_parts, printer_of
-from agent.sale import SaleLock
 from agent.status import is_running
 from drivers import catalog
 from drivers.errors import DriverError
@@ -87,8 +88,7 @@ def _by_daemon(config: Config, *, wants_paper: bool) -> Outcome:
 
 def _here(config: Config, *, wants_paper: bool) -> Outcome:
     """Check every device now, then print."""
-    lock = Path(config.paths.run_dir) / "busy.lock"
-    sale = SaleLock(lock).held if lock.exists() else lambda: False
+    sale = sale_watch(config)
     if sale():
         raise SaleError(_SALE)
     status = _checked(config)
@@ -104,16 +104,7 @@ def _here(config: Config, *, wants_paper: bool) -> Outcome:
         outcome.why = f"{device.port} belongs to the payment application, by configuration"
     else:
         try:
-            driver = catalog.open_driver(
-                device.family,
-                device.port,
-                device.options,
-                baud=device.baud,
-                flow=device.line_flow,
-                yield_now=sale,
-                share=True,
-            )
-            with contextlib.closing(driver.channel.link):
+            with opened(device, sale) as driver:
                 print_parts(driver, parts)
             outcome.device = device.name
         except DriverError as error:
@@ -124,7 +115,6 @@ def _here(config: Config, *, wants_paper: bool) -> Outcome:
 def _checked(config: Config) -> dict[str, Any]:
     """What is so now, in the form of status.json."""
     from agent.check import check_here  # noqa: PLC0415 - opens ports and sockets; only without a daemon
-    from agent.clock import Clock  # noqa: PLC0415
 
     report = check_here(config, argparse.Namespace(level="internal", device=None))
     clock = Clock()
@@ -156,9 +146,7 @@ def _checked(config: Config) -> dict[str, Any]:
 
 def _case_here(config: Config, roots: list[dict[str, Any]], verdict: Mapping[str, Any]) -> tuple[int | None, str]:
     """The boot's number, None if no daemon has counted it, and the case number, from the daemon's store."""
-    from agent.cases import STORE_KEY, Cases  # noqa: PLC0415
-    from agent.clock import Clock  # noqa: PLC0415
-    from agent.store import Store, StoreBusy  # noqa: PLC0415
+    from agent.store import Store, StoreBusy  # noqa: PLC0415 - loads sqlite3; only without a daemon
 
     try:
         store = Store(Path(config.paths.state_dir), config.store.max_bytes, Clock())
@@ -177,7 +165,7 @@ def _case_here(config: Config, roots: list[dict[str, Any]], verdict: Mapping[str
 
 
 def _save_png(code: str, path: str) -> None:
-    import segno  # noqa: PLC0415
+    import segno  # noqa: PLC0415 - only a picture needs it
 
     segno.make_qr(code, error="m", boost_error=False).save(path, kind="png", scale=6, border=4)
 

@@ -181,12 +181,12 @@ class App:
         if not self.restarting:  # whoever supervises would wait for the end of a process that goes on
             self.notifier.stopping()
         self.core.event("agent.stopped", {"reason": reason})
-        self.help.stop()
+        self.deeds.stop()
+        self.commands.stop()
         for worker in self.workers:
             worker.stop()
         for runner in self.runners:
             runner.stop()
-        self.commands.stop()
         self.control.close()
         self.report.close()
         self.core.write_status()

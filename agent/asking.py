@@ -1,11 +1,11 @@
-"""The asking half of a check: everything at the same time, and no device that hangs or fails costs another's answer."""
+"""Asking several devices at the same time: none that hangs or fails costs another's answer."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from agent.config import DeviceConfig
 from agent.probes.port import finer_words, meaning, side_channels
@@ -14,6 +14,8 @@ from drivers.driver import Driver
 from drivers.errors import DriverError, Unsupported, Yielded
 from drivers.key_test import LIMIT_S, Progress
 from drivers.reading import Cause, Level, Reading, known, unknown
+
+T = TypeVar("T")
 
 
 def person_s(level: Level) -> float:
@@ -42,6 +44,21 @@ class Question(NamedTuple):
     names: Iterable[str] = ("reply",)
 
 
+class NotAsked(DriverError):
+    """Nobody looked, so nothing is known."""
+
+    cause = Cause.NOT_ASKED
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"not asked: {why}")
+
+
+def ensure_ours(device: DeviceConfig) -> None:
+    """Raises NotAsked for a device that is never asked."""
+    if device.share == "never":
+        raise NotAsked("by configuration the payment application has it alone")
+
+
 def of_device(
     device: DeviceConfig, level: Level, run: Callable[[Verb], Answer], progress: Progress = lambda *_: None
 ) -> Question:
@@ -55,10 +72,11 @@ def of_device(
         return health(driver, level)
 
     def ask() -> Answer:
-        if device.share == "never":
-            return Answer(side_channels(device), "not asked: by configuration the payment application has it alone")
         try:
+            ensure_ours(device)
             answer = run(verb)
+        except NotAsked as error:
+            return Answer(side_channels(device), str(error))
         except DriverError as error:
             return Answer(failed_readings(device.family, error), str(error))
         return answer._replace(readings={**answer.readings, "port": known("ok"), "reply": known("ok")})
@@ -67,30 +85,40 @@ def of_device(
 
 
 def gather(questions: Mapping[str, Question], limit_s: float) -> dict[str, Answer]:
-    """Ask all at once. Never raises, and waits no longer than the limit: what hangs is left to itself.
+    """Ask all at once, as `side_by_side` does."""
+    asks = {name: question.ask for name, question in questions.items()}
+    return side_by_side(asks, limit_s, lambda name, cause, why: _nothing(questions[name], cause, why))
 
+
+def side_by_side(
+    asks: Mapping[str, Callable[[], T]], limit_s: float, nothing: Callable[[str, str, str], T]
+) -> dict[str, T]:
+    """What each gives, by name. Never raises, and waits no longer than the limit: what hangs is left to itself.
+
+    `nothing` makes the answer of one that gave none: of its name, the cause as of a reading, and one line for people.
     A pool of the standard library would be waited for at the end of the process, however long a port blocks.
     """
-    answers: dict[str, Answer] = {}
+    answers: dict[str, T] = {}
 
-    def ask(name: str, question: Question) -> None:
+    def ask_one(name: str, ask: Callable[[], T]) -> None:
         try:
-            answers[name] = question.ask()
+            answers[name] = ask()
+        except DriverError as error:
+            answers[name] = nothing(name, error.cause, str(error))
         except TimeoutError as error:
-            answers[name] = _nothing(question, Cause.NO_REPLY, str(error))
+            answers[name] = nothing(name, Cause.NO_REPLY, str(error))
         except Exception as error:  # noqa: BLE001 - it is this answer's; the others stand
-            answers[name] = _nothing(question, Cause.FAILED, f"{type(error).__name__}: {error}")
+            answers[name] = nothing(name, Cause.FAILED, f"{type(error).__name__}: {error}")
 
     until = time.monotonic() + limit_s
-    threads = [
-        threading.Thread(target=ask, args=each, name=f"check-{each[0]}", daemon=True) for each in questions.items()
-    ]
+    threads = [threading.Thread(target=ask_one, args=each, name=f"ask-{each[0]}", daemon=True) for each in asks.items()]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
+    in_time = dict(answers)  # what comes from here on is too late
     late = f"no answer within {limit_s:g} s"
-    return {name: answers.get(name) or _nothing(each, Cause.NO_REPLY, late) for name, each in questions.items()}
+    return {name: in_time[name] if name in in_time else nothing(name, Cause.NO_REPLY, late) for name in asks}
 
 
 def _nothing(question: Question, cause: str, why: str) -> Answer:

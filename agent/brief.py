@@ -44,6 +44,23 @@ def brief(report: dict[str, Any], most_bytes: int) -> dict[str, Any]:
     return report if _fits(report, most_bytes) else _fewer(report, most_bytes)
 
 
+def brief_each(told: Mapping[str, Mapping[str, Any]], most_bytes: int) -> dict[str, Any]:
+    """What each device told, without its longest facts where not all fit; `left_out` names whose those were."""
+    kept: dict[str, Any] = {name: dict(facts) for name, facts in told.items()}
+    by_length = sorted(
+        (len(wire.dumps({fact: value})), name, fact) for name, facts in told.items() for fact, value in facts.items()
+    )
+    left_out: set[str] = set()
+    while by_length and (over := len(wire.dumps(kept)) - most_bytes) > 0:
+        while by_length and over > 0:
+            length, name, fact = by_length.pop()
+            del kept[name][fact]
+            left_out.add(name)
+            over -= length
+        kept["left_out"] = sorted(left_out)
+    return kept
+
+
 def _fewer(report: dict[str, Any], most_bytes: int) -> dict[str, Any]:
     """The most important faults alone."""
 

@@ -132,6 +132,7 @@ class Commands(threading.Thread):
         self._desk = desk
         self._queue: queue.Queue[Incoming | None] = queue.Queue(_QUEUE)
         self._stopping = threading.Event()
+        self._replaced = False
         self._places = threading.BoundedSemaphore(_PLACES)
         self._rate = Rate(desk.memory, desk.wall)
         self._untold = 0
@@ -149,12 +150,16 @@ class Commands(threading.Thread):
             self.count("flood")
 
     def stop(self) -> None:
+        """End the thread, and have every command that runs stop."""
         self._stopping.set()
-        with contextlib.suppress(queue.Full):
+        self._turn()
+
+    def _turn(self) -> None:
+        with contextlib.suppress(queue.Full):  # then there is something to wake for already
             self._queue.put_nowait(None)
 
     def run(self) -> None:
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or self._replaced):
             message = self._queue.get()
             if message is None:
                 continue
@@ -169,9 +174,14 @@ class Commands(threading.Thread):
             self.busy_since = float("inf")
 
     def successor(self) -> Commands:
-        """Another one, not started, with the counts of this; for when this has ended or hangs."""
-        self.stop()
+        """Another one, not started, that goes on with what this had; for when this has ended or hangs.
+
+        The commands that run are not to suffer: they go on, and are stopped by the other.
+        """
+        self._replaced = True
+        self._turn()
         other = Commands(self._desk)
+        other._queue, other._stopping, other._places = self._queue, self._stopping, self._places
         other.refused, other._rate = self.refused, self._rate
         return other
 
@@ -285,13 +295,15 @@ class Commands(threading.Thread):
     def _run_task(self, command: wire.CommandBody, started: float) -> None:
         """In a thread of its own, which nobody waits for beyond its deadline: what it may still do is told no more."""
         task = self._desk.tasks[command.cmd]
-        job = Job(
-            id=command.jti,
-            expires=command.exp,
-            end_s=time.monotonic() + task.deadline_s,
-            stopping=self._stopping,
-            tell=lambda output: self._tell(command, "running", started, **bounded(output)),
-        )
+        telling, over = threading.Lock(), threading.Event()
+
+        def tell(output: Any) -> None:
+            with telling:  # the disk may be slow, and nothing may come after the end
+                if not over.is_set():
+                    self._tell(command, "running", started, **bounded(output))
+
+        end_s = time.monotonic() + task.deadline_s
+        job = Job(id=command.jti, expires=command.exp, end_s=end_s, stopping=self._stopping, tell=tell)
         self._tell(command, "running", started)
         ends: queue.SimpleQueue[_End | None] = queue.SimpleQueue()
         name = f"task-{command.jti[:8]}"
@@ -299,8 +311,9 @@ class Commands(threading.Thread):
         try:
             end = ends.get(timeout=job.left_s)
         except queue.Empty:
-            job.tell = lambda _output: None
             end = "failed", {"error": f"it overran the {task.deadline_s:g} s that it may take"}
+        with telling:
+            over.set()
         if end is not None and not (end[0] == "failed" and self._stopping.is_set()):
             self._end(command, end[0], started, **end[1])
 

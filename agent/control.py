@@ -14,6 +14,7 @@ from typing import Any
 from agent.wire import loads
 
 _MAX_LINE = 64 * 1024
+_PLACES = 4
 _ASK_S = 2.0  # a client that does not come to the point must not hold one of the few places for long
 _TELL_S = 10.0  # nor one that asks and does not listen
 
@@ -39,6 +40,8 @@ def ask(run_dir: Path, request: dict[str, Any], timeout_s: float) -> Any:
                 if not more:
                     break
                 data += more
+            if not data:
+                raise NoDaemon("the daemon ended before it answered")
             answer = json.loads(data)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NoDaemon(f"no daemon runs with {run_dir}") from error
@@ -54,12 +57,16 @@ def ask(run_dir: Path, request: dict[str, Any], timeout_s: float) -> Any:
 
 
 class ControlServer(threading.Thread):
-    """Answers requests one after the other; who may ask is decided by the socket file's mode (owner and group)."""
+    """Answers a few requests at a time, each in a thread of its own, so that a check delays nobody else's.
+
+    Who may ask is decided by the socket file's mode (owner and group).
+    """
 
     def __init__(self, path: Path, handle: Callable[[dict[str, Any]], Any]) -> None:
         super().__init__(name="control", daemon=True)
         self._path = path
         self._handle = handle
+        self._places = threading.BoundedSemaphore(_PLACES)
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         path.unlink(missing_ok=True)
         self._server.bind(str(path))
@@ -68,26 +75,32 @@ class ControlServer(threading.Thread):
 
     def run(self) -> None:
         while True:
+            self._places.acquire()  # whoever comes after waits to be accepted
             try:
                 link, _ = self._server.accept()
             except OSError:
                 return
-            with link:
-                self._serve(link)
+            threading.Thread(target=self._serve, args=(link,), name="control-link", daemon=True).start()
 
     def _serve(self, link: socket.socket) -> None:
+        try:
+            with link, contextlib.suppress(OSError):
+                self._talk(link)
+        finally:
+            self._places.release()
+
+    def _talk(self, link: socket.socket) -> None:
         until = time.monotonic() + _ASK_S
-        with contextlib.suppress(OSError):
-            data = bytearray()
-            while not data.endswith(b"\n") and len(data) < _MAX_LINE and (left := until - time.monotonic()) > 0:
-                link.settimeout(left)
-                more = link.recv(4096)
-                if not more:
-                    return
-                data += more
-            answer = json.dumps(self._answer(bytes(data)), ensure_ascii=False)
-            link.settimeout(_TELL_S)
-            link.sendall(answer.encode("utf-8", "replace") + b"\n")  # half of a surrogate pair is no text
+        data = bytearray()
+        while not data.endswith(b"\n") and len(data) < _MAX_LINE and (left := until - time.monotonic()) > 0:
+            link.settimeout(left)
+            more = link.recv(4096)
+            if not more:
+                return
+            data += more
+        answer = json.dumps(self._answer(bytes(data)), ensure_ascii=False)
+        link.settimeout(_TELL_S)
+        link.sendall(answer.encode("utf-8", "replace") + b"\n")  # half of a surrogate pair is no text
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from agent import told, wire
-from agent.asking import Answer, gather, of_device, person_s
-from agent.brief import brief
+from agent.asking import Answer, NotAsked, ensure_ours, gather, of_device, person_s, side_by_side
+from agent.brief import brief, brief_each
 from agent.check import ALL_S, LEVELS, build_report
 from agent.commands import MAX_OUTPUT_BYTES
 from agent.config import Config
 from agent.core import Core
 from agent.help_desk import HelpDesk
-from agent.key_prompt import progress
+from agent.key_prompt import Board
 from agent.packing import NAME
 from agent.probes.port import PortWorker
 from agent.readiness import readiness
@@ -46,7 +47,8 @@ class Deeds:
         self._core = core
         self._help = help_desk
         self._packing: dict[str, bool] = {}
-        self._key_test: dict[str, Any] = {}
+        self._board = Board(core.write_status)
+        self._stopping = threading.Event()
         self._workers = {worker.device.name: worker for worker in workers}
         self._config = config
 
@@ -62,8 +64,8 @@ class Deeds:
         """By command name."""
         return {
             "check": self.check_briefly,
-            "identify": self.identify,
-            "statistics": self.statistics,
+            "identify": lambda args: brief_each(self.identify(args), MAX_OUTPUT_BYTES),
+            "statistics": lambda args: brief_each(self.statistics(args), MAX_OUTPUT_BYTES),
             "resync": self.resync,
             "print_slip": self.print_slip,
             "recover": self.recover,
@@ -71,7 +73,8 @@ class Deeds:
 
     def control(self, request: Mapping[str, Any]) -> Any:
         """A request over the control socket: {"cmd": name, "args": {…}}."""
-        actions = {**self.actions(), "check": self.check, "help": self.help}
+        whole = {"check": self.check, "identify": self.identify, "statistics": self.statistics, "help": self.help}
+        actions = {**self.actions(), **whole}
         del actions["recover"]  # it disrupts, and is asked for by whoever signs for it
         action = actions.get(str(request.get("cmd")))
         args = request.get("args", {})
@@ -81,7 +84,12 @@ class Deeds:
 
     def extra(self) -> dict[str, Any]:
         """What stands in status.json of the help and of a key test that is going on."""
-        return {**self._help.extra(), **({"key_test": self._key_test} if self._key_test else {})}
+        return {**self._help.extra(), **self._board.shown()}
+
+    def stop(self) -> None:
+        """Tell nothing any more of devices, which give way to the end of the daemon."""
+        self._stopping.set()
+        self._help.stop()
 
     def check(self, args: Mapping[str, Any], *, person: bool = True) -> dict[str, Any]:
         """One CheckHealth of one device or all, judged together with what the probes know.
@@ -90,29 +98,17 @@ class Deeds:
         """
         started = time.monotonic()
         word = args.get("level", "internal")
-        if word not in LEVELS:
+        if not isinstance(word, str) or word not in LEVELS:
             raise ValueError(f"level is one of {', '.join(LEVELS)}")
         level = LEVELS[word] if person or word != "interactive" else Level.INTERNAL
-        identities: dict[str, Identity] = {}
         workers = self._chosen(args)
-        questions = {
-            worker.device.name: of_device(
-                worker.device,
-                level,
-                partial(worker.ask, timeout_s=_DEVICE_S + person_s(level)),
-                partial(self._tell_test, worker),
-            )
-            for worker in workers
-        }
-        answers = gather(questions, ALL_S + person_s(level))
-        if self._key_test:
-            self._key_test = {}
-            self._core.write_status()
+        answers = self._health(workers, level)
+        identities: dict[str, Identity] = {}
         for worker in workers:
             identity = self._core.devices[worker.device.name].identity
             if identity is not None:
                 identities[worker.device.name] = identity
-        if "device" not in args:
+        if args.get("device") is None:
             answers |= {source: Answer(readings) for source, readings in self._core.probe_readings().items()}
         took_ms = round((time.monotonic() - started) * 1000)
         report = build_report(self._config, answers, identities, took_ms)
@@ -124,19 +120,35 @@ class Deeds:
         """As `check`, in what a result message carries; `left_out` names what had to go."""
         return brief(self.check(args, person=False), MAX_OUTPUT_BYTES)
 
-    def _tell_test(self, worker: PortWorker, heard: int, of: int, left_s: float) -> None:
-        """The till's screen says what to do; the worker that waits for a person does not hang."""
-        worker.turned_at = time.monotonic()
-        self._key_test = progress(worker.device.name, heard, of, left_s)
-        self._core.write_status()
+    def _health(self, workers: Sequence[PortWorker], level: Level) -> dict[str, Answer]:
+        with self._board.one() if level is Level.INTERACTIVE else contextlib.nullcontext(_nobody) as tell:
+
+            def told(worker: PortWorker, *done: Any) -> None:
+                tell(worker.device.name, *done)
+                worker.turned_at = time.monotonic()  # whoever waits for a person does not hang
+
+            questions = {
+                worker.device.name: of_device(
+                    worker.device,
+                    level,
+                    partial(worker.ask, timeout_s=_DEVICE_S + person_s(level)),
+                    partial(told, worker),
+                )
+                for worker in workers
+            }
+            answers = gather(questions, ALL_S + person_s(level))
+        self._go_on()
+        return answers
 
     def identify(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """Who each device says it is."""
-        return self._ask_each(args, lambda driver: driver.identify().as_statistics())
+        """Who each device says it is: name to UnifiedPOS names, or to `error` (the cause) and `text`."""
+        return self._ask(self._chosen(args), _identity)
 
     def statistics(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """Each device's counters, under UnifiedPOS names."""
-        return self._ask_each(args, lambda driver: {**driver.identify().as_statistics(), **driver.statistics()})
+        """As `identify`, with each device's counters under their UnifiedPOS names."""
+        return self._ask(
+            self._chosen(args), lambda driver: {**driver.identify().as_statistics(), **driver.statistics()}
+        )
 
     def resync(self, _args: Mapping[str, Any]) -> dict[str, Any]:
         """Publish everything that is retained again."""
@@ -156,7 +168,7 @@ class Deeds:
 
     def recover(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """A device's own recovery, and how it is afterwards. ValueError without a device, DriverError during a sale."""
-        if "device" not in args:
+        if args.get("device") is None:
             raise ValueError(f"device is one of {', '.join(self._workers) or 'none'}")
         worker = self._chosen(args)[0]
         readings = worker.ask(lambda driver: driver.recover(), _RECOVER_S)
@@ -170,23 +182,28 @@ class Deeds:
         """What goes over each device's line during one check. Not a keypad's, which carries what is typed."""
         return self._ask([worker for worker in self._workers.values() if worker.unit != "keypad"], _recorded)
 
-    def _ask_each(self, args: Mapping[str, Any], verb: Callable[[Driver], Any]) -> dict[str, Any]:
-        return self._ask(self._chosen(args), verb)
-
     def _ask(self, workers: Sequence[PortWorker], verb: Callable[[Driver], Any]) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for worker in workers:
-            try:
-                out[worker.device.name] = worker.ask(verb, _DEVICE_S)
-            except (DriverError, TimeoutError) as error:
-                out[worker.device.name] = {"error": str(error)}
-        return out
+        """What each said, side by side; of one that did not, the cause and one line. InterruptedError at the end."""
+
+        def ask(worker: PortWorker) -> Any:
+            ensure_ours(worker.device)
+            return worker.ask(verb, _DEVICE_S)
+
+        asks = {worker.device.name: partial(ask, worker) for worker in workers}
+        said = side_by_side(asks, ALL_S, lambda _name, cause, why: {"error": cause, "text": why})
+        self._go_on()
+        return said
+
+    def _go_on(self) -> None:
+        """Raise InterruptedError once the daemon stops: its devices gave way then, and what they said tells nothing."""
+        if self._stopping.is_set():
+            raise InterruptedError("the agent was stopped meanwhile")
 
     def _chosen(self, args: Mapping[str, Any]) -> list[PortWorker]:
         name = args.get("device")
         if name is None:
             return list(self._workers.values())
-        if name not in self._workers:
+        if not isinstance(name, str) or name not in self._workers:
             raise ValueError(f"no such device; there are {', '.join(self._workers) or 'none'}")
         return [self._workers[name]]
 
@@ -234,6 +251,18 @@ def _small_object(payload: bytes) -> dict[str, Any] | None:
 
 def _plain(text: str | None) -> str | None:
     return None if text is None else "".join(c for c in text[:256] if c.isprintable())
+
+
+def _nobody(*_done: Any) -> None:
+    """Progress that no person waits for."""
+
+
+def _identity(driver: Driver) -> dict[str, str]:
+    """Who it says it is. Raises NotAsked where its state forbids the question."""
+    identity = driver.identify()
+    if "not_asked" in identity.extra:
+        raise NotAsked(identity.extra["not_asked"])
+    return identity.as_statistics()
 
 
 def _recorded(driver: Driver) -> list[list[Any]]:

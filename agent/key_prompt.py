@@ -6,10 +6,11 @@ import contextlib
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from agent.asking import NotAsked
 from agent.guidance import Language
 
 _WORDS: Final[dict[Language, str]] = {
@@ -27,6 +28,52 @@ def progress(device: str, heard: int, of: int, left_s: float) -> dict[str, Any]:
 def prompt(language: Language, test: Mapping[str, Any]) -> str:
     """What to do now, and how far it is."""
     return _WORDS[language].format(**test)
+
+
+Tell = Callable[[str, int, int, float], None]
+"""Called with the device, and with what `drivers.key_test.Progress` says."""
+
+
+class Board:
+    """What status.json says of a key test; `changed` is called whenever that is something else. Thread-safe."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._turn: object = None
+        self._test: dict[str, Any] = {}
+
+    def shown(self) -> dict[str, Any]:
+        """The part of status.json."""
+        with self._lock:
+            return {"key_test": self._test} if self._test else {}
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Tell]:
+        """One test, told of by what this gives. Raises ValueError while another goes on.
+
+        To tell after the end raises NotAsked: it ends the listening of a device that began too late.
+        """
+        turn = object()
+        with self._lock:
+            if self._turn is not None:
+                raise ValueError("an interactive check is going on already")
+            self._turn = turn
+
+        def tell(device: str, heard: int, of: int, left_s: float) -> None:
+            with self._lock:
+                if self._turn is not turn:
+                    raise NotAsked("nobody waits for the key test any more")
+                self._test = progress(device, heard, of, left_s)
+            self._changed()
+
+        try:
+            yield tell
+        finally:
+            with self._lock:
+                told, self._turn, self._test = self._test, None, {}
+            if told:
+                self._changed()
 
 
 class Screen:

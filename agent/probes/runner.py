@@ -64,6 +64,7 @@ class ProbeRunner(threading.Thread):
 
     def _run_one(self, entry: Entry) -> None:
         started = time.monotonic()
+        entry.due = started + entry.probe.interval_s  # before it runs: `again` may ask for another run meanwhile
         try:
             readings = entry.probe.run()
             self._observe(entry.probe.name, readings)
@@ -74,10 +75,9 @@ class ProbeRunner(threading.Thread):
             entry.error = ""
             entry.answered_at = time.monotonic()
         entry.took_ms = (time.monotonic() - started) * 1000
-        entry.due = started + entry.probe.interval_s
 
     def again(self, name: str) -> None:
-        """Run one probe now."""
+        """Run one probe now; one that is running, once more."""
         for entry in self.entries:
             if entry.probe.name == name:
                 entry.due = 0.0

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agent import faults, wire
-from agent.brief import brief
+from agent.brief import brief, brief_each
 from agent.commands import MAX_OUTPUT_BYTES
 from agent.model import Fault
 from agent.readiness import readiness
@@ -88,3 +88,24 @@ def test_of_too_many_the_root_of_the_verdict_and_the_worst_are_told() -> None:
     assert told_of[:every] == ["critical"] * every
     assert set(told_of[every:]) <= {"major"}
     assert {item["fault"] for item in told["readiness"]["todo"]} == {fault["fault"] for fault in told["faults"]}
+
+
+SHORT = {"printer": {"ModelName": "TM-T88V"}, "modem": {"error": "no_reply", "text": "no reply to AT+CGMI"}}
+
+
+def test_what_each_device_told_stays_as_it_is_where_it_fits() -> None:
+    assert brief_each(SHORT, MAX_OUTPUT_BYTES) == SHORT
+
+
+@pytest.mark.parametrize("devices", [1, 5, 40])
+def test_what_each_device_told_always_fits_and_loses_its_longest_facts_first(devices: int) -> None:
+    long = {f"Counter{number}": "墨" * number for number in range(80)}
+    told = {f"printer-{number}": {**long, "ModelName": "TM"} for number in range(devices)}
+    cut = brief_each({**told, **SHORT}, MAX_OUTPUT_BYTES)
+    assert len(wire.dumps(cut)) <= MAX_OUTPUT_BYTES
+    assert set(cut.pop("left_out")) >= told.keys()
+    assert cut.keys() == {*told, *SHORT}
+    assert cut["printer"] == SHORT["printer"]
+    left = {len(value) for facts in cut.values() for value in facts.values()}
+    assert max(left) < 80
+    assert all("Counter79" not in facts and "Counter2" in facts for facts in (cut[name] for name in told))

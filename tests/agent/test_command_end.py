@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,26 +22,34 @@ FIELDS = {"id", "state", "code", "output", "error", "ms"}
 ENDS = {"succeeded", "failed", "rejected", "expired"}
 
 
-def life(run: Callable[[Mapping[str, Any], Job], Any], deadline_s: float = 60.0, **more: Any) -> list[dict[str, Any]]:
-    """The results of one command until its end."""
-    told: list[dict[str, Any]] = []
+def desk_of(task: Task, put: Callable[[dict[str, Any]], None]) -> Desk:
+    """Takes the command `identify` and nothing else."""
     books = Books()
-    desk = Desk(
+    return Desk(
         topics=Topics(TOPICS.estate, TOPICS.terminal),
         protocol5=False,
         wall=lambda: float(NOW),
-        put_result=lambda _cmd, body: told.append(body),
+        put_result=lambda _cmd, body: put(body),
         memory=books,
         audit=books,
         config=CommandsConfig(),
-        tasks={"identify": Task(run=run, deadline_s=deadline_s)},
+        tasks={"identify": task},
         take_settings=lambda _payload: None,
     )
+
+
+def incoming(**more: Any) -> Incoming:
     body = {"iss": "c", "aud": "demo/till-1", "jti": "command-1", "nbf": NOW - 5, "exp": NOW + 60, "cmd": "identify"}
-    commands = Commands(desk)
+    return Incoming("command", json.dumps({**body, **more}).encode(), retain=False)
+
+
+def life(run: Callable[[Mapping[str, Any], Job], Any], deadline_s: float = 60.0, **more: Any) -> list[dict[str, Any]]:
+    """The results of one command until its end."""
+    told: list[dict[str, Any]] = []
+    commands = Commands(desk_of(Task(run=run, deadline_s=deadline_s), told.append))
     commands.start()
     try:
-        commands.incoming(Incoming("command", json.dumps({**body, **more}).encode(), retain=False))
+        commands.incoming(incoming(**more))
         wait_until(lambda: told and told[-1]["state"] in ENDS, 20)
         assert wait_until(lambda: commands._places._value == 4)
     finally:
@@ -64,6 +74,74 @@ def test_what_overruns_its_deadline_has_failed_and_makes_room() -> None:
     late.set()
     assert over.wait(5)
     assert len(told) == 3, "what came later is told to nobody"
+
+
+def test_progress_that_waits_for_a_slow_disk_does_not_come_after_the_end() -> None:
+    told: list[str] = []
+    writing, written = threading.Event(), threading.Event()
+
+    def put(body: dict[str, Any]) -> None:
+        if body["output"]:
+            writing.set()
+            written.wait(20)
+        told.append(body["state"])
+
+    def run(_args: Mapping[str, Any], job: Job) -> None:
+        job.tell({"sent": 1})
+
+    commands = Commands(desk_of(Task(run=run, deadline_s=0.2), put))
+    commands.start()
+    try:
+        commands.incoming(incoming())
+        assert writing.wait(20)
+        deadline = time.monotonic() + 0.5
+        wait_until(lambda: time.monotonic() > deadline)
+        written.set()
+        wait_until(lambda: told[-1] == "failed")
+        assert told == ["accepted", "running", "running", "failed"]
+    finally:
+        commands.stop()
+        commands.join(5)
+
+
+def test_commands_that_run_survive_the_thread_that_took_them() -> None:
+    """It hung and was replaced: what runs goes on, and what waited in line is taken by the other."""
+    told: list[dict[str, Any]] = []
+    stoppings: list[bool] = []
+    hung, release, finish = threading.Event(), threading.Event(), threading.Event()
+
+    def run(_args: Mapping[str, Any], job: Job) -> str:
+        finish.wait(20)
+        stoppings.append(job.stopping.is_set())
+        return "done"
+
+    def hang(_payload: bytes) -> None:
+        hung.set()
+        release.wait(20)
+
+    desk = replace(desk_of(Task(run=run), told.append), take_settings=hang)
+    first = Commands(desk)
+    first.start()
+    first.incoming(incoming())
+    wait_until(lambda: [each["state"] for each in told] == ["accepted", "running"], 20)
+    first.incoming(Incoming("config", b"", retain=True))
+    assert hung.wait(5)
+    first.incoming(incoming(jti="command-2"))
+    second = first.successor()
+    second.start()
+    try:
+        wait_until(lambda: "command-2" in {each["id"] for each in told}, 20)
+        finish.set()
+        wait_until(lambda: [each["state"] for each in told].count("succeeded") == 2)
+        assert stoppings == [False, False]
+        release.set()
+        first.join(5)
+        assert not first.is_alive()
+    finally:
+        release.set()
+        second.stop()
+        second.join(5)
+    assert first._stopping.is_set(), "the end of the daemon stops what either has begun"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,51 @@ def test_an_answer_and_a_refusal(tmp_path: Path) -> None:
     finally:
         server.close()
         server.join(5)
+
+
+def test_one_that_takes_long_delays_nobody_else(tmp_path: Path) -> None:
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def handle(request: dict[str, Any]) -> Any:
+        if request["cmd"] == "slow":
+            begun.release()
+            release.wait(20)
+        return request["cmd"]
+
+    server = ControlServer(tmp_path / "control.sock", handle)
+    server.start()
+    said: list[Any] = []
+    slow = [threading.Thread(target=lambda: said.append(ask(tmp_path, {"cmd": "slow"}, 20))) for _ in range(3)]
+    try:
+        for thread in slow:
+            thread.start()
+            assert begun.acquire(timeout=5)
+        assert [ask(tmp_path, {"cmd": "quick"}, 5) for _ in range(9)] == ["quick"] * 9
+        assert said == []
+    finally:
+        release.set()
+        for thread in slow:
+            thread.join(5)
+        server.close()
+        server.join(5)
+    assert said == ["slow"] * 3
+
+
+def test_a_daemon_that_ends_meanwhile(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "control.sock"))
+        server.listen()
+
+        def end() -> None:
+            link, _ = server.accept()
+            with link:
+                link.recv(4096)
+
+        ends = threading.Thread(target=end)
+        ends.start()
+        with pytest.raises(NoDaemon, match=r"^the daemon ended before it answered$"):
+            ask(tmp_path, {"cmd": "check"}, 5)
+        ends.join(5)
 
 
 def test_nobody_there(tmp_path: Path) -> None:

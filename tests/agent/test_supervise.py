@@ -17,6 +17,7 @@ from agent.delivery import Delivery
 from agent.probes.port import PortWorker
 from agent.probes.runner import ProbeRunner
 from agent.supervise import Post, Supervisor
+from agent.uplink import Incoming
 from agent.wire import Topics
 from drivers.reading import Identity, Reading, Value, known
 from tests.wait import wait_until
@@ -394,7 +395,8 @@ def test_the_daemon_notices_a_dead_thread_says_so_and_has_another(
     if which == "probe-host":
         app.runners[0].again("power")
     if which == "commands":
-        app.commands.stop()
+        monkeypatch.setattr(app.commands, "_accept", lambda _message: die())
+        app.commands.incoming(Incoming("command", b"", retain=False))
     if which == "uplink":
         monkeypatch.setattr(app.uplink, "_connection", die)
         app.uplink.hurry()

@@ -274,8 +274,9 @@ def _what(visit: Visit, step: Row, zone: str) -> str:
         facts["name"] = visit.word(f"cause.{data.get('root_cause')}", str(data.get("root_cause", "")))
     said = visit.word(f"step.{kind}", kind).format(**facts)
     if kind == "command":
-        state = str(data.get("state", ""))
-        said += f": {data.get('cmd', '')} {visit.word(f'case.cmd_state_{state}', state)}"
+        state, cmd = str(data.get("state", "")), str(data.get("cmd", ""))
+        did = visit.word(f"terminal.do_{cmd}", cmd)
+        said += f": {did}, {visit.word(f'case.cmd_state_{state}', state)}"
     if kind == "clock":
         level = data.get("level") or data.get("state") or ""
         clock = visit.word(f"case.{data.get('clock')}", "")

@@ -18,6 +18,8 @@ import jinja2
 from sqlalchemy import Connection, select
 
 from center.access.scope import Scope
+from center.console.sentences import told
+from center.console.words import word_or
 from center.db.tables import cases, sites
 from center.domain.cases import timeline
 from center.domain.cases_book import NoCase, number_text
@@ -31,6 +33,10 @@ _FACTS: Final = (
 )
 _INTERNAL: Final = frozenset({"note", "tagged"})
 """Steps between colleagues, which a merchant's record leaves out."""
+_OWN: Final = frozenset(
+    {"watching", "watch_extended", "asking", "answered", "closed", "reported", "reopened", "recurred", "undone"}
+)
+"""Steps whose text the center wrote, unless a person gave a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def render(
             "time": local_time(step["at_ms"], timezone),
             "by": step["by"],
             "what": _what(step, spoken, timezone),
-            "text": step["text"],
+            "text": _said(step, spoken),
         }
         for step in steps
     ]
@@ -129,9 +135,9 @@ def _shown(facts: Mapping[str, Any], site: Mapping[str, Any], spoken: str, timez
         "place": place,
         "device": f"{facts['model']} {facts['firmware']}".strip(),
         "local_number": facts["local_number"],
-        "root_cause": facts["root_cause"],
+        "root_cause": _word(spoken, "cause.", facts["root_cause"]),
         "part": part_in(spoken, facts["part"] or ""),
-        "outcome": facts["outcome"],
+        "outcome": _word(spoken, "case.outcome_", facts["outcome"]),
     }
     moments = ("created_ms", "acked_ms", "solved_ms", "closed_ms")
     known |= {name: local_time(facts[name], timezone) for name in moments if facts[name] is not None}
@@ -147,13 +153,35 @@ def _what(step: Mapping[str, Any], spoken: str, timezone: str) -> str:
         return f"{name} {local_time(data['eta_ms'], timezone)}"
     if step["kind"] == "repaired":
         part = data.get("part") or {}
-        serials = f" ({part.get('name', '')} {part.get('old', '')} → {part.get('new', '')})" if part else ""
-        return f"{name} {data['remedy']}{serials}"
+        named = part_in(spoken, part.get("name") or "")
+        serials = f" ({named} {part.get('old', '')} → {part.get('new', '')})" if part else ""
+        return f"{name}: {_word(spoken, 'remedy.', data['remedy'])}{serials}"
+    if step["kind"] == "root_cause":
+        return f"{name}: {_word(spoken, 'cause.', data.get('root_cause'))}"
     if step["kind"] == "answered" and data.get("by_phone"):
         return f"{name}{_BY_PHONE[spoken]} ({data['with_whom']})"
     if step["kind"] == "command":
-        return f"{name} {data['cmd']} {data['state']}"
+        done = f"{_word(spoken, 'terminal.do_', data['cmd'])}, {_word(spoken, 'case.cmd_state_', data['state'])}"
+        return f"{name}: {done}"
+    if step["kind"] == "clock":
+        level = "breached" if data.get("level") == "breach" else data.get("level")
+        return f"{name}: {_word(spoken, 'case.', data.get('clock'))}, {_word(spoken, 'case.', level)}"
     return str(name)
+
+
+def _said(step: Mapping[str, Any], spoken: str) -> str:
+    """What somebody wrote, as it is; what the center wrote itself, in the language, unless `_what` says it."""
+    diagnosis = (step["data"] or {}).get("diagnosis")
+    if step["kind"] == "clock":
+        return ""
+    if isinstance(diagnosis, Mapping):  # of an announced visit, told in each language
+        return str(diagnosis.get(spoken, step["text"]))
+    return told(spoken, step["text"]) if step["kind"] in _OWN else str(step["text"])
+
+
+def _word(spoken: str, table: str, name: str | None) -> str:
+    """A stable name as people say it; the name itself where it is of a version that this one does not know."""
+    return word_or(spoken, f"{table}{name}", name) if name else ""
 
 
 _BY_PHONE: Final = {"en": ", by phone", "zh": "（电话）"}

@@ -12,12 +12,14 @@ from sqlalchemy import select, update
 from center.access.audit import verify
 from center.access.scope import Scope
 from center.db.engine import Database
-from center.db.tables import accounts, audit
+from center.db.tables import accounts, audit, case_steps
 from center.domain import inspection
 from center.domain.cases_engine import _TOLD
+from center.domain.merchant import MerchantDesk
 from center.domain.records import _STEPS
 from tests.center.console.pages import Shop, new_world, shop
 from tests.center.desk_world import AGENT, DAY, ESTATE
+from tests.center.fleet_rows import put
 
 EVIL = "<script>alert(1)</script>"
 
@@ -54,6 +56,36 @@ def test_a_case_is_printed_with_when_by_whom_and_the_line_of_the_audit(at: Shop,
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
     assert "between us" not in at.client.get(f"/console/print/case/{case['id']}?internal=false").text
     assert _newest(at).detail == {"internal": False, "language": "en"}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_record_says_cause_remedy_and_outcome_in_its_language(at: Shop, language: str) -> None:
+    case = at.case()
+    desk = at.world.cases
+    desk.note(AGENT, case["id"], "failed")  # what a person wrote stays, be it a word of the center's
+    desk.find_cause(AGENT, case["id"], "power_supply", "", {})
+    desk.repaired(AGENT, case["id"], "part_replaced", part={"name": "print head", "old": "A1", "new": "A2"})
+    later = {"case_id": case["id"], "at_ms": at.world.now_ms, "by": "center", "text": "solve: the deadline is missed"}
+    put(at.world.database, case_steps, **later, kind="clock", data={"clock": "solve", "level": "breach"}, step_key="1")
+    did = {"cmd": "check", "state": "succeeded"}
+    put(at.world.database, case_steps, **later | {"text": ""}, kind="command", data=did, step_key="2")
+    at.world.fault("printer/paper_out", "cleared")
+    at.world.run()
+    at.world.later(DAY)
+    MerchantDesk(at.world.database, at.world.policy, lambda: at.world.now_ms).answer(case["merchant_token"], works=True)
+    at.account()
+    at.log_in()
+    page = at.client.get(f"/console/print/case/{case['id']}?lang={language}").text
+    for said in {
+        "en": ("<dd>power supply</dd>", "Cause found: power supply", "Done: part replaced (print head A1 → A2)",
+               "<dd>the merchant says that it works</dd>", "Deadline: Solved, late", "Remote action: Check, succeeded"),
+        "zh": ("<dd>电源</dd>", "查明原因: 电源", "处理: 更换配件 (打印头 A1 → A2)", "<dd>商户确认已恢复</dd>",
+               "时限: 解决, 已超时", "远程操作: 检测, 成功", "故障检测已恢复正常"),
+    }[language]:  # fmt: skip
+        assert said in page, said
+    for raw in ("power_supply", "part_replaced", "confirmed", "the deadline is missed"):
+        assert raw not in page
+    assert "failed" in page
 
 
 def test_the_api_keeps_its_policy_for_the_record_too(at: Shop) -> None:

@@ -128,6 +128,7 @@ def _figures(url: str, kind: str, size: int) -> Told:
     migrate(database)
     desk.fill(database, size)
     with asking(database, rate=Rate(1e6, 1e6)) as api:
+        api.clock_ms += desk.SETTLED_MS
         asked = list(questions(api.client.get(f"{_AT}openapi.json").json()["paths"]))
         for whose, scope in (("", EVERYTHING), (" (one region)", Scope(regions=("north",)))):
             asks = api.asks("admin", scope)

@@ -34,7 +34,6 @@ from tests.wait import wait_until
 
 LIMIT_S: Final = 60.0
 ROW: Final = ".ag-center-cols-container .ag-row"
-_SETTLED_MS: Final = 600_000
 _QUIET: Final = 25.0  # percent of a core
 _NOTES: Final = """
 window.bench = (() => {
@@ -156,7 +155,7 @@ def seed(url: str, size: int) -> None:
     database = Database(url)
     migrate(database)
     now_ms = int(time.time() * 1000)
-    desk.fill(database, size, now_ms - _SETTLED_MS)
+    desk.fill(database, size, now_ms - desk.SETTLED_MS)
     with database.begin() as connection:
         for cls in CLASSES:  # what came long ago has been summed up
             save_cursor(connection, f"upkeep-{cls}", {"received_ms": now_ms}, now_ms)

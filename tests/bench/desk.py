@@ -18,6 +18,7 @@ NOTICE: Final = "notified" * 4
 """Of the page of one site's copy of the broadcast."""
 READINESS: Final = "cam-readiness"
 """A campaign that every terminal is a target of."""
+SETTLED_MS: Final = 600_000
 _MOST_AUDIT: Final = 50_000
 _HOUR: Final = 3_600_000
 _METRICS: Final = ("modem.rsrp_dbm", "power.voltage_mv")
@@ -25,7 +26,7 @@ _SLICE: Final = 20_000
 
 
 def fill(database: Database, size: int, now_ms: int = NOW) -> None:
-    """All of a fleet of `size` terminals of the estate `e`, as seen at `now_ms`."""
+    """All of a fleet of `size` terminals of the estate `e`, heard at `now_ms`, to be looked at `SETTLED_MS` later."""
     fleet_rows.fill(database, size, now_ms=now_ms)
     for table, rows in _rows(size, now_ms):
         left = iter(rows)
@@ -48,6 +49,7 @@ def _rows(size: int, now_ms: int) -> Iterator[tuple[Any, Iterable[dict[str, Any]
     yield tables.sites, (_site(n, now_ms) for n in sites)
     yield tables.outages, (_outage(n, now_ms) for n in range(0, size, 10))
     yield tables.retired, (_retired(n, now_ms) for n in range(size, size + size // 100 + 1))
+    yield tables.cases, (_over(n, size, now_ms) for n in range(0, size, 2))
     yield tables.case_steps, (_step(n, kind, now_ms) for n in cases for kind in ("opened", "acknowledged", "note"))
     yield tables.case_tasks, (_task(n, now_ms) for n in cases if n % 100 == 0)
     yield tables.surveys, ({"case_id": _case(n), "works": "yes", "score": 1 + n % 5, "at_ms": now_ms} for n in cases)
@@ -101,6 +103,15 @@ def _retired(number: int, now_ms: int) -> dict[str, Any]:
     row = fleet_rows.terminal(number)
     place = {name: row[name] for name in ("estate", "terminal", "site", "region")}
     return place | {"row": row, "retired_ms": now_ms, "by": "ann", "reason": "scrapped"}
+
+
+def _over(number: int, size: int, now_ms: int) -> dict[str, Any]:
+    """A case of the last month that ended well."""
+    began_ms = now_ms - (1 + number % 700) * _HOUR
+    times = {"created_ms": began_ms, "detected_ms": began_ms, "acked_ms": began_ms + _HOUR // 10}
+    times |= dict.fromkeys(("solved_ms", "closed_ms", "updated_ms"), began_ms + _HOUR)
+    ended = {"state": "closed", "outcome": "confirmed", "visits": number % 3, "model": "TM-T20", "part": "cutter"}
+    return fleet_rows.case(size + number) | _at(number) | {"signature": "printer/paper_out|TM-T20"} | ended | times
 
 
 def _step(number: int, kind: str, now_ms: int) -> dict[str, Any]:

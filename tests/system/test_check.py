@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from agent.cli import main
 from tests.agent.test_nut import Server, listing
 from tests.mqtt.broker import Observer, Rumqttd
 from tests.system.desk import GOOD, Desk, states
-from tests.system.stage import Agent, Process, Sim, posdiag, raised
+from tests.system.stage import Agent, Process, Sim, ask_socket, posdiag, raised
 from tests.system.test_ports import Tap
 from tests.wait import wait_until
 
@@ -72,15 +74,42 @@ def test_a_port_that_hangs_is_unknown_and_the_others_answer(sim: Sim, observer: 
             desk.send(desk.body("recover", args={"device": "modem"}, tier=2))
             wait_until(lambda: any(b"CFUN=1,1" in data for data in tap.since(0)))
             wait_until(lambda: time.monotonic() > tap.written[-1][0] + 1.5)  # it has said OK, and is let start in peace
-            with set_to(sim, {"modem.line": "mute"}):
-                report = check(config)
+            asks = [partial(check, config)] * 2
+            for cmd in ("identify", "statistics"):
+                asks.append(partial(ask_socket, agent.run_dir / "control.sock", {"cmd": cmd}))
+            with set_to(sim, {"modem.line": "mute"}), ThreadPoolExecutor() as pool:
+                began = time.monotonic()
+                report, again, identified, counted = pool.map(lambda ask: ask(), asks)
+                assert time.monotonic() - began < 10, "the start of a process included"
     assert report["took_ms"] < 8500
     modem = report["devices"]["modem"]
-    assert modem["text"] == "modem was busy for more than 7 s"
+    busy = "modem was busy for more than 7 s"
+    assert modem["text"] == again["devices"]["modem"]["text"] == busy
+    assert identified["ok"]["modem"] == counted["ok"]["modem"] == {"error": "no_reply", "text": busy}
+    assert identified["ok"]["printer"].items() <= counted["ok"]["printer"].items()
+    assert counted["ok"]["keypad"] == {"error": "unsupported", "text": "zt588 keeps no statistics"}
     assert {str(value) for value in modem["readings"].values()} == {"{'error': 'no_reply'}"}
     assert report["devices"]["printer"]["readings"]["paper"] == "ok"
     assert report["verdict"]["can_sell"] == "yes"
     assert report["faults"] == []
+
+
+def test_a_check_that_the_end_of_the_daemon_cut_short_is_interrupted(sim: Sim, observer: Observer) -> None:
+    """Every line is mute, so that each device is being waited for when the end comes; each gives way, as for a sale."""
+    with Agent(sim.config) as agent:
+        agent.until_healthy()
+        desk = Desk(agent, observer)
+        with set_to(sim, {f"{unit}.line": "mute" for unit in UNITS}):
+            command_id = desk.send(desk.body("check"))
+            wait_until(lambda: "running" in states(desk.results(command_id)))
+            with ThreadPoolExecutor() as pool:
+                asked = pool.submit(ask_socket, agent.run_dir / "control.sock", {"cmd": "check"})
+                moment = time.monotonic() + 0.3
+                wait_until(lambda: time.monotonic() > moment)
+                status, took_s = agent.terminate()
+                assert (status, took_s < 2, asked.exception(5) is None and "ok" in asked.result()) == (0, True, False)
+    with Agent(sim.config):
+        assert states(desk.life(command_id)) == ["accepted", "running", "interrupted"]
 
 
 def test_ports_that_are_lent_are_asked_at_once_and_those_that_are_not_ours_never(sim: Sim) -> None:

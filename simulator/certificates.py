@@ -6,11 +6,14 @@ import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.x509 import Certificate, Name
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import Certificate, Name
+from cryptography.x509.oid import NameOID
 
 HOST: Final = "acquirer.test"
 OTHER_HOST: Final = "parking.test"
@@ -26,9 +29,6 @@ class Authority:
     """A certificate authority that lives as long as the simulator. Its certificate is at `ca_file`."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises ImportError when the package `cryptography` is not installed."""
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - heavy, and only the acquirer needs it
-
         self.ca_file = folder / "acquirer_ca.pem"
         self._server_file = folder / ".acquirer.pem"
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -38,13 +38,6 @@ class Authority:
 
     def server_context(self, tls: str, world: datetime) -> ssl.SSLContext:
         """A context for one state of `network.tls` (ok, expired, wrong_host) at the world's time."""
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-        from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-            Encoding,
-            NoEncryption,
-            PrivateFormat,
-        )
-
         middle = world - EXPIRED_SINCE if tls == "expired" else world
         host = OTHER_HOST if tls == "wrong_host" else HOST
         key = ec.generate_private_key(ec.SECP256R1())
@@ -66,25 +59,19 @@ class Authority:
 
 
 def _name(common_name: str) -> Name:
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.x509.oid import NameOID  # noqa: PLC0415
-
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _signed(
     subject: Name,
     issuer: Name,
-    key: EllipticCurvePrivateKey,
-    signer: EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
     valid: tuple[datetime, datetime],
     *,
     ca: bool,
     host: str = "",
 ) -> Certificate:
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
-
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -116,6 +103,4 @@ def _signed(
 
 
 def _pem(certificate: Certificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
-
     return certificate.public_bytes(Encoding.PEM)

@@ -6,21 +6,9 @@ Exit 0 done, 1 an expectation failed, 2 it could not run.
 from __future__ import annotations
 
 import argparse
-import json
-import re
-import signal
-import sys
-import threading
-from collections.abc import Mapping
-from math import isfinite
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from simulator.scenario import Outcome
-
-DONE, FAILED, UNABLE = 0, 1, 2
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,14 +24,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     run.add_argument("--scenario", type=Path, help="a time line to play once the terminal is there")
     run.add_argument("--no-pace", dest="pace", action="store_false", help="bytes arrive at once, not at line speed")
     run.add_argument("--json", action="store_true", help="print one line of JSON when ready")
-    run.set_defaults(run=_run)
+    run.set_defaults(run=_later("simulator.verbs", "run_terminal"))
 
     change = verbs.add_parser(
         "set", help="change keys of a running terminal", usage="%(prog)s [-h] [--dir] DIR key=value …"
     )
     _add_place(change)
     change.add_argument("words", metavar="key=value", nargs="+")
-    change.set_defaults(run=_set)
+    change.set_defaults(run=_later("simulator.verbs", "run_set"))
 
     read = verbs.add_parser(
         "get", help="read keys of a running terminal", usage="%(prog)s [-h] [--json] [--dir] DIR [key]"
@@ -51,41 +39,27 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     _add_place(read)
     read.add_argument("words", metavar="key", nargs="*", help="one key; every one without it")
     read.add_argument("--json", action="store_true", help="one flat object")
-    read.set_defaults(run=_get)
+    read.set_defaults(run=_later("simulator.verbs", "run_get"))
 
     play = verbs.add_parser("play", help="play a scenario against a running terminal")
     play.add_argument("dir", type=Path)
     play.add_argument("scenario", type=Path)
     play.add_argument("--json", action="store_true", help="one line of JSON for each step, then the sum")
-    play.set_defaults(run=_play)
+    play.set_defaults(run=_later("simulator.verbs", "run_play"))
 
     slip = verbs.add_parser("slip", help="look at the last slip that a running terminal's printer printed")
     slip.add_argument("dir", type=Path)
     slip.add_argument("--png", type=Path, metavar="FILE", help="as a picture; without it as text")
     slip.add_argument("--columns", type=int, default=48, help="how many characters fit a line of its paper")
-    slip.set_defaults(run=_slip)
+    slip.set_defaults(run=_later("simulator.verbs", "run_slip"))
 
     fleet = verbs.add_parser("fleet", help="publish as many terminals, each with a connection of its own")
     _fleet_options(fleet)
-    fleet.set_defaults(run=_fleet)
+    fleet.set_defaults(run=_later("simulator.verbs", "run_fleet"))
 
 
 def _add_place(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--dir", type=Path, metavar="DIR", help="where the terminal runs, if not the first word")
-
-
-def _place(args: argparse.Namespace, *, least: int, most: int | None) -> tuple[Path, list[str]]:
-    """Where the terminal runs, and the other words, so many. Raises ValueError."""
-    folder, words = (args.dir, args.words) if args.dir else (None, args.words[1:])
-    if folder is None:
-        if not args.words or "=" in args.words[0]:
-            raise ValueError("say where the terminal runs: DIR before the rest, or --dir DIR")
-        folder = Path(args.words[0])
-    if len(words) < least:
-        raise ValueError("say what to change: key=value")
-    if most is not None and len(words) > most:
-        raise ValueError(f"{words[most]!r} is one word too many")
-    return folder, words
 
 
 def _fleet_options(fleet: argparse.ArgumentParser) -> None:
@@ -106,223 +80,6 @@ def _fleet_options(fleet: argparse.ArgumentParser) -> None:
     fleet.add_argument("--json", action="store_true", help="figures each second as lines of JSON")
 
 
-def _unable(text: object) -> int:
-    if isinstance(text, OSError) and text.filename:
-        text = f"{text.filename}: {(text.strerror or str(text)).lower()}"
-    sys.stderr.write(f"posdiag sim: {text}\n")
-    return UNABLE
-
-
-def _pairs(texts: list[str], what: str) -> dict[str, str]:
-    """Split name=value. Raises ValueError."""
-    pairs = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ValueError(f"{text!r} is not {what}")
-        pairs[name] = value
-    return pairs
-
-
-def _broker(url: str) -> str:
-    """The same. Raises ValueError for what is no broker's address."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.port == 0 or set(url) & set(" @?#"):
-        raise ValueError(f"--mqtt is mqtt://HOST:PORT or mqtts://HOST:PORT, not {url}")
-    return url
-
-
-def _run(args: argparse.Namespace) -> int:
-    from simulator import terminal as terminals  # noqa: PLC0415 - set and get need not load every device
-    from simulator.scenario import load  # noqa: PLC0415
-
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        steps = load(args.scenario) if args.scenario else ()
-        terminal = terminals.Terminal(
-            args.dir,
-            families=_pairs(args.family, "DEVICE=FAMILY"),
-            seed=args.seed,
-            mqtt=_broker(args.mqtt or terminals.DEFAULT_MQTT),
-            pace=args.pace,
-        )
-        terminal.start()
-    except (ValueError, OSError) as error:
-        return _unable(error)
-    except ImportError as error:
-        return _unable(
-            f"{error.name} is missing; the acquirer's certificates need it: pip install 'posdiag[simulator]'"
-        )
-    try:
-        _show(terminal.describe(), as_json=args.json)
-        return _play_inside(terminal, steps, stop, as_json=args.json)
-    finally:
-        terminal.close()
-
-
-def _play_inside(terminal: Any, steps: Any, stop: threading.Event, *, as_json: bool) -> int:
-    """Play the scenario, if there is one, and wait for the end. An early end is not a failed expectation."""
-    from simulator.scenario import play  # noqa: PLC0415
-
-    held = True
-    try:
-        for outcome in play(steps, terminal, terminal.folder / "run" / "status.json", wait=_Wait(stop)):
-            held &= outcome.held
-            _tell(outcome, as_json=as_json)
-    except _Stopped:
-        return DONE
-    except ValueError as error:
-        return _unable(str(error))
-    stop.wait()
-    return DONE if held else FAILED
-
-
-class _Stopped(Exception):
-    """The user ended the terminal while a scenario was playing."""
-
-
-class _Wait:
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-
-    def __call__(self, seconds: float) -> None:
-        if self._stop.wait(seconds):
-            raise _Stopped
-
-
-def _set(args: argparse.Namespace) -> int:
-    from simulator.control import NotRunning, Refused, ask  # noqa: PLC0415
-
-    try:
-        folder, words = _place(args, least=1, most=None)
-        ask(folder, {"do": "set", "values": _pairs(words, "key=value")})
-    except (NotRunning, Refused, ValueError) as error:
-        return _unable(str(error))
-    return DONE
-
-
-def _get(args: argparse.Namespace) -> int:
-    from simulator.control import NotRunning, ask  # noqa: PLC0415
-
-    try:
-        folder, words = _place(args, least=0, most=1)
-        values = ask(folder, {"do": "get"})["values"]
-    except (NotRunning, ValueError) as error:
-        return _unable(str(error))
-    if not words:
-        _show(values, as_json=args.json)
-        return DONE
-    key = words[0]
-    if key not in values:
-        return _unable(f"{key} is not a key of this terminal; there are {', '.join(values)}")
-    if args.json:
-        _show({key: values[key]}, as_json=True)
-    else:
-        print(values[key])
-    return DONE
-
-
-def _play(args: argparse.Namespace) -> int:
-    from simulator.control import NotRunning, Refused  # noqa: PLC0415
-    from simulator.scenario import BadScenario, Running, load, play  # noqa: PLC0415
-
-    outcomes = []
-    try:
-        for outcome in play(load(args.scenario), Running(args.dir), args.dir / "run" / "status.json"):
-            outcomes.append(outcome)
-            _tell(outcome, as_json=args.json)
-    except (NotRunning, Refused, BadScenario) as error:
-        return _unable(str(error))
-    expected = [outcome for outcome in outcomes if outcome.expect]
-    held = sum(outcome.held for outcome in expected)
-    if args.json:
-        print(json.dumps({"steps": len(outcomes), "expected": len(expected), "held": held}))
-    else:
-        print(f"{held} of {len(expected)} expectations held")
-    return DONE if held == len(expected) else FAILED
-
-
-def _slip(args: argparse.Namespace) -> int:
-    from simulator.control import NotRunning, ask  # noqa: PLC0415
-    from simulator.render import Cut, as_text, read_slip  # noqa: PLC0415
-
-    try:
-        printed = Path(ask(args.dir, {"do": "get"})["values"]["printer.output"]).read_bytes()
-        items = read_slip(printed, args.columns)
-        cuts = [number for number, item in enumerate(items, 1) if isinstance(item, Cut)]
-        start = max((cut for cut in cuts if cut < len(items)), default=0)
-        if not items:
-            return _unable("nothing has been printed")
-        if args.png is None:
-            print(as_text(items[start:], args.columns))
-            return DONE
-        from simulator.paper import as_png  # noqa: PLC0415 - needs Pillow
-
-        as_png(items[start:], args.png, args.columns)
-    except ImportError as error:
-        return _unable(f"{error.name} is missing; pictures need it: pip install 'posdiag[simulator]'")
-    except (NotRunning, OSError, ValueError) as error:
-        return _unable(error)
-    return DONE
-
-
-def _tell(outcome: Outcome, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(outcome.as_json(), ensure_ascii=False), flush=True)
-        return
-    wanted = " ".join(f"{name}={value}" for name, value in outcome.set.items()) or "nothing set"
-    verdict = "" if not outcome.expect else f"  held after {outcome.took_s:.1f} s" if outcome.held else "  FAILED"
-    print(f"{outcome.at_s:7.1f} s  {wanted}{verdict}", flush=True)
-    for missed in outcome.missed:
-        print(f"           {missed}", flush=True)
-
-
-def _show(values: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(values, ensure_ascii=False), flush=True)
-        return
-    width = max(map(len, values))
-    for name, value in values.items():
-        text = " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
-        print(f"{name:{width}}  {text}", flush=True)
-
-
-def _fleet(args: argparse.Namespace) -> int:
-    try:
-        from simulator.fleet import MOST, Options, run_fleet  # noqa: PLC0415 - the other verbs do without MQTT
-    except ImportError as error:
-        return _unable(f"{error.name} is missing; a fleet needs it: pip install 'posdiag[simulator]'")
-
-    if not 1 <= args.terminals <= MOST:
-        return _unable(f"--terminals is a number from 1 to {MOST}")
-    if not all(map(isfinite, (args.rate, args.connects_per_s, args.faults_per_hour, args.seconds))):
-        return _unable("--rate, --connects-per-s, --faults-per-hour and --seconds are numbers that end")
-    if min(args.rate, args.connects_per_s) <= 0 or min(args.faults_per_hour, args.seconds, args.sites) < 0:
-        return _unable("--rate and --connects-per-s are above 0, --faults-per-hour, --seconds and --sites not below")
-    if not 0 <= args.fail_share <= 1:
-        return _unable("--fail-share is a number from 0 to 1")
-    operators = tuple(args.operators.split(","))
-    if not all(re.fullmatch("[a-z0-9_-]{1,64}", name) for name in (*operators, args.estate)):
-        return _unable("--estate and the names of --operators are of a-z, 0-9, _ and -")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    options = Options(
-        url=args.mqtt,
-        terminals=args.terminals,
-        estate=args.estate,
-        seed=args.seed,
-        sites=args.sites,
-        operators=operators,
-        rate=args.rate,
-        faults_per_hour=args.faults_per_hour,
-        connects_per_s=args.connects_per_s,
-        fail_share=args.fail_share,
-        seconds=args.seconds,
-        folder=args.dir,
-        scenario=args.scenario,
-        places=args.places,
-    )
-    return run_fleet(options, as_json=args.json, stop=stop)
+def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """The function of that name, whose module is loaded when it is run: `posdiag center` need not wait for it."""
+    return lambda args: int(getattr(import_module(module), name)(args))

@@ -90,8 +90,6 @@ def _open_shop(
         terminal = Terminal(home, families=till.families, seed=till.number, mqtt=url, name=till.name, config=config)
         try:
             terminals.enter_context(terminal)
-        except ImportError as error:
-            raise DemoError(f"{error.name} is missing: pip install 'posdiag[simulator]'") from error
         except OSError as error:
             raise DemoError(str(error)) from error
         terminal.set(till.start_values())

@@ -28,7 +28,7 @@ class Network:
     """Every service of one terminal's world. `apply` makes them behave as the consequences say."""
 
     def __init__(self, loop: Loop, folder: Path, seed: str, world_time: Callable[[], float]) -> None:
-        """Binds all ports. Raises ImportError without `cryptography`. `world_time` is seconds since 1970."""
+        """Binds all ports. `world_time` is seconds since 1970."""
         self._loop = loop
         self._world_time = world_time
         self._random = random.Random(f"{seed}:network")

@@ -44,7 +44,7 @@ class Terminal:
     `families` maps unit to family word where it is not the default, or to `none` where there is no such device; `seed`
     makes noise and loss repeatable; `pace` False lets bytes arrive at once; `config` is laid over the agent's
     configuration, table by table. Raises Illegal for a family that is not there, FileExistsError when another simulator
-    runs in `folder`, ImportError without the package `cryptography`.
+    runs in `folder`.
     """
 
     def __init__(

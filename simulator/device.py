@@ -99,3 +99,28 @@ class Device(ABC):
     def violation(self, reason: str) -> None:
         """Count one breach of the protocol by the host."""
         self.violations[reason] = self.violations.get(reason, 0) + 1
+
+
+class FramedDevice(Device):
+    """A device that hears frames, and forgets one whose next byte is late by more than `FRAME_GAP_S`."""
+
+    FRAME_GAP_S: ClassVar[float]
+
+    def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
+        super().__init__(send, now)
+        self.power_on()
+
+    def power_on(self) -> None:
+        self._frame = bytearray()
+        self._last_byte_at = 0.0
+
+    def tick(self) -> float | None:
+        """Forget a frame that stopped in the middle."""
+        if not self._frame:
+            return None
+        left = self._last_byte_at + self.FRAME_GAP_S - self.now()
+        if left > 0:
+            return left
+        self.violation("frame_cut")
+        self._frame.clear()
+        return None

@@ -11,11 +11,10 @@ from functools import reduce
 from operator import xor
 from typing import ClassVar, Final
 
-from simulator.device import Device, Key
+from simulator.device import FramedDevice, Key
 from simulator.devices.texts import READS, text_key
 
 _START, _END, _ACK, _NAK, _EOT = 0xF2, 0x03, 0x06, 0x15, 0x04
-FRAME_GAP_S: Final = 0.3
 ANSWER_WAIT_S: Final = 1.0
 _CARD_COMMANDS: Final = b"\x50\x51\x52\x53\x54\x60"
 _PLACES: Final = {"absent": ("0", "0000000"), "present": ("2", "0011100"), "left": ("1", "1000000")}
@@ -26,13 +25,14 @@ def _check(data: bytes) -> int:
     return reduce(xor, data, 0)
 
 
-class Crt571(Device):
+class Crt571(FramedDevice):
     """Unit address 0. `card` left is a card at the gate that nobody took; jammed is error 10."""
 
     family: ClassVar[str] = "crt571"
     unit: ClassVar[str] = "reader"
     baud: ClassVar[int] = 9600
-    keys = {  # noqa: RUF012 - the base class declares the type
+    FRAME_GAP_S: ClassVar[float] = 0.3
+    keys: ClassVar = {
         "card": Key("absent", ("absent", "present", "left", "jammed")),
         "shutter": Key("ok", ("ok", "error")),
         "sensor": Key("ok", ("ok", "error")),
@@ -45,34 +45,24 @@ class Crt571(Device):
     def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
         super().__init__(send, now)
         self._captured = 42
-        self.power_on()
 
     def power_on(self) -> None:
-        self._frame = bytearray()
-        self._last_byte_at = 0.0
+        super().power_on()
         self._reply = b""
         self._unanswered_since: float | None = None
         self._repeats = 0
 
     def tick(self) -> float | None:
         """Give up on a cut frame, and on a host that does not acknowledge."""
-        now = self.now()
-        due: list[float] = []
-        if self._frame:
-            left = self._last_byte_at + FRAME_GAP_S - now
-            if left <= 0:
-                self.violation("frame_cut")
-                self._frame.clear()
-            else:
-                due.append(left)
+        due = [super().tick()]
         if self._unanswered_since is not None:
-            left = self._unanswered_since + ANSWER_WAIT_S - now
+            left = self._unanswered_since + ANSWER_WAIT_S - self.now()
             if left <= 0:
                 self.violation("reply_not_acknowledged")
                 self._unanswered_since = None
             else:
                 due.append(left)
-        return min(due, default=None)
+        return min((each for each in due if each is not None), default=None)
 
     def receive(self, data: bytes) -> None:
         self.tick()

@@ -42,7 +42,7 @@ class Evdev(Device):
     family: ClassVar[str] = "evdev"
     unit: ClassVar[str] = "keypad"
     baud: ClassVar[int] = 0
-    keys = {  # noqa: RUF012 - the base class declares the type
+    keys: ClassVar = {
         "held": Key("none", ("none", *CODES)),
         "dead": Key("none", ("none", *CODES)),
         "typed": Key("none", ("none", "all")),

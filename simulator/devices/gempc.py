@@ -6,18 +6,16 @@ has an answer to reset and refuses every application command.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from operator import xor
 from typing import ClassVar, Final
 
-from simulator.device import Device, Key
+from simulator.device import FramedDevice, Key
 from simulator.devices.texts import READS, text_key
 
 _SYNC, _GO, _NAK = 0x03, 0x06, 0x15
 _NO_CARD, _OFF, _ON = 2, 1, 0
 _LONGEST: Final = 271
-FRAME_GAP_S: Final = 0.5
 _ATR: Final = bytes.fromhex("3b65000053494d3031")
 _T0_PARAMETERS: Final = bytes.fromhex("1100000a00")
 _REPLY: Final = {
@@ -35,26 +33,22 @@ _REPLY: Final = {
 """Message from the host -> message to the host; anything else is answered as a slot status."""
 
 
-class GemPcTwin(Device):
+class GemPcTwin(FramedDevice):
     """`card` left looks like present: the reader cannot tell. `self_test` failed is CCID's hardware error."""
 
     family: ClassVar[str] = "gempc"
     unit: ClassVar[str] = "reader"
     baud: ClassVar[int] = 115200
-    keys = {  # noqa: RUF012 - the base class declares the type
+    FRAME_GAP_S: ClassVar[float] = 0.5
+    keys: ClassVar = {
         "card": Key("absent", ("absent", "present", "left")),
         "self_test": Key("ok", ("ok", "failed")),
         "reads": READS,
         "firmware": text_key("V1.02", 12),
     }
 
-    def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
-        super().__init__(send, now)
-        self.power_on()
-
     def power_on(self) -> None:
-        self._frame = bytearray()
-        self._last_byte_at = 0.0
+        super().power_on()
         self._notices_wait = False
         self._notice = b""
         self._powered = False
@@ -72,17 +66,6 @@ class GemPcTwin(Device):
         if self._notice:
             self.send(self._notice)
             self._notice = b""
-
-    def tick(self) -> float | None:
-        """Drop a frame that stopped in the middle."""
-        if not self._frame:
-            return None
-        left = self._last_byte_at + FRAME_GAP_S - self.now()
-        if left > 0:
-            return left
-        self.violation("frame_cut")
-        self._frame.clear()
-        return None
 
     def receive(self, data: bytes) -> None:
         self.tick()

@@ -6,15 +6,13 @@ CRC travels low byte first, the reader's high byte first. A tampered reader answ
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, Final
 
-from simulator.device import Device, Key
+from simulator.device import FramedDevice, Key
 from simulator.devices.texts import READS, text_key
 
 _TAG: Final = b"ViVOtech2\x00"
 _LONGEST: Final = 2048
-FRAME_GAP_S: Final = 0.5
 _GROUPS: Final = {0x18: b"\x01", 0x29: b"\x00\x04", 0x12: b"\x01", 0x09: b"\x20", 0x83: b"\x51"}
 """Command -> the sub-commands that this reader knows."""
 _TRANSACTIONS: Final = b"\x02\x05\x2c\x2d\x60\x61\x62\x63\x40"
@@ -43,38 +41,20 @@ def checksum(data: bytes) -> int:
     return register
 
 
-class Neo(Device):
+class Neo(FramedDevice):
     """`self_test` failed: the ping reports status 0A. There is no card presence without a transaction."""
 
     family: ClassVar[str] = "neo"
     unit: ClassVar[str] = "reader"
     baud: ClassVar[int] = 115200
-    keys = {  # noqa: RUF012 - the base class declares the type
+    FRAME_GAP_S: ClassVar[float] = 0.5
+    keys: ClassVar = {
         "self_test": Key("ok", ("ok", "failed")),
         "tamper": Key("no", ("no", "yes")),
         "reads": READS,
         "firmware": text_key("V1.02", 12),
         "serial": text_key("630Z000001", 14),
     }
-
-    def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
-        super().__init__(send, now)
-        self.power_on()
-
-    def power_on(self) -> None:
-        self._frame = bytearray()
-        self._last_byte_at = 0.0
-
-    def tick(self) -> float | None:
-        """Drop a frame that stopped in the middle."""
-        if not self._frame:
-            return None
-        left = self._last_byte_at + FRAME_GAP_S - self.now()
-        if left > 0:
-            return left
-        self.violation("frame_cut")
-        self._frame.clear()
-        return None
 
     def receive(self, data: bytes) -> None:
         self.tick()

@@ -39,7 +39,7 @@ class Printer(Device):
     family: ClassVar[str] = "escpos"
     unit: ClassVar[str] = "printer"
     baud: ClassVar[int] = 9600
-    keys = {  # noqa: RUF012 - the base class declares the type
+    keys: ClassVar = {
         "paper": Key("ok", ("ok", "near_end", "out")),
         "cover": Key("closed", ("closed", "open")),
         "cutter": Key("ok", ("ok", "error")),

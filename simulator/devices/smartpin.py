@@ -12,11 +12,10 @@ from functools import reduce
 from operator import xor
 from typing import ClassVar, Final
 
-from simulator.device import Device, Key
+from simulator.device import FramedDevice, Key
 from simulator.devices.texts import text_key
 
 _STX, _ETX, _GOOD, _REFUSED = 0x02, 0x03, b"\x06", b"\x15"
-FRAME_GAP_S: Final = 0.3
 _LOG_LIMIT: Final = 40
 _PIN_KEY, _MASTER, _LOADER, _SESSION = 0x01, 0x08, 0x14, 0x28
 _UNKNOWN: Final = _REFUSED + b"\x04\x00"
@@ -37,13 +36,14 @@ def framed(body: bytes) -> bytes:
     return bytes((_STX,)) + len(body).to_bytes(2, "little") + body + checks
 
 
-class SmartPin(Device):
+class SmartPin(FramedDevice):
     """Which keys are pressed is enciphered and has no answer here, so there is no `held`."""
 
     family: ClassVar[str] = "smartpin"
     unit: ClassVar[str] = "keypad"
     baud: ClassVar[int] = 9600
-    keys = {  # noqa: RUF012 - the base class declares the type
+    FRAME_GAP_S: ClassVar[float] = 0.3
+    keys: ClassVar = {
         "tamper": Key("no", ("no", "yes")),
         "keys": Key("loaded", ("loaded", "missing")),
         "firmware": text_key("V1.02", 12),
@@ -55,11 +55,6 @@ class SmartPin(Device):
         self.world_time: Callable[[], float] = time.time
         self._announced: list[bytes] = []
         self._illegal: list[bytes] = []
-        self.power_on()
-
-    def power_on(self) -> None:
-        self._frame = bytearray()
-        self._last_byte_at = 0.0
 
     def changed(self, name: str, before: str) -> None:
         del before
@@ -74,17 +69,6 @@ class SmartPin(Device):
     def _record(self, user_and_state: bytes) -> bytes:
         stamp = time.strftime("-%Y%m%d-%H%M/", time.gmtime(self.world_time()))
         return user_and_state + stamp.encode("ascii")
-
-    def tick(self) -> float | None:
-        """Forget a frame that stopped in the middle."""
-        if not self._frame:
-            return None
-        left = self._last_byte_at + FRAME_GAP_S - self.now()
-        if left > 0:
-            return left
-        self.violation("frame_cut")
-        self._frame.clear()
-        return None
 
     def receive(self, data: bytes) -> None:
         self.tick()

@@ -7,16 +7,14 @@ ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from operator import xor
 from typing import ClassVar, Final
 
-from simulator.device import Device, Key
+from simulator.device import FramedDevice, Key
 from simulator.devices.texts import text_key
 
 _STX, _ETX = 0x02, 0x03
-FRAME_GAP_S: Final = 0.3
 FIRST_REPEAT_S: Final = 0.5
 REPEAT_S: Final = 0.1
 _GOOD: Final = b"0"
@@ -46,7 +44,7 @@ TYPED_S: Final = 0.05
 _MASK: Final = 0xFF
 
 
-class Zt588(Device):
+class Zt588(FramedDevice):
     """`keys` missing: the pad says that it has no master key. `battery` low: every answer is error E0.
 
     `typed` all: somebody presses each key once, of which the `dead` one sends nothing; pin: four keys of a PIN, each as
@@ -56,7 +54,8 @@ class Zt588(Device):
     family: ClassVar[str] = "zt588"
     unit: ClassVar[str] = "keypad"
     baud: ClassVar[int] = 9600
-    keys = {  # noqa: RUF012 - the base class declares the type
+    FRAME_GAP_S: ClassVar[float] = 0.3
+    keys: ClassVar = {
         "held": Key("none", ("none", *MATRIX)),
         "dead": Key("none", ("none", *MATRIX)),
         "typed": Key("none", ("none", "all", "pin")),
@@ -66,13 +65,8 @@ class Zt588(Device):
         "serial": text_key("0007", 4),
     }
 
-    def __init__(self, send: Callable[[bytes], None], now: Callable[[], float]) -> None:
-        super().__init__(send, now)
-        self.power_on()
-
     def power_on(self) -> None:
-        self._frame = bytearray()
-        self._last_byte_at = 0.0
+        super().power_on()
         self._input_on = True  # as after the payment application has started
         self._sound_on = False
         self._typing: list[int] = []
@@ -103,7 +97,7 @@ class Zt588(Device):
     def tick(self) -> float | None:
         """Repeat a held key; forget a frame that stopped in the middle."""
         now = self.now()
-        due: list[float] = []
+        due = [super().tick()]
         if self._press_at is not None:
             if now >= self._press_at:
                 self._press()
@@ -116,14 +110,7 @@ class Zt588(Device):
                 self.state["typed"] = "none"
         if self._typing:
             due.append(self._type_at - now)
-        if self._frame:
-            left = self._last_byte_at + FRAME_GAP_S - now
-            if left <= 0:
-                self.violation("frame_cut")
-                self._frame.clear()
-            else:
-                due.append(left)
-        return min(due, default=None)
+        return min((each for each in due if each is not None), default=None)
 
     def receive(self, data: bytes) -> None:
         self.tick()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from drivers.codecs.malformed import Malformed
 from drivers.errors import Unsupported
-from drivers.exchange import Channel
+from drivers.exchange import Channel, Decoder
 from drivers.reading import Identity, Level, Reading, Readings, ReadingSpec, Value
 
 
@@ -67,3 +68,14 @@ class Driver(ABC):
     def specific(self) -> dict[str, Value]:
         """The family's own finer facts from the last answer, for `evidence.specific`; never card data."""
         return {}
+
+
+def overhear(ears: Decoder[Any], data: bytes) -> None:
+    """Take in what came unasked, for what the decoder itself makes of it. Never raises."""
+    ears.feed(data)
+    while True:
+        try:
+            if ears.next() is None:
+                return
+        except Malformed:
+            continue

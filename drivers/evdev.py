@@ -25,7 +25,7 @@ from drivers.codecs.evdev import (
     key_name,
 )
 from drivers.codecs.malformed import Malformed
-from drivers.driver import Driver
+from drivers.driver import Driver, overhear
 from drivers.errors import BadReply, NoReply, Unsupported
 from drivers.exchange import Channel
 from drivers.family import Family
@@ -142,13 +142,7 @@ class Evdev(Driver):
         self._doubt = Cause.INCONSISTENT
 
     def _hear(self, data: bytes) -> None:
-        self._ears.feed(data)
-        while True:
-            try:
-                if self._ears.next() is None:
-                    return
-            except Malformed:
-                continue
+        overhear(self._ears, data)
 
     def _ask(self, question: Question) -> Answer:
         request = encode_question(question)

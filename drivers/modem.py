@@ -337,7 +337,7 @@ class QuectelModem(AtModem):
     """Quectel: serving cell, temperature, and a clock whose zone is certain."""
 
     family = "quectel"
-    READINGS = {**_COMMON, **_TEMPERATURE, "sinr_db": ReadingSpec(unit="dB", about="5G only")}  # noqa: RUF012 - see base
+    READINGS: ClassVar = {**_COMMON, **_TEMPERATURE, "sinr_db": ReadingSpec(unit="dB", about="5G only")}
     CARD_QUESTIONS = (ask.QUECTEL_CCID, ask.CCID)
     SIGNAL = (ask.QUECTEL_CELL, at_quectel.parse_serving_cell)
     TEMPERATURE = (ask.QUECTEL_TEMPERATURE, at_quectel.parse_temperature)
@@ -348,7 +348,7 @@ class SimcomModem(AtModem):
     """SIMCom: system information and temperature."""
 
     family = "simcom"
-    READINGS = {**_COMMON, **_TEMPERATURE}  # noqa: RUF012 - typed in the base class
+    READINGS: ClassVar = {**_COMMON, **_TEMPERATURE}
     CARD_QUESTIONS = (ask.SIMCOM_CCID, ask.CCID)
     SIGNAL = (ask.SIMCOM_SYSTEM, at_simcom.parse_system)
     TEMPERATURE = (ask.SIMCOM_TEMPERATURE, at_simcom.parse_temperature)

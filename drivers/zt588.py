@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from drivers.codecs import szzt
 from drivers.codecs.malformed import Malformed
-from drivers.driver import Driver
+from drivers.driver import Driver, overhear
 from drivers.errors import BadReply, NoReply, Refused, Unsupported
 from drivers.exchange import Channel
 from drivers.family import Family
@@ -123,13 +123,7 @@ class Zt588(Driver):
         raise Refused("identity", szzt.ERRORS.get(error, f"{error:02X}"))
 
     def _hear(self, data: bytes) -> None:
-        self._ears.feed(data)
-        while True:
-            try:
-                if self._ears.next() is None:
-                    return
-            except Malformed:
-                continue
+        overhear(self._ears, data)
 
 
 def _answers(frame: szzt.Frame) -> bool:

@@ -96,7 +96,10 @@ def test_a_port_that_hangs_is_unknown_and_the_others_answer(sim: Sim, observer: 
 
 def test_a_check_that_the_end_of_the_daemon_cut_short_is_interrupted(sim: Sim, observer: Observer) -> None:
     """Every line is mute, so that each device is being waited for when the end comes; each gives way, as for a sale."""
-    with Agent(sim.config) as agent:
+    seldom = sim.write_config(
+        "seldom.toml", change=lambda text: text.replace("[[device]]", "[[device]]\npoll_s = 600.0")
+    )
+    with Agent(seldom) as agent:
         agent.until_healthy()
         desk = Desk(agent, observer)
         with set_to(sim, {f"{unit}.line": "mute" for unit in UNITS}):
@@ -108,7 +111,7 @@ def test_a_check_that_the_end_of_the_daemon_cut_short_is_interrupted(sim: Sim, o
                 wait_until(lambda: time.monotonic() > moment)
                 status, took_s = agent.terminate()
                 assert (status, took_s < 2, asked.exception(5) is None and "ok" in asked.result()) == (0, True, False)
-    with Agent(sim.config):
+    with Agent(seldom):
         assert states(desk.life(command_id)) == ["accepted", "running", "interrupted"]
 
 

@@ -1,4 +1,4 @@
-"""What every decoder of a card reader must stand: any split, noise around frames, anything at all."""
+"""What every decoder must stand: any split, noise around frames, anything at all."""
 
 from __future__ import annotations
 
@@ -31,6 +31,39 @@ def decode(make: Callable[[], Any], data: bytes, step: int = 0) -> list[Any]:
     for at in range(0, len(data), step or len(data)):
         decoder.feed(data[at : at + (step or len(data))])
         found += drain(decoder)
+    return found
+
+
+def fed(decoder: Any, *chunks: bytes) -> list[Any]:
+    """Messages in these chunks, and "malformed" in place of what is none."""
+    found: list[Any] = []
+    for chunk in chunks:
+        decoder.feed(chunk)
+        found += ["malformed" if message is Malformed else message for message in drain(decoder)]
+    return found
+
+
+def survived(decoder: Any, chunks: list[bytes]) -> list[Any]:
+    """Messages in these chunks; fails unless each step takes something from a buffer that stays small."""
+    found: list[Any] = []
+    fed_bytes = 0
+    for chunk in chunks:
+        decoder.feed(chunk)
+        fed_bytes += len(chunk)
+        for _ in range(2 * fed_bytes + 2):
+            before = len(decoder._buffer)
+            assert before <= 4096
+            try:
+                message = decoder.next()
+            except Malformed:
+                assert len(decoder._buffer) < before
+                continue
+            if message is None:
+                break
+            assert len(decoder._buffer) < before
+            found.append(message)
+        else:
+            raise AssertionError("the decoder does not come to an end")
     return found
 
 

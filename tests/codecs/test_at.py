@@ -13,27 +13,12 @@ from drivers.codecs.at import CLOSE_MUX, AtDecoder, Final, Line, Request, fields
 from drivers.codecs.malformed import Malformed
 from drivers.reading import Risk
 from firmware_notes import load_golden
+from tests.codecs.readers import fed
 
 FAMILIES = ("at", "quectel", "simcom")
 REPLIES = [frame for family in FAMILIES for frame in load_golden(family) if frame.direction == "from_device"]
 REQUESTS = [value for value in vars(at_requests).values() if isinstance(value, Request)]
 REQUESTS += [one for value in vars(at_requests).values() if isinstance(value, tuple) for one in value]
-
-
-def decode(decoder: AtDecoder, *chunks: bytes) -> list[Line | Final | str]:
-    found: list[Line | Final | str] = []
-    for chunk in chunks:
-        decoder.feed(chunk)
-        while True:
-            try:
-                message = decoder.next()
-            except Malformed:
-                found.append("malformed")
-                continue
-            if message is None:
-                break
-            found.append(message)
-    return found
 
 
 def test_every_request_is_golden_and_every_golden_request_is_sent():
@@ -57,8 +42,8 @@ def test_no_request_reads_a_subscriber_or_stores_or_dials(forbidden):
 @pytest.mark.parametrize("frame", REPLIES, ids=lambda frame: frame.name)
 def test_golden_replies_decode_alike_however_they_are_split(frame):
     sent = str(frame.means.get("answers", ""))
-    whole = decode(AtDecoder(sent), frame.data)
-    assert whole == decode(AtDecoder(sent), *(bytes([byte]) for byte in frame.data))
+    whole = fed(AtDecoder(sent), frame.data)
+    assert whole == fed(AtDecoder(sent), *(bytes([byte]) for byte in frame.data))
     assert isinstance(whole[-1], Line if frame.means.get("push") else Final)
     if "error" in frame.means:
         assert whole[-1] == Final(ok=False, code=str(frame.means["error"]))
@@ -69,26 +54,26 @@ def test_garbage_costs_the_line_it_stands_in_and_no_other(garbage):
     good = [Line("+CSQ: 20,99"), Final(ok=True)]
     reply = b"\r\n+CSQ: 20,99\r\n\r\nOK\r\n"
     decoder = AtDecoder()
-    found = decode(decoder, garbage + b"\r\n" + reply + garbage + b"x\r" + reply)
+    found = fed(decoder, garbage + b"\r\n" + reply + garbage + b"x\r" + reply)
     assert [message for message in found if message != "malformed"] == good + good
     assert decoder.bad == 2
 
 
 def test_the_rest_of_a_bad_line_is_not_taken_for_a_line():
-    assert decode(AtDecoder(), b"\xc1\xffOK\r\nOK\r\n") == ["malformed", Final(ok=True)]
+    assert fed(AtDecoder(), b"\xc1\xffOK\r\nOK\r\n") == ["malformed", Final(ok=True)]
 
 
 def test_echo_is_told_from_information():
-    assert decode(AtDecoder("AT+CGMM"), b"AT+CGMM\r\r\nEC25\r\n") == [Line("AT+CGMM", echo=True), Line("EC25")]
+    assert fed(AtDecoder("AT+CGMM"), b"AT+CGMM\r\r\nEC25\r\n") == [Line("AT+CGMM", echo=True), Line("EC25")]
 
 
 def test_a_line_without_end_is_dropped_and_the_buffer_stays_small():
     decoder = AtDecoder()
-    found = decode(decoder, b"A" * 3000)
+    found = fed(decoder, b"A" * 3000)
     assert found == ["malformed"]
     decoder.feed(b"B" * 9000)
     assert len(decoder._buffer) <= 4096
-    assert decode(decoder, b"\r\nOK\r\n") == [Final(ok=True)]
+    assert fed(decoder, b"\r\nOK\r\n") == [Final(ok=True)]
 
 
 def test_decoder_is_total_on_half_a_million_random_bytes():
@@ -112,8 +97,8 @@ def test_decoder_is_total_on_half_a_million_random_bytes():
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.binary(max_size=64), max_size=20))
 def test_splits_do_not_change_the_lines(chunks):
-    together = decode(AtDecoder("AT"), b"".join(chunks))
-    apart = decode(AtDecoder("AT"), *chunks)
+    together = fed(AtDecoder("AT"), b"".join(chunks))
+    apart = fed(AtDecoder("AT"), *chunks)
     assert [m for m in together if m != "malformed"] == [m for m in apart if m != "malformed"]
 
 

@@ -15,6 +15,7 @@ from drivers.codecs.evdev import Answer, Event, Question
 from drivers.codecs.malformed import Malformed
 from drivers.reading import Risk
 from firmware_notes import Frame, load_golden
+from tests.codecs.readers import fed, survived
 
 GOLDEN = load_golden("evdev")
 EVENTS = [frame for frame in GOLDEN if frame.means["kind"] == "event"]
@@ -29,19 +30,7 @@ def by_name(frame: Frame) -> str:
 
 
 def decode(*chunks: bytes) -> list[Event | Answer | str]:
-    decoder, found = evdev.Decoder(), []
-    for chunk in chunks:
-        decoder.feed(chunk)
-        while True:
-            try:
-                message = decoder.next()
-            except Malformed:
-                found.append("malformed")
-                continue
-            if message is None:
-                break
-            found.append(message)
-    return found
+    return fed(evdev.Decoder(), *chunks)
 
 
 def event_of(frame: Frame) -> Event:
@@ -119,21 +108,5 @@ def test_hundreds_of_thousands_of_random_bytes_press_no_key():
 
 
 def survive(chunks: list[bytes], *, no_key: bool = False) -> None:
-    decoder, fed = evdev.Decoder(), 0
-    for chunk in chunks:
-        decoder.feed(chunk)
-        fed += len(chunk)
-        for _ in range(2 * fed + 2):
-            before = len(decoder._buffer)
-            assert before <= 4096
-            try:
-                message = decoder.next()
-            except Malformed:
-                assert len(decoder._buffer) < before
-                continue
-            if message is None:
-                break
-            assert len(decoder._buffer) < before
-            assert not (no_key and isinstance(message, Event) and message.kind == evdev.EV_KEY)
-        else:
-            raise AssertionError("the decoder does not come to an end")
+    for message in survived(evdev.Decoder(), chunks):
+        assert not (no_key and isinstance(message, Event) and message.kind == evdev.EV_KEY)

@@ -13,6 +13,7 @@ from drivers.codecs.malformed import Malformed
 from drivers.codecs.smartpin import Question
 from drivers.reading import Risk
 from firmware_notes import Frame, load_golden
+from tests.codecs.readers import fed, survived
 
 GOLDEN = load_golden("smartpin")
 ANSWERS = [frame for frame in GOLDEN if frame.direction == "from_device" and frame.means["kind"] != "noise"]
@@ -23,19 +24,7 @@ def by_name(frame: Frame) -> str:
 
 
 def decode(*chunks: bytes) -> list[smartpin.Answer | str]:
-    decoder, found = smartpin.Decoder(), []
-    for chunk in chunks:
-        decoder.feed(chunk)
-        while True:
-            try:
-                message = decoder.next()
-            except Malformed:
-                found.append("malformed")
-                continue
-            if message is None:
-                break
-            found.append(message)
-    return found
+    return fed(smartpin.Decoder(), *chunks)
 
 
 def check(frame: Frame, answer: smartpin.Answer | str) -> None:
@@ -141,30 +130,10 @@ def test_one_flipped_bit_anywhere_is_noticed(bit: int):
 
 @given(st.lists(st.binary(max_size=600), max_size=8))
 def test_the_decoder_is_total_bounded_and_makes_progress(chunks: list[bytes]):
-    survive(chunks)
+    survived(smartpin.Decoder(), chunks)
 
 
 def test_hundreds_of_thousands_of_random_bytes():
     chance = random.Random(100)
     for _ in range(200):
-        survive([chance.randbytes(chance.randrange(1, 2048)) for _ in range(2)])
-
-
-def survive(chunks: list[bytes]) -> None:
-    decoder, fed = smartpin.Decoder(), 0
-    for chunk in chunks:
-        decoder.feed(chunk)
-        fed += len(chunk)
-        for _ in range(2 * fed + 2):
-            before = len(decoder._buffer)
-            assert before <= 4096
-            try:
-                message = decoder.next()
-            except Malformed:
-                assert len(decoder._buffer) < before
-                continue
-            if message is None:
-                break
-            assert len(decoder._buffer) < before
-        else:
-            raise AssertionError("the decoder does not come to an end")
+        survived(smartpin.Decoder(), [chance.randbytes(chance.randrange(1, 2048)) for _ in range(2)])

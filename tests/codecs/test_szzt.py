@@ -12,6 +12,7 @@ from drivers.codecs import szzt
 from drivers.codecs.malformed import Malformed
 from drivers.reading import Risk
 from firmware_notes import Frame, load_golden
+from tests.codecs.readers import fed, survived
 
 GOLDEN = load_golden("zt588")
 FRAMES = [frame for frame in GOLDEN if frame.means["kind"] in {"identity", "error"}]
@@ -22,19 +23,7 @@ def by_name(frame: Frame) -> str:
 
 
 def decode(*chunks: bytes) -> list[szzt.Frame | szzt.Presses | str]:
-    decoder, found = szzt.Decoder(), []
-    for chunk in chunks:
-        decoder.feed(chunk)
-        while True:
-            try:
-                message = decoder.next()
-            except Malformed:
-                found.append("malformed")
-                continue
-            if message is None:
-                break
-            found.append(message)
-    return found
+    return fed(szzt.Decoder(), *chunks)
 
 
 def check(frame: Frame, message: szzt.Frame | szzt.Presses | str) -> None:
@@ -139,23 +128,7 @@ def test_hundreds_of_thousands_of_random_bytes_are_no_frame_that_means_anything(
 
 
 def survive(chunks: list[bytes]) -> None:
-    decoder, fed = szzt.Decoder(), 0
-    for chunk in chunks:
-        decoder.feed(chunk)
-        fed += len(chunk)
-        for _ in range(2 * fed + 2):
-            before = len(decoder._buffer)
-            assert before <= 4096
-            try:
-                message = decoder.next()
-            except Malformed:
-                assert len(decoder._buffer) < before
-                continue
-            if message is None:
-                break
-            assert len(decoder._buffer) < before
-            if isinstance(message, szzt.Frame):
-                with pytest.raises(Malformed):
-                    szzt.decode_identity(message.text)
-        else:
-            raise AssertionError("the decoder does not come to an end")
+    for message in survived(szzt.Decoder(), chunks):
+        if isinstance(message, szzt.Frame):
+            with pytest.raises(Malformed):
+                szzt.decode_identity(message.text)

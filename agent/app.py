@@ -135,12 +135,12 @@ class App:
         """Let readings come; what was raised before has gone on with the delivery's own start."""
         self.watchman.restored(self.delivery.restored)
         self._tell_boot()
+        self.office.start()  # before any command comes: what it finds begun is an earlier run's
         self.delivery.hand_to(self._incoming)
         self.report.start()
         self.control.start()
         for thread in (*self.workers, *self.runners, self.commands):
             thread.start()
-        self.office.start()
         self.core.write_status()
         self.supervisor.posts += posts_of(self)
         self.notifier.ready()

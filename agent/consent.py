@@ -42,11 +42,13 @@ class Consents:
         try:
             while not question.decided.wait(min(1.0, max(0.0, end - time.monotonic()))):
                 if time.monotonic() >= end or stopping.is_set():
-                    raise NoConsent("nobody at the terminal gave consent in time")
+                    break
         finally:
             with self._lock:
                 del self._open[command_id]
             self._changed()
+        if not question.decided.is_set():  # only now can nobody decide any more
+            raise NoConsent("nobody at the terminal gave consent in time")
         if not question.given:
             raise NoConsent("refused at the terminal")
 

@@ -52,7 +52,8 @@ def ports() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def app(tmp_path: Path, ports: list[str]) -> Iterator[App]:
+def built(tmp_path: Path, ports: list[str]) -> Iterator[App]:
+    """A daemon that has not started to look and to listen."""
     file = tmp_path / "agent.toml"
     devices = [DEVICE.format(name=name, port=port, share="own") for name, port in zip(HUNG, ports, strict=True)]
     devices.append(DEVICE.format(name="theirs", port=tmp_path / "tty", share="never"))
@@ -60,11 +61,16 @@ def app(tmp_path: Path, ports: list[str]) -> Iterator[App]:
     delivery = Delivery(load_trusted(file))
     delivery.start()
     daemon = App(delivery, file)
-    daemon.start()
     yield daemon
     daemon.stop("test_over")
     for thread in (*daemon.workers, *daemon.runners, daemon.commands):
         thread.join(5)
+
+
+@pytest.fixture
+def app(built: App) -> App:
+    built.start()
+    return built
 
 
 @pytest.fixture
@@ -120,6 +126,25 @@ def test_an_answer_of_devices_that_gave_way_to_the_end_of_the_daemon_is_none(app
     app.deeds.stop()
     asking.join(10)
     assert str(ended[0]) == "the agent was stopped meanwhile"
+
+
+def test_a_command_that_comes_with_the_start_is_not_one_of_an_earlier_run(
+    built: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expires = int(built.clock.wall()) + 60
+    built.office.take("earlier", expires, "identify")
+    hand_to = built.delivery.hand_to
+
+    def hand_and_take(take: Any) -> None:
+        hand_to(take)
+        built.office.take("now", expires, "identify")
+
+    monkeypatch.setattr(built.delivery, "hand_to", hand_and_take)
+    built.start()
+    assert {name: state.split()[0] for name, state in built.store.commands().items()} == {
+        "earlier": "done",
+        "now": "accepted",
+    }
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from nicegui import ui
 
-from center.console import parts, sentences
+from center.console import figures, parts, sentences
 from center.console.session import Visit
+from center.domain import check_output
 from center.domain.texts import fault_title
 
 Row = Mapping[str, Any]
@@ -20,6 +22,8 @@ _LIGHT: Final = {
     "interrupted": "unknown",
 }  # fmt: skip
 """Look of each state of a command: no answer is not a failure, and is not good either."""
+_MOST: Final = 50
+"""Faults, devices and readings that are shown of one answer: a terminal may send anything."""
 
 
 def runbook(visit: Visit, book: Row, guide: Row | None = None) -> None:
@@ -118,7 +122,7 @@ def commands(visit: Visit, found: Sequence[Row], zone: str) -> None:
 
 def _command(visit: Visit, each: Row, zone: str) -> None:
     with ui.element("div").classes("story-head"):
-        parts.text("strong", visit.word(f"case.cmd_{each['cmd']}", each["cmd"]))
+        parts.text("strong", visit.word(f"terminal.do_{each['cmd']}", each["cmd"]))
         if (each["args"] or {}).get("device"):
             parts.text("span", str(each["args"]["device"]))
         parts.link(f"/console/terminal/{each['estate']}/{each['terminal']}", each["terminal"])
@@ -130,23 +134,28 @@ def _command(visit: Visit, each: Row, zone: str) -> None:
     if each["error"]:
         parts.text("div", sentences.told(visit.language, each["error"])).classes("wrong")
     if isinstance(each["output"], Mapping):
-        _output(visit, each["output"])
+        answer(visit, each["output"])
 
 
-def _output(visit: Visit, output: Row) -> None:
+def answer(visit: Visit, output: Row) -> None:
     """What a check found; of other commands nothing is known here but their values."""
-    faults = output.get("faults")
-    if isinstance(faults, list):
-        names = [fault_title(str(each.get("fault")), visit.language) for each in faults if isinstance(each, Mapping)]
-        said = visit.say("case.found_faults", list=", ".join(names)) if names else visit.say("case.found_nothing")
-        parts.light(visit, "no" if names else "ok", said).classes("long")
+    found = check_output.listed(output)
+    if found is not None:
+        names = [fault_title(key, visit.language) for key in found.keys[:_MOST]]
+        names += [visit.say("terminal.not_shown", n=len(found.keys) - _MOST)] if len(found.keys) > _MOST else []
+        if names:
+            parts.light(visit, "no", visit.say("case.found_faults", list=", ".join(names))).classes("long")
+        if found.odd:
+            parts.light(visit, "unknown", visit.say("terminal.faults_odd", n=found.odd)).classes("long")
+        elif not names:
+            parts.light(visit, "ok", visit.say("case.found_nothing")).classes("long")
     devices = output.get("devices")
     if not isinstance(devices, Mapping) or not devices:
         return
     with ui.element("details").classes("read"):
         parts.text("summary", visit.say("case.readings"))
-        for name, device in devices.items():
-            parts.text("h3", str(name))
+        for name, device in islice(devices.items(), _MOST):
+            parts.text("h3", figures.short(str(name)))
             if isinstance(device, Mapping):
                 parts.facts(readings(visit, device.get("readings")))
 
@@ -156,9 +165,10 @@ def readings(visit: Visit, values: Any) -> list[tuple[str, str]]:
     if not isinstance(values, Mapping):
         return []
     found = []
-    for name, value in values.items():
+    for name, value in islice(values.items(), _MOST):
         if isinstance(value, Mapping) and "error" in value:
-            found.append((str(name), visit.say("case.not_known", why=value["error"])))
+            said = visit.say("case.not_known", why=figures.cause(visit, str(value["error"])))
         else:
-            found.append((str(name), "–" if value is None else str(value)))
+            said = "–" if value is None else figures.short(str(value))
+        found.append((figures.short(str(name)), said))
     return found

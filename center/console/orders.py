@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from itertools import islice
+from typing import Any, Final
 
 from nicegui import ui
 
@@ -12,12 +13,16 @@ from agent.wire import TIERS
 from center.console import figures, parts, sentences
 from center.console.parts import Field
 from center.console.session import Refused, Visit
+from center.domain import check_output
 from center.domain.texts import fault_title
 
 COMMANDS: Final = tuple(TIERS)
 """In the order of what they disturb, the harmless first."""
 ENDED: Final = frozenset({"succeeded", "failed", "rejected", "expired", "interrupted"})
 _OF_DEVICE: Final = frozenset({"check", "identify", "statistics", "live", "recover"})
+_VERDICTS: Final = ("yes", "degraded", "no", "unknown")
+_MOST_FAULTS: Final = 50
+_MOST_DEVICES: Final = 40
 _LEVELS: Final = ("internal", "external", "interactive")
 _CANNOT: Final = 503
 _DATABASE: Final = "database"
@@ -203,35 +208,50 @@ def _reason(visit: Visit) -> Field:
 
 
 def result(visit: Visit, output: Mapping[str, Any]) -> None:
-    """What a command brought, of a check with lights and words first."""
+    """What a command brought, of a check with lights and words first. A terminal may have put anything there."""
     verdict = output.get("verdict")
     rest = dict(output)
     if isinstance(verdict, Mapping):
         rest = {name: value for name, value in output.items() if name not in {"verdict", "sentence", "faults"}}
+        can_sell, sentence = verdict.get("can_sell"), output.get("sentence")
         with ui.element("p"):
-            parts.light(visit, str(verdict.get("can_sell", "unknown")))
-            parts.text("span", f" {output.get('sentence') or ''}")
-        faults = cast("Sequence[Mapping[str, Any]]", output.get("faults") or ())
-        with ui.element("ul"):
-            for each in faults:
-                parts.text("li", fault_title(str(each.get("fault")), visit.language))
-            if not faults:
-                parts.text("li", visit.say("terminal.no_faults"))
+            parts.light(visit, can_sell if can_sell in _VERDICTS else "unknown")
+            if isinstance(sentence, str):
+                parts.text("span", f" {figures.short(sentence)}")
+        _faults(visit, check_output.listed(output))
         _devices(visit, rest.pop("devices", None))
-        if "took_ms" in rest:
-            parts.text("p", visit.say("terminal.took", n=rest.pop("took_ms"))).classes("quiet")
+        took_ms = rest.pop("took_ms", None)
+        if isinstance(took_ms, int | float):
+            parts.text("p", visit.say("terminal.took", n=took_ms)).classes("quiet")
         rest.pop("answered", None)
     figures.told(visit, rest, 4)
+
+
+def _faults(visit: Visit, found: check_output.Listed | None) -> None:
+    """What a check found; no list, or an entry that cannot be read, is not the same as no fault."""
+    if found is None:
+        parts.light(visit, "unknown", visit.say("terminal.faults_untold"))
+        return
+    with ui.element("ul"):
+        for key in found.keys[:_MOST_FAULTS]:
+            parts.text("li", fault_title(key, visit.language))
+        if len(found.keys) > _MOST_FAULTS:
+            parts.text("li", visit.say("terminal.not_shown", n=len(found.keys) - _MOST_FAULTS))
+        if found.odd:
+            with ui.element("li"):
+                parts.light(visit, "unknown", visit.say("terminal.faults_odd", n=found.odd))
+        elif not found.keys:
+            parts.text("li", visit.say("terminal.no_faults"))
 
 
 def _devices(visit: Visit, told: object) -> None:
     """What each device answered to a check."""
     with ui.element("div").classes("cards"):
-        for name, device in told.items() if isinstance(told, Mapping) else ():
+        for name, device in islice(told.items(), _MOST_DEVICES) if isinstance(told, Mapping) else ():
             with ui.element("article").classes("card"):
-                parts.text("h4", str(name))
+                parts.text("h4", figures.short(str(name)))
                 rest = dict(device) if isinstance(device, Mapping) else {"": device}
                 if text := rest.pop("text", ""):
-                    parts.text("p", str(text))
+                    parts.text("p", figures.figure(visit, text))
                 readings = rest.pop("readings", None)
                 figures.told(visit, {**rest, **(readings if isinstance(readings, Mapping) else {})}, 2)

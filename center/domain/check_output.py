@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+_LONGEST_KEY: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +21,28 @@ class Readiness:
     forecast: Mapping[str, float]
 
 
-def faults(output: object) -> frozenset[str] | None:
-    """The keys of the faults that it found; None where it does not tell."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """`keys` of faults in the order they were told in, and how many entries more name none."""
+
+    keys: tuple[str, ...]
+    odd: int
+
+
+def listed(output: object) -> Listed | None:
+    """The faults that it found; None where it has no list of them."""
     told = output.get("faults") if isinstance(output, Mapping) else None
     if not isinstance(told, list):
         return None
     names = [each.get("fault") if isinstance(each, Mapping) else None for each in told]
-    return frozenset(map(str, names)) if all(isinstance(name, str) for name in names) else None
+    keys = tuple(name for name in names if isinstance(name, str) and 0 < len(name) <= _LONGEST_KEY)
+    return Listed(keys, len(told) - len(keys))
+
+
+def faults(output: object) -> frozenset[str] | None:
+    """The keys of the faults that it found; None where it does not tell all of them."""
+    told = listed(output)
+    return None if told is None or told.odd else frozenset(told.keys)
 
 
 def readiness(output: object) -> Readiness | None:

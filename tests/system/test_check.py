@@ -115,6 +115,15 @@ def test_a_check_that_the_end_of_the_daemon_cut_short_is_interrupted(sim: Sim, o
         assert states(desk.life(command_id)) == ["accepted", "running", "interrupted"]
 
 
+def test_two_checks_at_once_without_a_daemon_wait_for_each_other(sim: Sim) -> None:
+    """Else the merchant would be told that another program holds his printer, and to call support."""
+    with ThreadPoolExecutor() as pool:
+        for report in pool.map(lambda _: check(sim.config), range(2)):
+            assert report["faults"] == []
+            assert report["verdict"]["can_sell"] == "yes"
+            assert report["took_ms"] < 8500
+
+
 def test_ports_that_are_lent_are_asked_at_once_and_those_that_are_not_ours_never(sim: Sim) -> None:
     def lend(text: str) -> str:
         head, *devices = text.split("[[device]]\n")

@@ -77,7 +77,7 @@ class Credentials:
     def _made(self, config: MqttConfig, *, shows_next: bool) -> session.ResumingContext:
         files = session.files_state(config)
         if self._context is None or shows_next != self._shows_next or files != self._files:
-            self._context = session.tls_context(config)
+            self._context = session.tls_context(config, self._monotonic)
             self._files, self._shows_next = files, shows_next
         return self._context
 
@@ -103,7 +103,7 @@ class Credentials:
             Path(pair.key_file).replace(self._config.key_file)
             Path(pair.cert_file).replace(self._config.cert_file)
         except OSError as error:
-            log.error("the renewed certificate is in use but cannot be put in place: %s", error)  # noqa: TRY400
+            log.error("the renewed certificate is in use but cannot be put in place: %s", error)  # noqa: TRY400 - says all
             return
         log.info("the renewed certificate %s is in force", self._config.cert_file)
         self._shows_next = False

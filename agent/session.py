@@ -6,6 +6,7 @@ import random
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -135,12 +136,17 @@ class ResumingContext(ssl.SSLContext):
     last: ssl.SSLSession | None = None
     alert: ssl.SSLError | None = None
     """What the other side said when it ended the connection after the handshake, where TLS 1.3 refuses certificates."""
+    clock: Callable[[], float] = staticmethod(time.monotonic)
     sslsocket_class = _NotingSocket
     _begun: ssl.SSLSocket | None = None
+    _begun_at = 0.0
+    _last_at = float("-inf")
+    _lifetime_s = float("inf")
 
     def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         self.alert = None
-        kwargs.setdefault("session", self.last)
+        self._begun_at = self.clock()
+        kwargs.setdefault("session", self.last if self._begun_at - self._last_at < self._lifetime_s else None)
         self._begun = super().wrap_socket(sock, *args, **kwargs)
         return self._begun
 
@@ -156,15 +162,27 @@ class ResumingContext(ssl.SSLContext):
             self._begun = None
 
     def remember(self, sock: object) -> None:
-        """Keep the session of a socket that is about to close; with TLS 1.3 it comes after the handshake."""
+        """Keep the session of a socket that is about to close; with TLS 1.3 it comes after the handshake.
+
+        A session is looked at as seldom as can be, since each look costs about 6 KiB for good (Python 3.11 over
+        OpenSSL 3.0): not while what is kept will do, and not when it is too old to be offered.
+        """
         self._begun = None
-        if isinstance(sock, ssl.SSLSocket) and sock.session is not None:
-            self.last = sock.session
+        if not isinstance(sock, ssl.SSLSocket) or self._last_at == self._begun_at:
+            return
+        will_do = sock.session_reused and self.clock() - self._last_at < self._lifetime_s / 2
+        if will_do or self.clock() - self._begun_at >= self._lifetime_s:
+            return
+        session = sock.session
+        if session is not None:
+            self.last, self._last_at = session, self._begun_at
+            self._lifetime_s = float(session.ticket_lifetime_hint or session.timeout)
 
 
-def tls_context(config: MqttConfig) -> ResumingContext:
+def tls_context(config: MqttConfig, clock: Callable[[], float] = time.monotonic) -> ResumingContext:
     """The context for mqtts://. Certificate and host name are always checked. Raises OSError, ssl.SSLError."""
     context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.clock = clock
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if config.ca_file:
         context.load_verify_locations(config.ca_file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from agent.config import MqttConfig
+from agent.session import ResumingContext, tls_context
 from tests.mqtt.agent import Agent
 from tests.mqtt.broker import Line, Observer, Rumqttd
 from tests.wait import wait_until
@@ -110,6 +113,73 @@ def test_both_sides_show_certificates_and_reconnects_resume(
         wait_until(lambda: observer.of("event"))
         assert line.resumed == 1
         assert agent.uplink.status()["bytes_sent"] < 2 * first, "a resumed handshake sends no certificate"
+
+
+class Counting(ssl.SSLSocket):
+    """Counts how often its session is read, which costs memory each time."""
+
+    looks = 0
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        Counting.looks += 1
+        return super().session
+
+    @session.setter
+    def session(self, session: ssl.SSLSession) -> None:
+        ssl.SSLSocket.session.fset(self, session)  # type: ignore[attr-defined]
+
+
+@dataclass
+class Caller:
+    """Connects again and again with one context, on a clock that the test moves."""
+
+    context: ResumingContext
+    line: Line
+    now: float = 1000.0
+
+    def __post_init__(self) -> None:
+        self.context.clock = lambda: self.now
+        self.context.sslsocket_class = Counting
+        Counting.looks = 0
+
+    def call(self, lasts_s: float = 1.0) -> bool:
+        """One connection; whether it was resumed."""
+        before = self.line.resumed
+        with socket.create_connection(("127.0.0.1", self.line.port)) as plain:
+            sock = self.context.wrap_socket(plain, server_hostname="127.0.0.1")
+            sock.sendall(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x1e\x00\x00\x01c")
+            assert sock.recv(64)
+            self.now += lasts_s
+            for _ in range(3):  # paho tells more than once that it closes
+                self.context.remember(sock)
+            sock.close()
+        return self.line.resumed > before
+
+
+@pytest.fixture
+def caller(broker: Rumqttd, authority: Authority) -> Iterator[Caller]:
+    with Line(broker.port, authority.server(*authority.issue("broker"))) as line:
+        context = tls_context(MqttConfig(url=f"mqtts://127.0.0.1:{line.port}", **files(authority)))
+        yield Caller(context, line)
+
+
+def test_a_line_that_comes_and_goes_is_resumed_each_time_and_its_session_read_once(caller: Caller) -> None:
+    assert [caller.call() for _ in range(30)] == [False] + 29 * [True]
+    assert Counting.looks == 1
+
+
+def test_a_session_is_read_anew_before_it_gets_too_old(caller: Caller) -> None:
+    assert [caller.call(lasts_s=900) for _ in range(7)] == [False] + 6 * [True]
+    assert Counting.looks == 3  # of the first, and each time that one ends more than half of its two hours later
+
+
+def test_a_session_that_got_too_old_is_neither_kept_nor_offered(caller: Caller) -> None:
+    caller.call()
+    caller.now += 7200
+    assert caller.call(lasts_s=7200) is False
+    assert Counting.looks == 1
+    assert [caller.call(), caller.call()] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,7 @@ def _sqlite_copy(database: Database, where: Path) -> BinaryIO:
             source.backup(
                 copy, pages=_PAGES, progress=lambda _state, left, pages: progress.at(size * (pages - left)), sleep=0
             )
-    except BaseException:
+    except BaseException:  # of an interrupt too nothing half made is left
         out.close()
         Path(path).unlink(missing_ok=True)
         raise

@@ -16,8 +16,11 @@ import argparse
 import base64
 import hashlib
 import json
+import lzma
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +39,11 @@ FIRST: Final = "0" * 64
 _MOST_BYTES: Final = 4 << 30
 _MOST_MANIFEST_BYTES: Final = 4 << 20
 _CHUNK: Final = 1 << 20
+_BROKEN: Final = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError, KeyError),
+    *(RuntimeError, MemoryError),  # of what is encrypted or packed in another way, or says that it needs too much
+)
+"""What zipfile, and what unpacks for it, raise at a broken stream."""
 _ENTRY: Final = ("prev", "at_ms", "who", "what", "target", "detail")
 
 
@@ -94,8 +102,8 @@ def _small(pack: zipfile.ZipFile, name: str) -> bytes:
         raise NotAPackError(f"{name} is larger than it can be")
     try:
         return pack.read(name)
-    except Exception as error:  # whatever zipfile, zlib and lzma raise at a broken stream
-        raise NotAPackError(f"{name} cannot be read: {error or type(error).__name__}") from error
+    except _BROKEN as error:
+        raise NotAPackError(f"{name} cannot be read: {str(error) or type(error).__name__}") from error
 
 
 def _object(content: bytes, name: str) -> dict[str, Any]:
@@ -145,8 +153,8 @@ def _check_files(pack: zipfile.ZipFile, names: Sequence[str], found: Verdict) ->
 def _check_file(pack: zipfile.ZipFile, name: str, listed: Mapping[str, Any], found: Verdict) -> None:
     try:
         size, digest, rows = _read(pack, name)
-    except Exception as error:  # noqa: BLE001 - whatever zipfile, zlib and lzma raise at a broken stream
-        found.problems.append(f"{name}: cannot be read: {error or type(error).__name__}")
+    except _BROKEN as error:
+        found.problems.append(f"{name}: cannot be read: {str(error) or type(error).__name__}")
         return
     if (size, digest, rows) != (listed.get("bytes"), listed.get("sha256"), listed.get("rows")):
         found.problems.append(f"{name}: was changed")

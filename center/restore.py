@@ -104,7 +104,7 @@ def restore(
         (place / _SETTINGS).write_text(_settings(manifest, target, url), "utf-8")
         (place / _SETTINGS).chmod(0o600)
         place.rename(target)
-    except BaseException:
+    except BaseException:  # of an interrupt too nothing half made is left
         shutil.rmtree(place, ignore_errors=True)
         raise
     return manifest, found

@@ -17,7 +17,6 @@ from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy.exc import DBAPIError
 
 from center.access.accounts import FIRST, first_administrator
 from center.access.oidc import Provider
@@ -25,7 +24,8 @@ from center.api.app import create_app
 from center.api.context import Center, machine_ms
 from center.console import app as console
 from center.console.plain import add_pages
-from center.db.engine import Database, reason
+from center.db.aside import why
+from center.db.engine import Database, is_poison
 from center.db.feed_watch import FeedWatch
 from center.domain import audit_heads, cases_policy
 from center.domain.campaigns_engine import CampaignEngine
@@ -208,14 +208,12 @@ def always(work: Callable[[], bool], stopping: threading.Event, news: threading.
         try:
             more = work()
             problem = ""
-        except DBAPIError as error:
+        except Exception as error:  # it is tried again; what is wrong stands in the log, a defect with where it was
             more = False
-            if problem != reason(error):
-                problem = reason(error)
-                log.warning("the database: %s", problem)
-        except Exception:  # it is tried again; what is wrong stands in the log
-            more = False
-            log.exception("a part of the center failed")
+            if problem != why(error):
+                problem = why(error)
+                level = logging.ERROR if is_poison(error) else logging.WARNING
+                log.log(level, "%s waits: %s", threading.current_thread().name, problem, exc_info=is_poison(error))
         if not more:
             rest_s = min(max(LEAST_S, REST * (time.thread_time() - used_s)), STEP_S)
             if not stopping.wait(rest_s):

@@ -31,10 +31,12 @@ def apart(connection: Connection, some: Sequence[T], work: Callable[[Sequence[T]
     try:
         with connection.begin_nested():
             work(some)
-    except Exception as error:
+    except Exception as error:  # of one of them, which is looked for: the others must not wait for it for ever
         if not is_poison(error):
             raise
         if len(some) == 1:
+            if not isinstance(error, DBAPIError):  # of ours: whoever mends it needs to know where it was
+                log.exception("one of many cannot be dealt with")
             return [(some[0], why(error))]
         middle = len(some) // 2
         return [*apart(connection, some[:middle], work), *apart(connection, some[middle:], work)]

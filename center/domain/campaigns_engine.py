@@ -6,6 +6,7 @@ is done before a transaction begins; what has changed meanwhile is seen within i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -13,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, false
 
 from center.access.scope import Scope
 from center.db import feed
+from center.db.aside import why
 from center.db.engine import Database, insert_ignore, is_poison
 from center.db.tables import campaign_targets, campaigns, terminals
 from center.domain import campaigns_audience, campaigns_plan, campaigns_settle
@@ -22,6 +24,8 @@ from center.domain.commands import FOUR_EYES_TERMINALS
 from center.domain.commands_key import Signer
 from center.domain.follow import Follower
 from center.domain.refusal import Refusal
+
+log = logging.getLogger("posdiag.center.campaigns")
 
 LISTED: Final = 1000  # targets in one transaction
 TRIAL_MS: Final = 1_800_000
@@ -43,6 +47,7 @@ class CampaignEngine:
         self._issuer = issuer
         self._many = many
         self._listing: dict[str, list[tuple[str, str, int]]] = {}
+        self._problems: dict[str, str] = {}
 
     def step(self, now_ms: int) -> bool:
         with self._feed.trying(now_ms):
@@ -50,17 +55,26 @@ class CampaignEngine:
         with self._database.read() as connection:
             query = select(campaigns).where(campaigns.c.state == "running").order_by(campaigns.c.id)
             running = [dict(row) for row in connection.execute(query).mappings()]
-        failed: list[Exception] = []
+        failed: dict[str, Exception] = {}
         for row in running:
             try:
                 more |= self._list(row, now_ms) if row["wave"] == 0 else self._go_on(row, now_ms)
-            except Exception as error:
+            except Exception as error:  # the others go on; the first is raised again, the rest stand in the log
                 if not is_poison(error):
                     raise
-                failed.append(error)  # the others go on
-        if failed:
-            raise failed[0]
+                failed[row["id"]] = error
+        self._tell(failed)
+        for first in failed.values():
+            raise first
         return more
+
+    def _tell(self, failed: Mapping[str, Exception]) -> None:
+        """Which campaigns cannot go on and why, once for each reason; the engine itself tells of one alone."""
+        problems = {name: why(error) for name, error in failed.items()}
+        for name, problem in problems.items():
+            if self._problems.get(name) != problem:
+                log.error("campaign %s cannot go on: %s", name, problem, exc_info=failed[name])
+        self._problems = problems
 
     # --- what came back
 

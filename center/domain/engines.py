@@ -9,7 +9,8 @@ from typing import Final, Protocol
 from sqlalchemy.exc import DBAPIError
 
 from center.db import lease
-from center.db.engine import Database, reason, upsert
+from center.db.aside import why
+from center.db.engine import Database, is_poison, reason, upsert
 from center.db.tables import heartbeat
 
 log = logging.getLogger("posdiag.center.engines")
@@ -67,11 +68,9 @@ class Engines:
                 behind = engine.step(now_ms)
                 if not behind:
                     break
-        except DBAPIError as error:
-            problem = f"the database: {reason(error)}"
         except Exception as error:  # the others go on; what is wrong is told where people look
-            problem = f"{type(error).__name__}: {error}".splitlines()[0]
-            if problem != self._problems.get(engine.name):
+            problem = why(error)
+            if is_poison(error) and problem != self._problems.get(engine.name):
                 log.exception("engine %s", engine.name)
         self._tell(engine.name, problem, behind, now_ms)
 

@@ -109,7 +109,7 @@ class Evidence:
                     self._tell(connection, who, "evidence.seal", row, now_ms)
                     pack.close()
                     _sync(part)  # whole on the disk before the commit, under its name after it
-        except BaseException:
+        except BaseException:  # of an interrupt too nothing half made is left
             part.unlink(missing_ok=True)
             raise
         return str(self.file(who, row["id"]) and row["id"])

@@ -68,7 +68,7 @@ class Follower:
         self._page = None
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # counted here, and raised again for who runs the engine to tell
             if is_poison(error):
                 self._failed(error, now_ms)
             raise

@@ -104,7 +104,7 @@ class Upkeep:
         """Remember how often a window was too much for us."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # counted here, and raised again for who runs it to tell
             if is_poison(error):
                 begun_ms, failed = self._failures.get(cls, (since_ms, 0))
                 self._failures[cls] = (since_ms, failed + 1 if begun_ms == since_ms else 1)
@@ -199,14 +199,14 @@ class UpkeepThread:
             except Exception as error:  # it is tried again; what is wrong is told where people look
                 problem = why(error)
                 if problem != self._problem:
-                    log.warning("upkeep waits: %s", problem, exc_info=not isinstance(error, DBAPIError))
+                    log.warning("upkeep waits: %s", problem, exc_info=is_poison(error))
             try:
                 if leads:
                     self._tell(problem)
                 self._watch.step(self._clock_ms())
             except DBAPIError as error:
                 log.warning("the center is not watched: %s", reason(error))
-            except Exception:
+            except Exception:  # the upkeep itself goes on; that nobody watches stands in the log, with where it was
                 log.exception("the center is not watched")
             self._stopping.wait(PAUSE_S)
 

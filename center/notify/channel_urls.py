@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from typing import Any, Final
 from zoneinfo import ZoneInfo
+
+log = logging.getLogger("posdiag.center.notify")
 
 TO: Final = "{to}"
 _EXAMPLE: Final = {"mail": "a@example.org", "phone": "15551230000"}
@@ -48,8 +52,12 @@ def send_guarded(address: str, subject: str, body: str) -> str:
     """The same, whatever a plug-in for somebody's service throws."""
     try:
         return send(address, subject, body)
-    except Exception as error:  # noqa: BLE001 - the others must be told still
-        return f"{type(error).__name__} while sending"
+    except Exception as error:  # noqa: BLE001 - a plug-in may throw anything, and the others must be told still
+        # Where it was and of what kind, without its words: they may hold the address and the password in it.
+        *_, last = traceback.extract_tb(error.__traceback__)
+        kind, where = type(error).__name__, f"{last.filename}:{last.lineno}"
+        log.error("sending by %s failed with %s in %s", address.partition(":")[0], kind, where)  # noqa: TRY400 - as above
+        return f"{kind} while sending"
 
 
 def zone_problem(name: str) -> str:

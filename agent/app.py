@@ -206,17 +206,17 @@ class App:
             self._look_due = now + (_TRIAL_LOOK_S if hurry else self._look_s)
         if now >= self._health_due:
             self._health_due = now + self.config.telemetry.health_s
-            self._tried("health", self._publish_health)
+            self._tried("health", self._publish_health, None)
         if now >= self._keep_due or self._boots.decisive != self._kept_for:
-            self._tried("memory", self._remember)
+            self._tried("memory", self._remember, None)
         telemetry_due: float | None = self.core.telemetry_due()
         if telemetry_due is not None and now >= telemetry_due:
-            self._tried("telemetry", self._flush_telemetry)
+            self._tried("telemetry", self._flush_telemetry, None)
             telemetry_due = None
         due = min(self._look_due, self._health_due, self._keep_due)
         return max(0.0, (due if telemetry_due is None else min(due, telemetry_due)) - now)
 
-    def _tried(self, name: str, work: Callable[[], T], otherwise: T = None) -> T:  # type: ignore[assignment]
+    def _tried(self, name: str, work: Callable[[], T], otherwise: T) -> T:
         return self.supervisor.tried(name, work, self.clock.monotonic(), otherwise)
 
     def _look(self) -> None:
@@ -224,7 +224,7 @@ class App:
         now = self.clock.monotonic()
         self.supervisor.overran("commands", self.commands.refused.get("overran", 0), now)
         self.supervisor.overran("help", self.help.overran, now)
-        self._tried("threads", lambda: self.supervisor.look(now))
+        self._tried("threads", lambda: self.supervisor.look(now), None)
         if self.supervisor.answers(now):
             self.notifier.alive()
         connected = self.uplink.connected
@@ -237,7 +237,7 @@ class App:
             ("office", lambda: self.office.look(connected=connected)),
             ("status", self._tell_self),
         ):
-            self._tried(name, work)
+            self._tried(name, work, None)
 
     def _tell_step(self) -> None:
         step = self.clock.step()

@@ -70,7 +70,7 @@ class Collect:
 def _follow(child: subprocess.Popen[bytes], request: bytes, job: Job) -> dict[str, Any]:
     """Pass progress on until the child has said how it ended. Raises RuntimeError."""
     assert child.stdin is not None  # noqa: S101 - both are pipes, see above
-    assert child.stdout is not None  # noqa: S101
+    assert child.stdout is not None  # noqa: S101 - as above
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     reader = threading.Thread(target=_read, args=(child.stdout, lines), name="collect-reader", daemon=True)
     reader.start()

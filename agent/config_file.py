@@ -42,7 +42,8 @@ def load_trusted(path: str | Path) -> Config:
 
 def build(values: dict[str, Any]) -> Config:
     """The configuration of values that `check_values` has passed."""
-    return _build(Config, values)  # type: ignore[no-any-return]
+    config: Config = _build(Config, values)
+    return config
 
 
 def check(path: str | Path) -> Config:
@@ -81,7 +82,7 @@ def _stamp(path: Path) -> str:
 def check_values(values: dict[str, Any], origin: str) -> Config:
     """Look at a file's values; `origin` stands before each problem. Raises ConfigError with every mistake found."""
     from agent.config_sense import contradictions  # noqa: PLC0415 - only checking needs them
-    from agent.config_shape import misshapen  # noqa: PLC0415
+    from agent.config_shape import misshapen  # noqa: PLC0415 - as above
 
     _refuse(list(misshapen(Config, values)), origin)
     config = build(values)
@@ -129,8 +130,8 @@ def members(kind: Any) -> dict[str, Any]:
 
 def table_of(hint: Any) -> tuple[type, bool] | None:
     """The dataclass behind a field, and whether it is a list of them; None for a plain value."""
-    if is_dataclass(hint):
-        return hint, False  # type: ignore[return-value]
+    if isinstance(hint, type) and is_dataclass(hint):
+        return hint, False
     if get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
         return get_args(hint)[0], True
     return None

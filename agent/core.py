@@ -288,7 +288,7 @@ class Core:
             known_units = {device.unit for device in self.devices.values() if self._knows(device.name)}
             message = wire.StateMessage(
                 **self.header(),
-                status=status,  # type: ignore[arg-type]
+                status=status,  # type: ignore[arg-type]  # one of three words
                 conn=conn,
                 reason=reason or "running",
                 verdict=self.wire_verdict(),

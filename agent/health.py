@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agent import wire
 from agent.probes.port import PortWorker
@@ -56,10 +56,11 @@ def _row(
     name: str, at: float | None, took_ms: float | None, error: str, every_s: float, now: float, wall: float
 ) -> wire.ProbeEntry:
     late = at is None or now - at > _LATE * every_s + 10
+    state: Literal["failing", "starting", "ok"]
     state = "failing" if error or (late and at is not None) else "starting" if at is None else "ok"
     return wire.ProbeEntry(
         probe=name,
-        state=state,  # type: ignore[arg-type]
+        state=state,
         last_at=None if at is None else wire.timestamp(wall - (now - at)),
         took_ms=None if took_ms is None else round(took_ms, 1),
         error=error[:128],

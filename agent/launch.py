@@ -11,14 +11,14 @@ def main() -> int:
     match sys.argv[1:]:
         case ["run", "--config", file]:
             from agent import lean  # noqa: F401, PLC0415 - before anything that it makes lighter
-            from agent.config_file import ConfigError, passed_before  # noqa: PLC0415
+            from agent.config_file import ConfigError, passed_before  # noqa: PLC0415 - only a daemon begins here
 
             with suppress(ConfigError):  # which is told below
                 if passed_before(file):
-                    from agent.serve import serve  # noqa: PLC0415
+                    from agent.serve import serve  # noqa: PLC0415 - as above
 
                     return serve(file, "info")
-    from agent.cli import main as command_line  # noqa: PLC0415
+    from agent.cli import main as command_line  # noqa: PLC0415 - which a daemon need not hold
 
     return command_line()
 

@@ -28,7 +28,7 @@ def _standing_in(name: str, **what: Any) -> Iterator[types.ModuleType]:
 
 
 with _standing_in("inspect", signature=lambda _kind: ""):
-    import dataclasses  # noqa: F401
+    import dataclasses  # noqa: F401 - which others then have without `inspect`
 
 with _standing_in("urllib.request", getproxies=dict) as _request:
     urllib.request = _request

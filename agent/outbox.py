@@ -355,7 +355,7 @@ class Outbox:
                 {} if self._store.problems() else self._settled
             )  # while the disk refuses, it keeps what was delivered
             marks = ",".join("?" * len(left))
-            query = f"SELECT class, count(*), min(stamp) FROM outbox WHERE id NOT IN ({marks}) GROUP BY class"  # noqa: S608
+            query = f"SELECT class, count(*), min(stamp) FROM outbox WHERE id NOT IN ({marks}) GROUP BY class"  # noqa: S608 - marks
             found: list[Any] = self._store.read(lambda db: db.execute(query, [*left]).fetchall(), [])
             size = self._bytes - sum(left.values())
             rows = {cls: count for cls, count, _ in found}

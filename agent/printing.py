@@ -25,7 +25,7 @@ def columns_of(device: DeviceConfig) -> int:
 
 def print_parts(driver: Driver, parts: Iterable[bytes]) -> None:
     """Print a slip, asking before each piece whether the printer still can. Raises DriverError, Yielded for a sale."""
-    from drivers.escpos import EscposDriver  # noqa: PLC0415
+    from drivers.escpos import EscposDriver  # noqa: PLC0415 - as above
 
     if not isinstance(driver, EscposDriver):
         raise Unsupported(f"{driver.family} prints no slips")

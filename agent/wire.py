@@ -430,10 +430,10 @@ class CenterStateMessage:
 _M = TypeVar("_M")
 
 
-def to_json(message: object) -> dict[str, Any]:
+def to_json(message: Any) -> dict[str, Any]:
     """A message as JSON values. A field at its default is left out, if it is not to stand there always."""
     out: dict[str, Any] = {}
-    for spec in fields(message):  # type: ignore[arg-type]
+    for spec in fields(message):
         value = getattr(message, spec.name)
         default = spec.default_factory() if spec.default_factory is not MISSING else spec.default
         if default is not MISSING and value == default and not spec.metadata.get("always"):
@@ -442,9 +442,9 @@ def to_json(message: object) -> dict[str, Any]:
     return out
 
 
-def to_json_whole(message: object) -> dict[str, Any]:
+def to_json_whole(message: Any) -> dict[str, Any]:
     """As `to_json`, with every default written out, for people."""
-    return asdict(message)  # type: ignore[call-overload,no-any-return]
+    return asdict(message)
 
 
 def _plain(value: object) -> Any:
@@ -487,9 +487,10 @@ def decode(kind: type[_M], payload: bytes) -> _M:
     if len(payload) > MAX_PACKET_BYTES:
         raise WireError(f"a payload of {len(payload)} bytes, more than {MAX_PACKET_BYTES}")
     try:
-        return _adapter(kind).validate_json(payload)  # type: ignore[arg-type,no-any-return]
+        message: _M = _adapter(kind).validate_json(payload)  # type: ignore[arg-type]  # a class is hashable
     except ValueError as error:  # pydantic's ValidationError is one
         raise WireError(f"not a {kind.__name__}: {_first_problem(error)}") from error
+    return message
 
 
 def _first_problem(error: ValueError) -> str:

@@ -147,7 +147,7 @@ def _fields(content: Any) -> dict[str, Any]:
 def verify(report: Report, key: bytes | None) -> Signature:
     """Whether the terminal's key signed it; `key` is None where it is not known."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - decoding does without
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - as above
 
     if not report.signature:
         return "unsigned"

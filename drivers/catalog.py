@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
 
 from drivers.driver import Driver
 from drivers.exchange import Channel
-from drivers.family import Family
+from drivers.family import Family, nearest
 from drivers.link import LineSettings, Link, SerialLink
 from drivers.reading import Value
 
@@ -140,7 +140,7 @@ def wrong_options(kind: Family, options: Mapping[str, Value]) -> Iterator[tuple[
     for name, value in options.items():
         if name not in kind.options:
             legal = ", ".join(kind.options) or "none"
-            near = _near(name, kind.options)
+            near = nearest(name, kind.options)
             yield name, f"{kind.word} has no such option{f'; perhaps {near[0]}' if near else ''} (it has {legal})"
         elif why := kind.options[name].wrong(value):
             yield name, why
@@ -173,10 +173,4 @@ def _of_others(word: str) -> Family:
         if not isinstance(found, Family) or found.word != word:
             raise BrokenFamily(f"entry point {point.value} of {ENTRY_POINTS} is not the Family {word!r}")
         return found
-    raise UnknownFamily(word, _near(word, words()))
-
-
-def _near(word: str, legal: Iterable[str]) -> tuple[str, ...]:
-    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
-
-    return tuple(get_close_matches(word, list(legal), n=2))
+    raise UnknownFamily(word, tuple(nearest(word, words(), 2)))

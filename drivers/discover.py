@@ -100,12 +100,16 @@ def candidates(
 ) -> list[Candidate]:
     """The given ports (globs allowed), or every serial port with hardware behind it and every keypad."""
     if ports:
-        paths = [path for port in ports for path in (sorted(glob(port)) or [port])]  # noqa: PTH207 - absolute patterns
+        paths = [path for port in ports for path in (_matches(port) or [port])]
         return [Candidate(path, os.path.realpath(path), _kind(path)) for path in dict.fromkeys(paths)]
-    names = {os.path.realpath(path): path for path in sorted(glob(f"{dev}/serial/by-id/*"))}  # noqa: PTH207
-    nodes = [node for pattern in ("ttyS*", "ttyUSB*", "ttyACM*") for node in sorted(glob(f"{dev}/{pattern}"))]  # noqa: PTH207
+    names = {os.path.realpath(path): path for path in _matches(f"{dev}/serial/by-id/*")}
+    nodes = [node for pattern in ("ttyS*", "ttyUSB*", "ttyACM*") for node in _matches(f"{dev}/{pattern}")]
     found = [Candidate(names.get(node, node), node) for node in nodes if _has_hardware(node, sys)]
     return found + [Candidate(node, node, "input") for node in _keypads(dev, proc)]
+
+
+def _matches(pattern: str) -> list[str]:
+    return sorted(glob(pattern))  # noqa: PTH207 - pathlib takes no absolute pattern
 
 
 def discover(

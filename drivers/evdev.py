@@ -28,7 +28,7 @@ from drivers.codecs.malformed import Malformed
 from drivers.driver import Driver, overhear
 from drivers.errors import BadReply, NoReply, Unsupported
 from drivers.exchange import Channel
-from drivers.family import Family
+from drivers.family import Family, nearest
 from drivers.held import HELD, held
 from drivers.key_test import DEAD, NOT_TESTED, KeyTest
 from drivers.reading import Cause, Identity, Level, Reading, Readings, ReadingSpec, Value, known, unknown
@@ -192,13 +192,11 @@ class _Keys:
     """Names of keys, with commas between."""
 
     def wrong(self, value: object) -> str:
-        from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
-
         if not isinstance(value, str) or not _listed(value):
             return 'is no list of keys such as "1, 2, enter"'
         legal = {key_name(code) for code in range(KEY_CODES)}
         name = next((name for name in _listed(value) if name not in legal), None)
-        near = get_close_matches(name, legal, n=1) if name else []
+        near = nearest(name, legal) if name else []
         return (
             ""
             if name is None

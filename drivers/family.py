@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,6 +16,13 @@ class Option(Protocol):
         """What is wrong with a value, with the nearest legal one; "" for nothing."""
 
 
+def nearest(word: str, legal: Iterable[str], most: int = 1) -> list[str]:
+    """The legal words that are most like this one, the best first."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
+    return get_close_matches(word, list(legal), n=most)
+
+
 @dataclass(frozen=True, slots=True)
 class OneOf:
     """One of these words."""
@@ -25,9 +32,7 @@ class OneOf:
     def wrong(self, value: object) -> str:
         if value in self.words:
             return ""
-        from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
-
-        near = get_close_matches(value, self.words, n=1) if isinstance(value, str) else []
+        near = nearest(value, self.words) if isinstance(value, str) else []
         legal = ", ".join(f'"{word}"' for word in self.words)
         return f"is none of {legal}" + (f'; perhaps "{near[0]}"' if near else "")
 

@@ -7,6 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from simulator.fleet_estate import Place
@@ -78,7 +79,7 @@ class Day:
     def begin(self, connects_per_s: float) -> None:
         """Switch all on, so many a second."""
         for number, terminal in enumerate(self.terminals.values()):
-            self._loop.after(number / connects_per_s, lambda each=terminal: self._first_start(each))  # type: ignore[misc]
+            self._loop.after(number / connects_per_s, partial(self._first_start, terminal))
         self._loop.after(_LOOK_S, self._look)
 
     def _first_start(self, terminal: Terminal) -> None:

@@ -11,6 +11,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -119,7 +120,7 @@ class Loop:
                     continue
                 handler = self._handlers.get(handle)
                 if handler is not None:
-                    self._guarded(lambda handler=handler, events=events: handler(events))  # type: ignore[misc]
+                    self._guarded(partial(handler, events))
             while self._calls:
                 self._calls.popleft()()
             self._run_timers()

@@ -158,7 +158,7 @@ def get_stand(name: Name, center: TheCenter, who: Reader) -> JSONResponse:
     """What the gate of the present wave sees."""
     with center.database.read() as connection:
         row = one(connection, select(campaigns).where(campaigns.c.id == name, who.scope.where(campaigns)), "campaign")
-        known = dict(row._mapping)  # noqa: SLF001 - by design so named
+        known = dict(items.columns(row))
         tally = tally_of(connection, known)
     return JSONResponse(
         {
@@ -201,6 +201,6 @@ def list_targets(
     with center.database.read() as connection:
         row = one(connection, select(campaigns).where(campaigns.c.id == name, who.scope.where(campaigns)), "campaign")
         if gate is not None:
-            query = query.where(seen_by_gate(row._mapping, gate))  # noqa: SLF001 - by design so named
+            query = query.where(seen_by_gate(items.columns(row), gate))
         rows = [dict(row) for row in connection.execute(query).mappings()]
     return JSONResponse(cut(rows, limit, lambda row: (row["estate"], row["terminal"]), items.named))

@@ -97,7 +97,7 @@ def list_similar(name: Name, center: TheCenter, who: Reader) -> JSONResponse:
     """Closed cases of the same trouble, most alike first: 3 same model and firmware, 2 same model, 1 same fault."""
     with center.database.read() as connection:
         case = case_row(connection, who.scope, name)
-        found = knowledge.similar(connection, who.scope, case._mapping)  # noqa: SLF001 - by design so named
+        found = knowledge.similar(connection, who.scope, items.columns(case))
     return JSONResponse({"items": [items.named(asdict(each)) for each in found], "next": None})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Table
+from sqlalchemy import Row, Table
 
 from agent.wire import timestamp
 from center.db import tables
@@ -27,6 +27,11 @@ TERMINAL_COLUMNS: Final = [tables.terminals.c[name] for name in _BRIEF]
 def at(moment_ms: int | None) -> str | None:
     """RFC 3339, null for null."""
     return None if moment_ms is None else timestamp(moment_ms / 1000)
+
+
+def columns(row: Row[Any]) -> Any:
+    """A mapping of a row's values by its columns or their names, whatever these are: `row.count` would be a method."""
+    return row._mapping  # noqa: SLF001 - by design so named
 
 
 def terminal(row: Any) -> Item:
@@ -55,7 +60,7 @@ def fault(row: Any) -> Item:
         "id": f"{row.estate}.{row.terminal}.{row.fault.replace('/', '.')}",
         "estate": row.estate,
         "terminal": row.terminal,
-        **{name: row._mapping[name] for name in plain},  # noqa: SLF001 - count is a method of a row too
+        **{name: columns(row)[name] for name in plain},
         "symptoms": row.symptoms or [],
         "evidence": row.evidence or {},
         "first_at": at(row.first_ms),
@@ -210,7 +215,8 @@ def _moment_name(column: str) -> str:
 
 def plain(table: Table, row: Any, leave_out: frozenset[str] = frozenset()) -> Item:
     """A row of the center's own as it is: a column `…_ms` as a time `…_at`, the rest by its name."""
-    return named({column.name: row._mapping[column] for column in table.c if column.name not in leave_out})  # noqa: SLF001 - by design so named
+    values = columns(row)
+    return named({column.name: values[column] for column in table.c if column.name not in leave_out})
 
 
 def named(values: Mapping[str, Any]) -> Item:

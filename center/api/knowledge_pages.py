@@ -172,7 +172,7 @@ def list_tries(asked: Annotated[Tries, Query()], center: TheCenter, who: Reader)
     found = remedies.tries(who.scope, *alike, asked.remedy, settled=asked.settled)
     order = Order((tried.c.id,), descending=True)
     with center.database.read() as connection:
-        shown = page(connection, found, order, asked.cursor, asked.limit, lambda row: items.named(row._mapping))  # noqa: SLF001 - by design so named
+        shown = page(connection, found, order, asked.cursor, asked.limit, lambda row: items.named(items.columns(row)))
     return JSONResponse(shown)
 
 

@@ -13,12 +13,11 @@ from sqlalchemy import Connection, Select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from center.api.context import ApiError
+from center.api.items import Item, columns
 
 DEFAULT_LIMIT: Final = 100
 MOST: Final = 1000
 _INT64: Final = 1 << 63
-
-Item = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def page(
     """`{"items": […], "next": cursor or null}`. The query selects all columns of the order."""
     ordered = [column.desc() if order.descending else column.asc() for column in order.columns]
     rows = connection.execute(query.where(*order.after(cursor)).order_by(*ordered).limit(limit + 1)).all()
-    return cut(rows, limit, lambda row: [row._mapping[column] for column in order.columns], item)  # noqa: SLF001 - by design so named
+    return cut(rows, limit, lambda row: [columns(row)[column] for column in order.columns], item)
 
 
 def cut(

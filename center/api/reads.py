@@ -14,9 +14,9 @@ from sqlalchemy.sql import ColumnElement
 from center.access.scope import Scope
 from center.api import filters, items, models
 from center.api.context import ApiError
-from center.api.items import TERMINAL_COLUMNS
+from center.api.items import TERMINAL_COLUMNS, Item
 from center.api.lookups import Name, one
-from center.api.paging import Item, Order, page
+from center.api.paging import Order, page
 from center.api.proof import Reader, TheCenter
 from center.api.windows import in_windows
 from center.db import tables

@@ -55,7 +55,7 @@ def list_affected(name: Name, query: Annotated[Affected, Query()], center: TheCe
     spoken = language_of(query.language or who.language)
 
     def item(row: Any) -> items.Item:
-        shown = items.named(row._mapping)  # noqa: SLF001 - by design so named
+        shown = items.named(items.columns(row))
         del shown["incident"]
         id_ = f"{row.estate}.{row.terminal}.{row.fault.replace('/', '.')}"
         return {"id": id_, **shown, "title": fault_title(row.fault, spoken)}
@@ -76,7 +76,7 @@ def get_case_sheet(name: Name, center: TheCenter, who: Reader, language: Languag
     """One case with its clocks, what the closing gate waits for, promises, visit, site and what may be chosen."""
     with center.database.read() as connection:
         row = case_row(connection, who.scope, name)
-        case, spoken = dict(row._mapping), language or who.language  # noqa: SLF001 - by design so named
+        case, spoken = dict(items.columns(row)), language or who.language
         found = case_sheet.sheet(connection, who.scope, case, spoken, center.policy, center.now_ms())
     lists = {each: [items.named(one) for one in found[each]] for each in ("clocks", "promises", "commands")}
     ones = {each: None if found[each] is None else items.named(found[each]) for each in _OF_CASE}

@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, Table, func, select
 
 from center.api.filters import Listing
-from center.api.paging import Item, decoded, encoded
+from center.api.items import Item
+from center.api.paging import decoded, encoded
 
 WINDOW: Final = 100_000
 

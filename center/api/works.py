@@ -12,9 +12,10 @@ from sqlalchemy import Select, Table, func, select
 from center.api import filters, items
 from center.api import work_models as models
 from center.api.filters import Conditions, Listing
+from center.api.items import Item
 from center.api.lookups import Name, case_row, one
 from center.api.models import Page
-from center.api.paging import Item, Order, page
+from center.api.paging import Order, page
 from center.api.proof import Reader, TheCenter
 from center.db import tables
 from center.domain import due
@@ -106,7 +107,7 @@ def list_cases(query: Annotated[filters.Cases, Query()], center: TheCenter, who:
 
 
 def _case(center: TheCenter, row: Any) -> Item:
-    told = row._mapping  # noqa: SLF001 - by design so named
+    told = items.columns(row)
     clock = due.clock(told, center.policy, center.now_ms())
     return items.case(row) | {"timezone": told["at_timezone"], "clock": clock and items.named(clock)}
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from center.access.roles import MAY, PERMISSIONS, ROLES
+from center.access.roles import MAY, PERMISSIONS, ROLES, Permission, Role
 from center.console import parts
 from center.console.parts import Field
 from center.console.plain_table import Cell, plain_table
@@ -128,8 +128,8 @@ def _token(visit: Visit) -> None:
 async def roles(visit: Visit) -> None:
     """Which role may do what."""
 
-    def cell(role: str, permission: str) -> Cell:
-        may = permission in MAY[role]  # type: ignore[index] # each of ROLES
+    def cell(role: Role, permission: Permission) -> Cell:
+        may = permission in MAY[role]
         return lambda: parts.light(visit, "ok" if may else "unsupported", visit.say(f"admin.{'may' if may else 'not'}"))
 
     heads = [visit.say("admin.permission"), *(visit.say(f"admin.role_{role}") for role in ROLES)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -76,7 +77,7 @@ async def fault_page(
             with parts.section(visit.say("knowledge.guide"), "guide"):
                 _guide(visit, told["guide"])
                 if visit.may("knowledge.write"):
-                    edit = lambda: _edit(visit, told["guide"], asked)  # noqa: E731 - one line, used once
+                    edit = partial(_edit, visit, told["guide"], asked)
                     parts.button(visit.say("knowledge.edit"), edit, "edit", main=True, mark="edit")
             if written["items"]:
                 with parts.section(visit.say("knowledge.versions"), "versions"):

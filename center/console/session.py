@@ -11,6 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -238,7 +239,7 @@ class Visit:
             wanted = [change for change in found if change.kind in kinds]
             if wanted:
                 began = time.monotonic()
-                await self._safely(lambda: do(wanted))  # noqa: B023 - awaited before the name changes
+                await self._safely(partial(do, wanted))
                 await asyncio.sleep(max(LEAST_S, 4 * (time.monotonic() - began)))
             if time.monotonic() - renewed > _RENEW_S:
                 renewed = time.monotonic()

@@ -86,12 +86,11 @@ class App:
             metered_s=config.ladder_s if config.mqtt.link == "metered" else 0.0,
         )
         self._system = SystemProbe(config.system, config.network, config.paths)
-        self._firmware = FirmwareProbe()
         self._reads = ReadCounters()
         self.trends = Trends(config, delivery.units)
         self.trends.restore(json_object(self.store.get("trends")) or {})
-        host: list[Probe] = [PowerProbe(config.power, config.paths), self._system, self._boots, self._firmware]
-        host.append(self.watchman.probe)
+        host: list[Probe] = [PowerProbe(config.power, config.paths), self._system, self._boots]
+        host += [FirmwareProbe(self.core.device_entries), self.watchman.probe]
         if config.power.nut:
             host.append(NutProbe(config.power))
         self.runners = [ProbeRunner("host", host, self.observe), ProbeRunner("network", [self._network], self.observe)]
@@ -316,7 +315,6 @@ class App:
         """A device said who it is: into the inventory, and judged against the firmware notes."""
         identity = clean_identity(identity)
         self.core.identified(device, identity)
-        self._firmware.devices = self.core.device_entries()
         self.runners[0].again("firmware")
         self.watchman.identified(device, identity)
 

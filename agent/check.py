@@ -150,10 +150,9 @@ def _firmware(devices: Iterable[DeviceConfig], identities: Mapping[str, Identity
     from agent.groundwork import device_info  # noqa: PLC0415 - loads the store
     from agent.probes.firmware import FirmwareProbe  # noqa: PLC0415 - loads `firmware_notes`
 
-    probe = FirmwareProbe()
     rows = [replace(device_info(device), identity=identities.get(device.name)) for device in devices]
-    probe.devices = {row.name: entry(row) for row in rows if row.identity is not None}
-    return _run(probe)
+    known = {row.name: entry(row) for row in rows if row.identity is not None}
+    return _run(FirmwareProbe(lambda: known))
 
 
 def evaluate(config: Config, answers: Mapping[str, Answer]) -> dict[str, Fault]:

@@ -6,7 +6,7 @@ Readings, under the source `firmware`: {device} ok|outdated|known_bad|unknown_co
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.wire import DeviceEntry
 from drivers.reading import Cause, Reading, known, unknown
@@ -55,20 +55,20 @@ def is_older(one: str, other: str) -> bool | None:
 
 
 class FirmwareProbe:
-    """Judges what the devices said of themselves; `devices` is replaced whenever one was identified."""
+    """Judges what the devices said of themselves: the inventory's rows of those that have said who they are."""
 
     name = "firmware"
     interval_s = 3600.0
 
-    def __init__(self, models: Sequence[Model] | None = None) -> None:
-        self.devices: Mapping[str, DeviceEntry] = {}
+    def __init__(self, devices: Callable[[], Mapping[str, DeviceEntry]], models: Sequence[Model] | None = None) -> None:
+        self._devices = devices
         self._models = models
 
     def run(self) -> dict[str, Reading]:
         """The verdicts on all devices that have been identified, within milliseconds."""
         models = load_models() if self._models is None else self._models
         readings: dict[str, Reading] = {}
-        for name, entry in self.devices.items():
+        for name, entry in self._devices().items():
             verdict, why = judge(entry, models)
             readings[name] = verdict
             readings[f"{name}.why"] = known(why) if why else unknown(Cause.NOT_ASKED)

@@ -70,14 +70,15 @@ def test_the_probe_feeds_the_rules():
         device=(DeviceConfig(name="till-printer", family="escpos", port="/dev/x"),),
     )
     rules = Rules(conditions(config, {"till-printer": "printer"}))
-    probe = FirmwareProbe(MODELS)
+    devices: dict[str, DeviceEntry] = {}
+    probe = FirmwareProbe(lambda: devices, MODELS)
     assert rules.observe("firmware", probe.run(), 0, 1e9) == []  # nobody is identified yet
-    probe.devices = {"till-printer": entry(firmware="12.03")}
+    devices["till-printer"] = entry(firmware="12.03")
     rules.observe("firmware", probe.run(), 1, 1e9)
     (fault,) = rules.raised().values()
     assert (fault.key, fault.device) == ("firmware/known_bad", "till-printer")
     assert fault.evidence["till-printer.why"] == "loses the cutter"
-    probe.devices = {"till-printer": entry()}
+    devices["till-printer"] = entry()
     rules.observe("firmware", probe.run(), 2, 1e9)
     assert rules.raised() == {}
 

@@ -123,7 +123,6 @@ class Engine:
         self._record = Record(self._clock, self._began)
         self._baselines: dict[str, str] = {}
         self._counters = ReadCounters()
-        self._firmware = FirmwareProbe()
         self._guard = Guard("sim-0", "", lambda _event, _data: None, self._clock.wall)
         self._new_core()
 
@@ -204,6 +203,7 @@ class Engine:
             boot=boot,
             devices=devices,
         )
+        self._firmware = FirmwareProbe(self.core.device_entries)
         self.core.restore({key: from_text(text) for key, text in self._record.kept.items()})
         self._tick_at = self._clock.monotonic() - self._began + self.core.tick()
 
@@ -211,7 +211,6 @@ class Engine:
         _at_s, _order, source, readings, identity = row
         if identity is not None:
             self.core.identified(source, identity)
-            self._firmware.devices = self.core.device_entries()
             self.core.observe("firmware", self._firmware.run())
             self._guard.identified(source, self._families[source], identity)
             self.core.observe("security", self._guard.parts(dict.fromkeys(self._families, "")))

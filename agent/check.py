@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import argparse
 
 LEVELS = {"internal": Level.INTERNAL, "external": Level.EXTERNAL, "interactive": Level.INTERACTIVE}
+_IDENTIFY_S = 3.0  # four questions to a slow modem
 ALL_S = 8.0  # the answer is promised in under ten seconds, the start of a process on a slow terminal included
 
 
@@ -84,6 +85,7 @@ def check_here(config: Config, args: argparse.Namespace) -> dict[str, Any]:
     """Open the ports, ask every device and run every probe, all at the same time."""
     started = time.monotonic()
     level = LEVELS[args.level]
+    limit_s = ALL_S + person_s(level)
     identities: dict[str, Identity] = {}
     sale = sale_watch(config)
     devices = [device for device in config.device if args.device in {None, device.name}]
@@ -92,14 +94,14 @@ def check_here(config: Config, args: argparse.Namespace) -> dict[str, Any]:
         device.name: of_device(
             device,
             level,
-            _opened(device, identities, sale),
+            _opened(device, identities, sale, started + limit_s - _IDENTIFY_S),
             lambda *done, name=device.name: screen.show(progress(name, *done)),
         )
         for device in devices
     }
     if args.device is None:
         questions |= {probe.name: Question(partial(_run, probe)) for probe in _probes(config)}
-    answers = gather(questions, ALL_S + person_s(level))
+    answers = gather(questions, limit_s)
     screen.end()
     identified = dict(identities)  # what still hangs may yet answer
     if args.device is None:
@@ -108,15 +110,19 @@ def check_here(config: Config, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _opened(
-    device: DeviceConfig, identities: dict[str, Identity], sale: Callable[[], bool]
+    device: DeviceConfig, identities: dict[str, Identity], sale: Callable[[], bool], identify_by: float
 ) -> Callable[[Verb], Answer]:
-    """Runs a verb on the device with its port opened for it, and notes who the device says it is."""
+    """Runs a verb on the device with its port opened for it, and notes who the device says it is, if in time.
+
+    Its health is the answer, which must not come too late for a name.
+    """
 
     def run(verb: Verb) -> Answer:
         with opened(device, sale) as driver:
             answer = verb(driver)
-            with contextlib.suppress(DriverError):  # its health is known; in trouble it may not say who it is
-                identities[device.name] = driver.identify()
+            if time.monotonic() < identify_by:
+                with contextlib.suppress(DriverError):  # in trouble it may not say who it is
+                    identities[device.name] = driver.identify()
         return answer
 
     return run

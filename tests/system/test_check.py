@@ -274,3 +274,17 @@ def test_without_a_daemon_the_ups_and_the_firmware_are_looked_at(sim: Sim, capsy
             assert roots_and_symptoms(config) == {"power/mains_lost": None, "firmware/known_bad": None}
         with set_to(sim, {"printer.power": "off"}):
             assert roots_and_symptoms(config) == {"power/mains_lost": None, "printer/no_reply": "power/mains_lost"}
+
+
+def test_a_name_is_asked_for_only_while_there_is_time(
+    sim: Sim, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names() -> dict[str, str | None]:
+        assert main(["check", "--config", str(sim.config), "--json"]) == 0
+        devices = json.loads(capsys.readouterr().out)["devices"]
+        assert devices["printer"]["readings"]["paper"] == "ok"
+        return {unit: devices[unit]["identity"].get("ModelName") for unit in UNITS}
+
+    assert None not in names().values()
+    monkeypatch.setattr("agent.check._IDENTIFY_S", 8.0)
+    assert set(names().values()) == {None}

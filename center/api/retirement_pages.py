@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Row
 
 from center.access.roles import Who
 from center.api import items
 from center.api.filters import Place, Word
 from center.api.models import Page, RetiredItem
+from center.api.paging import DEFAULT_LIMIT, Order, page
 from center.api.proof import Reader, TheCenter, allowed, record
 from center.api.reads import Segment
+from center.api.registry import Cursor, Limit
 from center.db.tables import retired
-from center.domain.heard import retirement, retirements
+from center.domain.heard import gone, retirement, told
 from center.domain.retirement import retire
 
 router = APIRouter(prefix="/api/v1")
@@ -64,10 +67,17 @@ def list_retired(
     estate: Word | None = None,
     site: Annotated[Place | None, Query(description="Where it stood")] = None,
     successor: Word | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> JSONResponse:
-    """Terminals that are out of the fleet, those that went last first; the last 200."""
+    """Terminals that are out of the fleet, those that went last first."""
     given = {"estate": estate, "site": site, "successor": successor}
     conditions = [retired.c[name] == value for name, value in given.items() if value is not None]
+    order = Order((retired.c.retired_ms, retired.c.estate, retired.c.terminal), descending=True)
     with center.database.read() as connection:
-        found = retirements(connection, who.scope, *conditions)
-    return JSONResponse({"items": [items.named(each) for each in found], "next": None})
+        found = page(connection, gone(who.scope, *conditions), order, cursor, limit, _item)
+    return JSONResponse(found)
+
+
+def _item(row: Row[Any]) -> items.Item:
+    return items.named(told(row._mapping))  # noqa: SLF001 - by design so named

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from nicegui import ui
 
 from center.access.roles import MAY, PERMISSIONS, ROLES, Permission, Role
 from center.console import parts
+from center.console.listing import FIRST, more
 from center.console.parts import Field
 from center.console.plain_table import Cell, plain_table
 from center.console.session import Visit, lead_to
@@ -19,10 +20,15 @@ _SCOPE: Final = ("estates", "regions", "sites")
 
 async def accounts(visit: Visit) -> None:
     """Who may log in, and as what."""
-    found = await visit.api.all("/accounts")
+    page = await visit.api.get("/accounts", limit=FIRST)
     parts.button(visit.say("admin.new_account"), lambda: _account(visit, None), "person_add", main=True, mark="new")
     heads = [visit.say(f"admin.{name}") for name in ("name", "roles", "scope", "last_login", "state", "do")]
-    plain_table(visit.say("admin.part_accounts"), heads, [_account_row(visit, each) for each in found])
+    add = plain_table(visit.say("admin.part_accounts"), heads, _rows(visit, _account_row, page["items"]))
+    more(visit, "/accounts", {}, page["next"], lambda found: add(_rows(visit, _account_row, found)))
+
+
+def _rows(visit: Visit, row: Callable[[Visit, Row], list[Cell]], found: Sequence[Row]) -> list[list[Cell]]:
+    return [row(visit, each) for each in found]
 
 
 def _account_row(visit: Visit, each: Row) -> list[Cell]:
@@ -76,13 +82,14 @@ def _account(visit: Visit, old: Row | None) -> None:
 
 async def tokens(visit: Visit) -> None:
     """What programs come in with."""
-    found = await visit.api.all("/tokens")
+    page = await visit.api.get("/tokens", limit=FIRST)
     parts.button(visit.say("admin.new_token"), lambda: _token(visit), "add", main=True, mark="new")
-    if not found:
+    if not page["items"]:
         parts.empty(visit, "admin.tokens_empty")
         return
     heads = [visit.say(f"admin.{name}") for name in ("name", "role", "scope", "last_used", "state", "do")]
-    plain_table(visit.say("admin.part_tokens"), heads, [_token_row(visit, each) for each in found])
+    add = plain_table(visit.say("admin.part_tokens"), heads, _rows(visit, _token_row, page["items"]))
+    more(visit, "/tokens", {}, page["next"], lambda found: add(_rows(visit, _token_row, found)))
 
 
 def _token_row(visit: Visit, each: Row) -> list[Cell]:

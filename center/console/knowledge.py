@@ -13,6 +13,7 @@ from nicegui import ui
 from center.console import parts
 from center.console.app import screen
 from center.console.knowledge_views import remedies, runbook
+from center.console.listing import more
 from center.console.parts import Field
 from center.console.plain_table import Cell, link, plain_table
 from center.console.session import Visit, lead_to
@@ -20,14 +21,15 @@ from center.domain.texts import fault_title
 
 Row = Mapping[str, Any]
 _LANGUAGES: Final = ("en", "zh")
+_PAGE: Final = 50
 _AUDIENCES: Final = ("agent", "merchant")
 
 
 @screen("/knowledge", "knowledge")
 async def build(visit: Visit, q: str = "") -> None:
     drafts, known, candidates, found = await asyncio.gather(
-        visit.api.get("/knowledge/guides", limit=50, state="draft"),
-        visit.api.get("/knowledge/problems", limit=100),
+        visit.api.get("/knowledge/guides", limit=_PAGE, state="draft"),
+        visit.api.get("/knowledge/problems", limit=_PAGE),
         visit.api.get("/knowledge/problems/candidates"),
         visit.api.get("/knowledge/search", words=q or "/", language=visit.language, limit=1000),
     )
@@ -42,20 +44,23 @@ async def build(visit: Visit, q: str = "") -> None:
         field.on("keydown.enter", look).mark("search")
         parts.button(visit.say("knowledge.look"), look, "search", mark="look")
     if drafts["items"]:
-        with parts.section(visit.say("knowledge.drafts"), "drafts"), ui.element("ul").classes("rows"):
-            for each in drafts["items"]:
-                with ui.element("li"):
-                    parts.link(_where(each["fault"]), each["title"])
-                    parts.text("span", _of(visit, each)).classes("quiet")
+        with parts.section(visit.say("knowledge.drafts"), "drafts"):
+            box = ui.element("ul").classes("rows")
+            _guides(visit, box, drafts["items"])
+            more(visit, "/knowledge/guides", {"state": "draft"}, drafts["next"], partial(_guides, visit, box))
     with parts.section(visit.say("knowledge.faults"), "faults"):
         if not found["items"]:
             parts.empty(visit, "knowledge.empty")
-        with ui.element("ul").classes("rows"):
-            for each in found["items"]:
-                with ui.element("li"):
-                    parts.link(_where(each["fault"]), each["title"])
-                    parts.text("span", _of(visit, each)).classes("quiet")
-    _problems(visit, known["items"], candidates["items"])
+        _guides(visit, ui.element("ul").classes("rows"), found["items"])
+    _problems(visit, known, candidates["items"])
+
+
+def _guides(visit: Visit, box: ui.element, some: Sequence[Row]) -> None:
+    with box:
+        for each in some:
+            with ui.element("li"):
+                parts.link(_where(each["fault"]), each["title"])
+                parts.text("span", _of(visit, each)).classes("quiet")
 
 
 @screen("/knowledge/{unit}/{kind}", "knowledge")
@@ -66,7 +71,7 @@ async def fault_page(
     asked = {"language": language or visit.language, "model": model, "firmware": firmware, "audience": audience}
     told, written = await asyncio.gather(
         visit.api.get(f"/knowledge/faults/{quote(unit, safe='')}/{quote(kind, safe='')}", **asked),
-        visit.api.get("/knowledge/guides", limit=200, fault=fault),
+        visit.api.get("/knowledge/guides", limit=_PAGE, fault=fault),
     )
     parts.heading(fault_title(fault, visit.language), fault)
     parts.as_of(visit)
@@ -81,7 +86,11 @@ async def fault_page(
                     parts.button(visit.say("knowledge.edit"), edit, "edit", main=True, mark="edit")
             if written["items"]:
                 with parts.section(visit.say("knowledge.versions"), "versions"):
-                    _versions(visit, written["items"])
+                    parts.text("p", visit.say("knowledge.four_eyes")).classes("quiet")
+                    box = ui.element("ul").classes("rows")
+                    _versions(visit, box, written["items"])
+                    add = partial(_versions, visit, box)
+                    more(visit, "/knowledge/guides", {"fault": fault}, written["next"], add)
         with ui.element("div"):
             with parts.section(visit.say("knowledge.runbook"), "runbook"):
                 runbook(visit, told["runbook"])
@@ -165,10 +174,9 @@ def _edit(visit: Visit, guide: Row, asked: Mapping[str, str]) -> None:
     )
 
 
-def _versions(visit: Visit, written: Sequence[Row]) -> None:
-    parts.text("p", visit.say("knowledge.four_eyes")).classes("quiet")
+def _versions(visit: Visit, box: ui.element, written: Sequence[Row]) -> None:
     looks = {"draft": "warning", "approved": "ok", "retired": "unsupported"}
-    with ui.element("ul").classes("rows"):
+    with box:
         for each in written:
             with ui.element("li").props(f'data-guide="{each["id"]}"'):
                 state = each["state"]
@@ -195,7 +203,7 @@ def _draft(visit: Visit, each: Row) -> None:
         parts.button(visit.say("knowledge.approve"), approve, "done", main=True, mark="approve")
 
 
-def _problems(visit: Visit, known: Sequence[Row], candidates: Sequence[Row]) -> None:
+def _problems(visit: Visit, known: Row, candidates: Sequence[Row]) -> None:
     looks = {"open": "warning", "known": "maintenance", "solved": "ok"}
 
     def row(each: Row) -> list[Cell]:
@@ -205,12 +213,13 @@ def _problems(visit: Visit, known: Sequence[Row], candidates: Sequence[Row]) -> 
         return [each["title"], state, each["workaround"] or "–", _named(visit, each["signature"]), each["owner"]]
 
     with parts.section(visit.say("knowledge.problems"), "problems"):
-        if not known:
+        if not known["items"]:
             parts.empty(visit, "knowledge.problems_empty")
         else:
             names = ("problem", "state", "workaround", "signature", "owner")
             heads = [visit.say(f"knowledge.{name}") for name in names]
-            plain_table(visit.say("knowledge.problems"), heads, [row(each) for each in known])
+            add = plain_table(visit.say("knowledge.problems"), heads, map(row, known["items"]))
+            more(visit, "/knowledge/problems", {}, known["next"], lambda some: add(map(row, some)))
         if candidates:
             parts.text("h3", visit.say("knowledge.candidates"))
             with ui.element("ul").classes("rows"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from nicegui import ui
@@ -13,6 +13,32 @@ from center.console.session import Visit
 
 FIRST: Final = 200
 _MORE: Final = 1000
+
+
+def more(
+    visit: Visit,
+    path: str,
+    asked: Mapping[str, str],
+    cursor: str | None,
+    add: Callable[[Sequence[Mapping[str, Any]]], object],
+) -> None:
+    """Below a list that is read rather than worked in: a button for its next piece, which `add` shows.
+
+    It stands there for as long as there is more.
+    """
+    following = cursor
+
+    async def load() -> None:
+        nonlocal following
+        found = await visit.act(visit.api.get(path, limit=FIRST, cursor=following, **asked))
+        if found is None:
+            return
+        add(found["items"])
+        following = found["next"]
+        button.set_visibility(following is not None)
+
+    button = parts.button(visit.say("shell.more"), load, "expand_more", mark="more")
+    button.set_visibility(following is not None)
 
 
 class Listing:

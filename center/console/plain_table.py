@@ -9,21 +9,31 @@ from nicegui import ui
 from center.console import parts
 
 Cell = str | Callable[[], object]
+Add = Callable[[Iterable[Sequence[Cell]]], None]
 
 
-def plain_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """A cell is a text, or a function that builds what stands there. Wide ones scroll in their own frame."""
+def plain_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Add:
+    """A cell is a text, or a function that builds what stands there. Wide ones scroll in their own frame.
+
+    Returns what adds further rows.
+    """
     frame = ui.element("div").classes("wide-picture")
     frame.props(f'tabindex="0" role="group" aria-label="{_quoted(title)}"')
     with frame, ui.element("table").classes("plain-table"):
         with ui.element("thead"), ui.element("tr"):
             for header in headers:
                 parts.text("th", header).props('scope="col"')
-        with ui.element("tbody"):
-            for row in rows:
+        body = ui.element("tbody")
+
+    def add(some: Iterable[Sequence[Cell]]) -> None:
+        with body:
+            for row in some:
                 with ui.element("tr"):
                     for header, cell in zip(headers, row, strict=True):
                         _cell(header, cell)
+
+    add(rows)
+    return add
 
 
 def link(words: str, where: str) -> Callable[[], object]:

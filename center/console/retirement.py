@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 from urllib.parse import quote
 
 from nicegui import ui
 
 from center.console import parts
+from center.console.listing import more
 from center.console.parts import Field
 from center.console.session import Visit
 
 Row = Mapping[str, Any]
+_PAGE: Final = 20
 
 
 def on_terminal(visit: Visit, detail: Row, zone: str) -> None:
@@ -39,10 +42,18 @@ def on_terminal(visit: Visit, detail: Row, zone: str) -> None:
 
 async def at_site(visit: Visit, estate: str, site: str) -> None:
     """Terminals that stood here, where there are some."""
-    rows: Sequence[Row] = (await visit.api.get("/retired", estate=estate, site=site))["items"]
-    if not rows:
+    asked = {"estate": estate, "site": site}
+    page = await visit.api.get("/retired", limit=_PAGE, **asked)
+    if not page["items"]:
         return
-    with parts.section(visit.say("retirement.at_site"), "retired"), ui.element("ul").classes("plain-list"):
+    with parts.section(visit.say("retirement.at_site"), "retired"):
+        box = ui.element("ul").classes("plain-list")
+        _gone(visit, box, page["items"])
+        more(visit, "/retired", asked, page["next"], partial(_gone, visit, box))
+
+
+def _gone(visit: Visit, box: ui.element, rows: Sequence[Row]) -> None:
+    with box:
         for row in rows:
             with ui.element("li").classes("line"):
                 _name(row["estate"], row["terminal"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 from sqlalchemy.sql import ColumnElement
 
 from center.access.scope import Scope
@@ -28,8 +28,7 @@ def heard(connection: Connection, scope: Scope, estate: str, terminal: str) -> M
 
 def as_it_was(connection: Connection, scope: Scope, named: ColumnElement[bool]) -> dict[str, Any] | None:
     """The row of the one retired terminal for which this holds, as it was; None for none."""
-    gone = select(retired.c.row).where(named, retired.c.returned_ms.is_(None), scope.where(retired))
-    rows = connection.execute(gone.limit(2)).scalars().all()
+    rows = connection.execute(gone(scope, named).with_only_columns(retired.c.row).limit(2)).scalars().all()
     return dict.fromkeys(_COLUMNS) | dict(rows[0]) if len(rows) == 1 else None
 
 
@@ -41,9 +40,13 @@ def retirement(connection: Connection, estate: str, terminal: str) -> dict[str, 
 
 def retirements(connection: Connection, scope: Scope, *conditions: ColumnElement[bool]) -> list[dict[str, Any]]:
     """Terminals that are out of the fleet, those that went last first; MOST of them."""
-    gone = select(retired).where(retired.c.returned_ms.is_(None), scope.where(retired), *conditions)
-    newest = gone.order_by(retired.c.retired_ms.desc(), retired.c.terminal).limit(MOST)
+    newest = gone(scope, *conditions).order_by(retired.c.retired_ms.desc(), retired.c.terminal).limit(MOST)
     return [told(row) for row in connection.execute(newest).mappings()]
+
+
+def gone(scope: Scope, *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Rows of `retired` of terminals that have not come back, for `told`."""
+    return select(retired).where(retired.c.returned_ms.is_(None), scope.where(retired), *conditions)
 
 
 def told(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -57,6 +57,24 @@ def api(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         yield running
 
 
+def _go_by_pages(api: Api) -> None:
+    """However many are gone: each is on one page, and those that went last are first."""
+    asks = api.asks("lead")
+    with api.database.begin() as connection:
+        like = dict(connection.execute(select(retired).where(retired.c.terminal == OLD)).mappings().one())
+        for number in range(5):  # all in one moment
+            connection.execute(insert(retired).values(like | {"terminal": f"gone{number}", "retired_ms": NOW - 5}))
+    found: list[str] = []
+    cursor = None
+    while cursor is not None or not found:
+        page = asks.get("retired", site="s1", limit=2, **({"cursor": cursor} if cursor else {}))
+        found += [each["terminal"] for each in page["items"]]
+        cursor = page["next"]
+    assert found == [OLD, *(f"gone{number}" for number in reversed(range(5)))]
+    with api.database.begin() as connection:
+        connection.execute(retired.delete().where(retired.c.terminal != OLD))
+
+
 def _rows(api: Api, table: Any, *names: str) -> list[tuple[Any, ...]]:
     with api.database.read() as connection:
         return [tuple(row) for row in connection.execute(select(*(table.c[name] for name in names)))]
@@ -110,6 +128,7 @@ def test_it_counts_nowhere_and_is_read_as_it_was(api: Api) -> None:
     for query in ({"site": "s1"}, {"successor": NEW}, {"estate": "e"}):
         assert [each["terminal"] for each in asks.get("retired", **query)["items"]] == [OLD]
     assert asks.get("retired", site="s2")["items"] == []
+    _go_by_pages(api)
     for scope, there in ((Scope(regions=("south",)), 1), (Scope(sites=("s1",)), 1), (Scope(regions=("north",)), 0)):
         mine = api.asks("lead", scope)
         assert len(mine.get("events", terminal=OLD)["items"]) == there

@@ -116,6 +116,20 @@ def test_cases_of_a_fault_are_shown_whatever_became_of_them(desk: Desk) -> None:
     page.wait_for_url("**/console/cases")
 
 
+def test_a_list_that_is_read_comes_by_pieces(desk: Desk) -> None:
+    for number in range(51):
+        desk.post("/knowledge/problems", {"title": f"Problem {number}", "signature": f"printer/cutter_error|M{number}"})
+    page = desk.page("/console/knowledge")
+    rows = page.locator("#problems tbody tr")
+    more = page.locator("#problems").get_by_role("button", name="Show more")
+    shown = rows.count()
+    assert shown == 50
+    more.click()
+    expect(rows.filter(has_text="Problem 0")).to_be_visible()
+    expect(rows).to_have_count(len(desk.get("/knowledge/problems", limit=200)["items"]))
+    expect(more).to_be_hidden()
+
+
 def test_knowledge_lists_every_fault(desk: Desk) -> None:
     page = desk.page("/console/knowledge")
     shown = {each.get_attribute("href") for each in page.locator("#faults a").all()}

@@ -38,12 +38,6 @@ def case_number(terminal: str, boot: int, count: int) -> str:
     return "-".join((digits[:3], digits[3:6], digits[6:]))
 
 
-def is_case_number(text: str) -> bool:
-    """Whether somebody said or typed it right."""
-    digits = text.replace("-", "").replace(" ", "")
-    return len(digits) == 9 and digits.isascii() and digits.isdigit() and _check(digits) == 0
-
-
 def _check(digits: str) -> int:
     row = 0
     for digit in digits:

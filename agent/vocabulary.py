@@ -10,7 +10,6 @@ Act = Literal["merchant", "support", "technician", "operator", "none"]
 Unit = Literal["power", "printer", "reader", "keypad", "modem", "network", "system", "firmware", "security", "agent"]
 
 UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
-DEVICE_UNITS: Final[tuple[Unit, ...]] = ("printer", "reader", "keypad", "modem")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,6 @@ def who_has_open(device: str) -> str | None:
     return look(device)[0]
 
 
-def nobody_has_open(device: str) -> bool:
-    """Whether it is certain that no other process has this file open: no process was hidden from us."""
-    holder, certain = look(device)
-    return certain and holder is None
-
-
 def look(device: str) -> tuple[str | None, bool]:
     """Another process that has this file open, and whether None in its place is certain."""
     holder, certain = scan(device, os.getpid())

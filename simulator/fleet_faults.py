@@ -54,7 +54,6 @@ def _printer(bad: Mapping[str, Any], good: Mapping[str, Any], shows: tuple[str, 
     return Sign("printer", bad, good, shows, (packet, "10000000"), told)
 
 
-_NO_REPLY: Final = {"error": "no_reply"}
 _NOT_ASKED: Final = {"error": "not_asked"}
 
 SIGNS: Final[Mapping[str, Sign]] = {

@@ -1,4 +1,4 @@
-"""Shows a slip: printed bytes -> lines, codes and pictures -> plain text or an SVG picture on the printer's dot grid.
+"""Shows a slip: printed bytes -> lines, codes and pictures -> plain text; `simulator.paper` draws them.
 
 It reads the printing subset that receipts use: text in a code page or GB18030, bold, underline, inverse, sizes,
 alignment, tabs, line feeds, raster pictures, QR codes, bar codes and cuts. Column images (ESC *) leave blank paper.
@@ -10,7 +10,6 @@ import codecs
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from html import escape
 from typing import ClassVar, Final
 
 from simulator import qr
@@ -18,7 +17,6 @@ from simulator.devices.printer_stream import CommandCutter
 
 CELL_DOTS: Final = 12
 LINE_DOTS: Final = 30
-_GLYPH_DOTS: Final = 24
 _CODE_PAGES: Final = {
     0: "cp437",
     2: "cp850",
@@ -325,65 +323,3 @@ def as_text(items: list[Item], columns: int = 48) -> str:
         else:
             lines += [""] * (item.dots // LINE_DOTS)
     return "\n".join(lines)
-
-
-def _shown(text: str) -> str:
-    """The text for an SVG document, which may not hold every character."""
-    return escape("".join(char if char.isprintable() else "\ufffd" for char in text))
-
-
-def _start(align: str, width: int, paper: int) -> int:
-    return {"centre": (paper - width) // 2, "right": paper - width}.get(align, 0)
-
-
-def _line_svg(line: Line, top: int, paper: int) -> tuple[str, int]:
-    tallest = max(run.style.tall for run in line.runs)
-    left = _start(line.align, line.cells * CELL_DOTS, paper)
-    drawn = ""
-    for run in line.runs:
-        style, width = run.style, run.cells * CELL_DOTS
-        x, y = left + run.column * CELL_DOTS, top + (tallest - style.tall) * _GLYPH_DOTS
-        if style.inverse:
-            drawn += f'<rect x="{x}" y="{y}" width="{width}" height="{style.tall * _GLYPH_DOTS}"/>'
-        look = ' font-weight="bold"' * style.bold + ' text-decoration="underline"' * style.underline
-        look += ' fill="#fff"' * style.inverse
-        drawn += (
-            f'<text transform="translate({x},{y + 20 * style.tall}) scale({style.wide},{style.tall})"'
-            f' textLength="{width // style.wide}" lengthAdjust="spacingAndGlyphs"{look}>{_shown(run.text)}</text>'
-        )
-    return drawn, max(line.pitch, tallest * _GLYPH_DOTS)
-
-
-def _picture_svg(picture: Picture, top: int, paper: int) -> tuple[str, int]:
-    if not picture.rows:
-        left = _start(picture.align, 240, paper)
-        told = _shown(picture.told)
-        frame = f'<rect x="{left}" y="{top}" width="240" height="60" fill="none" stroke="#000"/>'
-        return frame + f'<text x="{left + 8}" y="{top + 40}">{told}</text>', 66
-    scale = picture.scale
-    left = _start(picture.align, len(picture.rows[0]) * scale, paper)
-    path = "".join(f"M{x} {y}h1v1h-1z" for y, row in enumerate(picture.rows) for x, dot in enumerate(row) if dot == "1")
-    drawn = f'<path transform="translate({left},{top}) scale({scale})" d="{path}"/>'
-    return drawn, len(picture.rows) * scale
-
-
-def as_svg(items: list[Item], columns: int = 48) -> str:
-    """The slip as an SVG document, one user unit for each printer dot."""
-    paper, top, drawn = columns * CELL_DOTS, 12, ""
-    for item in items:
-        if isinstance(item, Line):
-            piece, height = _line_svg(item, top, paper)
-        elif isinstance(item, Picture):
-            piece, height = _picture_svg(item, top, paper)
-        elif isinstance(item, Cut):
-            dashes = "" if item.full else ' stroke-dasharray="12 6"'
-            piece, height = f'<path d="M-12 {top + 12}H{paper + 12}" stroke="#888"{dashes}/>', 24
-        else:
-            piece, height = "", item.dots
-        drawn, top = drawn + piece + "\n" * bool(piece), top + height
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-12 0 {paper + 24} {top + 12}" width="{paper // 2 + 12}">\n'
-        f'<rect x="-12" width="100%" height="100%" fill="#fff"/>\n'
-        f'<g font-family="DejaVu Sans Mono, Noto Sans Mono CJK SC, monospace" font-size="20" xml:space="preserve">\n'
-        f"{drawn}</g>\n</svg>\n"
-    )

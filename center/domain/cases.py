@@ -17,7 +17,7 @@ from center.access.scope import Scope
 from center.db.engine import Database, insert_ignore
 from center.db.tables import case_steps, case_tags, cases, sites, terminals
 from center.domain import closing, contacts, remedies, sla
-from center.domain.cases_book import OPEN, WORKING, Act, Book, Case, CaseError, NoCase, book_of, carry_out, number_of
+from center.domain.cases_book import OPEN, WORKING, Act, Book, Case, CaseError, NoCase, book_of, carry_out
 from center.domain.cases_incidents import open_by_hand, open_of_incident
 from center.domain.cases_intake import report_key
 from center.domain.cases_opening import NewCase
@@ -381,14 +381,3 @@ def timeline(
         raise NoCase(f"there is no case {case_id!r}")
     query = select(case_steps).where(case_steps.c.case_id == case_id, case_steps.c.id > after)
     return [dict(row) for row in connection.execute(query.order_by(case_steps.c.id).limit(limit)).mappings()]
-
-
-def by_number(connection: Connection, scope: Scope, said: str) -> list[dict[str, Any]]:
-    """Cases by the number that somebody says: the center's, or the one that the terminal printed. Newest first."""
-    number = number_of(said)
-    same = cases.c.local_number == said.strip()
-    if number is not None:
-        digits = f"{number:09}"
-        same = (cases.c.number == number) | (cases.c.local_number == f"{digits[:3]}-{digits[3:6]}-{digits[6:]}")
-    rows = connection.execute(select(cases).where(same, scope.where(cases)).order_by(cases.c.id.desc()).limit(20))
-    return [dict(row) for row in rows.mappings()]

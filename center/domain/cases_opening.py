@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from agent.vocabulary import VOCABULARY
 from center.db.tables import case_steps, cases, faults
 from center.domain import remedies, sla
-from center.domain.cases_book import ENGINE, OPEN, WORKING, Book, Case, CaseError, new_token
+from center.domain.cases_book import ENGINE, OPEN, Book, Case, CaseError, new_token
 from center.domain.cases_intake import intake
 from center.domain.texts import fault_title
 from center.ids import new_id
@@ -229,11 +229,3 @@ def _severity(new: NewCase, fault: str | None, terminal: Mapping[str, Any]) -> s
 def _plain_title(new: NewCase) -> str:
     names = {"fault": "Trouble that no probe has named", "complaint": "Complaint", "question": "Question"}
     return names.get(new.kind, "Inspection")
-
-
-def open_cases_of(book: Book, estate: str, terminal: str | None, *, working: bool = False) -> list[Case]:
-    """The open cases of a terminal, oldest first, held until the end of the transaction."""
-    states = WORKING if working else OPEN
-    where = (cases.c.estate == estate, cases.c.terminal == terminal, cases.c.state.in_(states))
-    rows = book.connection.execute(select(cases).where(*where).order_by(cases.c.id).with_for_update())
-    return [dict(row) for row in rows.mappings()]

@@ -37,7 +37,6 @@ _UNITS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """The units on a port, which share texts with `{unit}` in them."""
 Audience = Literal["agent", "merchant"]
-SKILLS: Final = ("none", "basic", "device", "network", "security")
 WARNED: Final = frozenset(
     {
         *("power/battery_worn", "power/charger_fault", "printer/head_worn", "printer/paper_near_end"),

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, case, exists, func, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from center.access.scope import Scope
-from center.db.tables import cases, events, faults, heartbeat, incident_members, incidents, outages, sites, terminals
+from center.db.tables import cases, events, faults, incident_members, incidents, outages, sites, terminals
 from center.domain.freshness import LATE_MS, SILENT_MS, freshness
 from center.domain.heard import heard
 from center.domain.hours import zone
@@ -270,12 +270,6 @@ def not_on_map(connection: Connection, scope: Scope) -> int:
     )
     counted = select(func.count()).select_from(terminals).where(scope.where(terminals), ~known)
     return int(connection.execute(counted).scalar_one())
-
-
-def center_readings(connection: Connection) -> dict[str, Any]:
-    """What the center found when it last looked at itself: `at_ms`, null for never, and `readings`."""
-    row = connection.execute(select(heartbeat).where(heartbeat.c.name == "selfwatch")).first()
-    return {"at_ms": row.at_ms if row else None, "readings": (row.data or {}).get("readings", []) if row else []}
 
 
 def _counts(connection: Connection, what: ColumnElement[Any], *where: ColumnElement[bool]) -> Sequence[Any]:

@@ -15,7 +15,6 @@ CLOSE_MUX = bytes.fromhex("F903EF03C316F9")
 
 _LONGEST_LINE = 1024
 _MOST_BUFFERED = 4096
-_LINE_ENDS = b"\r\n"
 _NO_TEXT = re.compile(rb"[^\x20-\x7e\r\n]")
 _LINE_END = re.compile(rb"[\r\n]")
 _ERROR = re.compile(r"\+CM[ES] ERROR: ?(.{1,64})")

@@ -11,11 +11,12 @@ from agent.conditions import conditions
 from agent.config import Config, DeviceConfig, MqttConfig, NetworkConfig, PathsConfig, PowerConfig, TerminalConfig
 from agent.guidance import Proof, guidance
 from agent.probes import boots, network, port, power, reads, system
-from agent.vocabulary import DEVICE_UNITS, VOCABULARY
+from agent.vocabulary import VOCABULARY
 from drivers import catalog, held
 from drivers.errors import BadReply, LinkLost, NoReply, PortBusy, PortDenied
 from drivers.reading import Cause, known, unknown
 
+DEVICE_UNITS = ("printer", "reader", "keypad", "modem")
 CONFIG = Config(
     terminal=TerminalConfig(id="t", estate="e"),
     mqtt=MqttConfig(url="mqtt://127.0.0.1:1883"),

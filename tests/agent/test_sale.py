@@ -8,7 +8,7 @@ import sys
 
 from agent.sale import SaleLock
 from drivers import owner
-from drivers.owner import nobody_has_open
+from drivers.owner import look
 from tests.wait import wait_until
 
 HOLD = "import fcntl,sys,time; f=open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
@@ -42,7 +42,7 @@ def test_an_application_that_keeps_the_file_open_is_seen_at_each_sale(tmp_path):
                 wait_until(lambda held=held: sale.held() is held, 0.2)
         app.stdin.close()
     wait_until(lambda: not sale.held(), 0.2)
-    certain = nobody_has_open(str(tmp_path / "busy.lock"))
+    _holder, certain = look(str(tmp_path / "busy.lock"))
     # Nobody has it open, so nothing is read any more; unless that cannot be seen.
     wait_until(lambda: not sale.held() and sale._open is not certain, 5)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from center.access.scope import EVERYTHING, Scope
+from center.access.scope import Scope
 from center.db import feed
 from center.db.engine import Database, upsert
 from center.db.tables import (
@@ -21,7 +21,7 @@ from center.db.tables import (
     remedies,
 )
 from center.domain import cases_book
-from center.domain.cases import by_number, timeline
+from center.domain.cases import timeline
 from center.domain.cases_book import CaseError, NoCase
 from center.domain.cases_opening import NewCase
 from center.domain.cases_policy import Policy
@@ -105,10 +105,6 @@ def test_what_is_reported_of_an_open_case_goes_onto_it(world: World) -> None:
     world.later(HOUR)
     assert len(world.rows(cases)) == 1
     assert world.steps(first["id"])[:3] == ["opened", "reported", "fault_raised"]
-    with world.database.read() as connection:
-        for said in ("482-719-365", "482719365", f"C-{first['number']}", f" c{first['number']} "):
-            assert [row["id"] for row in by_number(connection, EVERYTHING, said)] == [first["id"]]
-        assert by_number(connection, EVERYTHING, "no number") == []
 
 
 def test_a_symptom_is_reported_onto_the_case_of_its_cause(world: World) -> None:

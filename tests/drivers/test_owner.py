@@ -15,6 +15,7 @@ from drivers import owner
 from tests.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
+NOBODY = (None, True)  # and that is certain
 
 
 @pytest.fixture
@@ -42,11 +43,10 @@ def port() -> Iterator[str]:
 
 
 def test_the_holder_is_named_and_the_one_who_asks_does_not_count(service: None, port: str):
-    assert owner.look(port) == (None, True)
-    assert owner.nobody_has_open(port)
+    assert owner.look(port) == NOBODY
     with open(port, "rb") as handle, subprocess.Popen(["sleep", "60"], stdin=handle) as app:  # noqa: PTH123 - a terminal
         assert owner.who_has_open(port) == f"sleep (pid {app.pid})"
-        assert not owner.nobody_has_open(port)
+        assert owner.look(port) != NOBODY
         app.kill()
 
 
@@ -61,13 +61,12 @@ def test_one_who_says_nothing_and_one_who_leaves_hold_nobody_up(service: None, p
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as leaving:
             leaving.connect(owner.SERVICE)
             leaving.send(port.encode())
-        assert not owner.nobody_has_open(port), "not within the second that a question may take"
-    wait_until(lambda: owner.nobody_has_open(port), 5)
+        assert owner.look(port) != NOBODY, "not within the second that a question may take"
+    wait_until(lambda: owner.look(port) == NOBODY, 5)
 
 
 def test_without_the_service_nothing_is_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str):
     monkeypatch.setattr(owner, "SERVICE", str(tmp_path / "nothing"))
     monkeypatch.setattr(owner, "scan", lambda _device, _asking: (None, False))
     assert owner.look(port) == (None, False)
-    assert not owner.nobody_has_open(port)
     assert owner.who_has_open(port) is None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-import xml.etree.ElementTree as ET
 
 import pytest
 
 from simulator import qr
-from simulator.render import Blank, Cut, Line, Picture, as_svg, as_text, read_slip
+from simulator.render import Blank, Cut, Line, Picture, as_text, read_slip
 
 ESC, GS, FS = b"\x1b", b"\x1d", b"\x1c"
 
@@ -137,13 +136,6 @@ def test_what_does_not_fit_is_not_drawn():
     assert qr.encode(b"X" * 939, "L") == ()
 
 
-def test_the_picture_is_well_formed_and_as_tall_as_the_paper():
-    slip = read_slip(b"<&>\n" + GS + b"!\x33big\n" + GS + b"(k\x04\x001P0A" + GS + b"(k\x03\x001Q0" + GS + b"V\x01")
-    root = ET.fromstring(as_svg(slip))  # noqa: S314 - our own output
-    assert [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")] == ["<&>", "big"]
-    assert root.get("viewBox") == f"-12 0 600 {12 + 30 + 4 * 24 + 21 * 3 + 24 + 12}"
-
-
 def test_anything_may_have_been_printed():
     rng = random.Random(19)
     starts = [
@@ -158,6 +150,4 @@ def test_anything_may_have_been_printed():
     ]
     for _ in range(300):
         data = b"".join(rng.choice(starts) + rng.randbytes(rng.randrange(12)) for _ in range(6))
-        slip = read_slip(data)
-        as_text(slip)
-        ET.fromstring(as_svg(slip))  # noqa: S314 - our own
+        as_text(read_slip(data))

@@ -107,6 +107,7 @@ class Cases(Listing):
     site: Place | None = None
     number: int | None = Field(None, ge=0, lt=1 << 63)
     incident: Place | None = None
+    candidate: Place | None = Field(None, description="Those behind this signature of `knowledge/problems/candidates`")
 
 
 class Commands(Listing):

@@ -19,6 +19,7 @@ from center.api.paging import Order, page
 from center.api.proof import Reader, TheCenter
 from center.db import tables
 from center.domain import due
+from center.domain.knowledge_problems import behind
 
 router = APIRouter(prefix="/api/v1")
 
@@ -102,6 +103,7 @@ def list_cases(query: Annotated[filters.Cases, Query()], center: TheCenter, who:
         *filters.between(table.c.created_ms, query),
         *filters.same(query, names | {"incident": table.c.incident_id}),
         *_in_state(table, query.state),
+        *(behind(query.candidate, center.now_ms()) if query.candidate is not None else ()),
     ]
     return _listed(center, who, table, query, conditions, lambda row: _case(center, row), due.with_sites())
 

@@ -34,20 +34,19 @@ WHY: Final = {
 }
 """What the center says of a site where nobody could be told, as a phrase."""
 _PAGE: Final = 20
-_MOST_PAGE: Final = 200
 _MOST_ROWS: Final = 2000
 _BEAT_S: Final = 5.0
 """Between two looks at a message that is under way: of each site that was told there is no change in the feed."""
 
 
 @screen("/broadcasts", "campaigns")
-async def build(visit: Visit, most: str = "") -> None:
-    limit = _MOST_PAGE if most else _PAGE
+async def build(visit: Visit, cursor: str = "") -> None:
     shown: list[Row] = []
 
     async def read(_changes: Sequence[Change] = ()) -> None:
-        shown[:] = (await visit.api.get("/broadcasts", limit=limit))["items"]
-        pane.show(list(shown))
+        page = await visit.api.get("/broadcasts", limit=_PAGE, cursor=cursor or None)
+        shown[:] = page["items"]
+        pane.show(page)
 
     async def beat() -> None:
         if any(each["sites"]["waiting"] for each in shown):
@@ -60,13 +59,14 @@ async def build(visit: Visit, most: str = "") -> None:
             parts.link("/console/broadcasts/new", visit.say("broadcasts.new")).classes("main-link")
         else:
             parts.text("span", visit.say("broadcasts.not_yours")).classes("quiet")
-    pane = Pane(partial(_list, visit, limit))
+    pane = Pane(partial(_list, visit))
     await read()
     visit.follow({"broadcast"}, read)
     visit.every(_BEAT_S, beat)
 
 
-def _list(visit: Visit, limit: int, rows: Sequence[Row]) -> None:
+def _list(visit: Visit, page: Row) -> None:
+    rows = page["items"]
     if not rows:
         parts.empty(visit, "broadcasts.empty")
         return
@@ -83,8 +83,8 @@ def _list(visit: Visit, limit: int, rows: Sequence[Row]) -> None:
     ]
     with ui.element("section").classes("part"):
         plain_table(visit.say("broadcasts.title"), headers, cells)
-    if len(rows) == limit < _MOST_PAGE:
-        parts.link("/console/broadcasts?most=1", visit.say("broadcasts.older"))
+    if page["next"] is not None:
+        parts.link(f"/console/broadcasts?cursor={quote(page['next'])}", visit.say("broadcasts.older"))
 
 
 def name_of(visit: Visit, told: Row, letters: int = 60) -> str:

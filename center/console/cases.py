@@ -10,6 +10,7 @@ from nicegui import ui
 
 from center.console import case_acts, parts
 from center.console.app import screen
+from center.console.knowledge_views import signature_title
 from center.console.parts import Column, Field, Table
 from center.console.queue import promise
 from center.console.session import Visit, lead_to
@@ -35,10 +36,14 @@ async def build(
     estate: str = "",
     site: str = "",
     fault: str = "",
+    candidate: str = "",
 ) -> None:
-    """Those that are not closed, but all of a `fault`: what became of them is why one asks for these."""
+    """Those that are not closed, but all of a `fault`: what became of them is why one asks for these.
+
+    All too of a `candidate`, the signature of cases that may have one problem behind them.
+    """
     wanted = {"owner": owner, "team": team, "severity": severity}
-    wanted |= {"estate": estate, "site": site, "fault": fault}
+    wanted |= {"estate": estate, "site": site, "fault": fault, "candidate": candidate}
     wanted["state"] = state or _usual(wanted)
     asked = {name: each or None for name, each in wanted.items() if name != "fault"}
     asked["state"] = None if wanted["state"] == _ALL else wanted["state"]
@@ -82,7 +87,7 @@ async def build(
 
 def _usual(wanted: Mapping[str, str]) -> str:
     """The state that nobody needs to ask for."""
-    return _ALL if wanted["fault"] else _OPEN
+    return _ALL if wanted["fault"] or wanted["candidate"] else _OPEN
 
 
 def _is_narrow(wanted: Mapping[str, str]) -> bool:
@@ -123,6 +128,9 @@ def _filters(visit: Visit, wanted: dict[str, str]) -> None:
             typed.on("clear", lambda name=name: go(**{name: ""}))
         if wanted["estate"]:
             parts.only(visit, visit.say("case.only_estate", of=wanted["estate"]), where(estate=""))
+        if wanted["candidate"]:
+            of = signature_title(visit, wanted["candidate"])
+            parts.only(visit, visit.say("case.only_candidate", of=of), where(candidate="", state=""))
         if wanted["fault"]:
             of = fault_title(wanted["fault"], visit.language)
             parts.only(visit, visit.say("case.only_fault", of=of), where(fault="", state=""))

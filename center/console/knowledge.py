@@ -12,7 +12,7 @@ from nicegui import ui
 
 from center.console import parts
 from center.console.app import screen
-from center.console.knowledge_views import remedies, runbook
+from center.console.knowledge_views import remedies, runbook, signature_title
 from center.console.listing import more
 from center.console.parts import Field
 from center.console.plain_table import Cell, link, plain_table
@@ -225,19 +225,17 @@ def _problems(visit: Visit, known: Row, candidates: Sequence[Row]) -> None:
             with ui.element("ul").classes("rows"):
                 for each in candidates:
                     with ui.element("li"):
-                        link(_title(visit, each["signature"]), _where(each["signature"].partition("|")[0]))()
-                        parts.text("span", visit.say("knowledge.cases_n", n=each["cases_n"])).classes("quiet")
+                        parts.link(
+                            _where(each["signature"].partition("|")[0]), signature_title(visit, each["signature"])
+                        )
+                        those = f"/console/cases?{urlencode({'candidate': each['signature']})}"
+                        parts.link(those, visit.say("knowledge.cases_n", n=each["cases_n"]))
         if visit.may("knowledge.write"):
             parts.button(visit.say("knowledge.new_problem"), lambda: _new_problem(visit), "add", mark="new-problem")
 
 
-def _title(visit: Visit, signature: str) -> str:
-    fault, _, model = signature.partition("|")
-    return " · ".join(filter(None, [fault_title(fault, visit.language), model]))
-
-
 def _named(visit: Visit, signature: str) -> Cell:
-    return link(_title(visit, signature), _where(signature.partition("|")[0])) if "/" in signature else "–"
+    return link(signature_title(visit, signature), _where(signature.partition("|")[0])) if "/" in signature else "–"
 
 
 def _new_problem(visit: Visit) -> None:

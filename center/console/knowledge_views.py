@@ -26,6 +26,12 @@ _MOST: Final = 50
 """Faults, devices and readings that are shown of one answer: a terminal may send anything."""
 
 
+def signature_title(visit: Visit, signature: str) -> str:
+    """A fault and the model that has it, in words."""
+    fault, _, model = signature.partition("|")
+    return " · ".join(filter(None, [fault_title(fault, visit.language), model]))
+
+
 def runbook(visit: Visit, book: Row, guide: Row | None = None) -> None:
     """Where to look from here, when to send whom with what; and the guide that was written for it."""
     if not book["look"] and guide is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from center.access.scope import Scope
 from center.db.engine import Database
@@ -95,12 +95,18 @@ def candidates(connection: Connection, scope: Scope, now_ms: int, limit: int = 5
     named = (cases.c.signature, count, func.count(func.distinct(cases.c.terminal)))
     span = (func.min(cases.c.created_ms), func.max(cases.c.created_ms))
     known = select(problems.c.signature).where(problems.c.state != "solved")
-    where = (
-        *(cases.c.created_ms > now_ms - 30 * DAY_MS, cases.c.signature != "", cases.c.problem_id.is_(None)),
-        *(cases.c.signature.not_in(known), scope.where(cases)),
-    )
+    where = (*_recent(now_ms), cases.c.signature != "", cases.c.signature.not_in(known), scope.where(cases))
     query = select(*named, *span).where(*where).group_by(cases.c.signature).having(count >= MANY)
     return [Candidate(*row) for row in connection.execute(query.order_by(count.desc()).limit(limit))]
+
+
+def behind(signature: str, now_ms: int) -> tuple[ColumnElement[bool], ...]:
+    """Which cases a candidate counts."""
+    return *_recent(now_ms), cases.c.signature == signature
+
+
+def _recent(now_ms: int) -> tuple[ColumnElement[bool], ...]:
+    return cases.c.created_ms > now_ms - 30 * DAY_MS, cases.c.problem_id.is_(None)
 
 
 def cases_of(connection: Connection, scope: Scope, problem_id: str, limit: int = 200) -> Sequence[Any]:

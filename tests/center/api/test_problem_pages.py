@@ -7,6 +7,7 @@ from sqlalchemy import update
 from center.access import audit
 from center.access.scope import Scope
 from center.db import tables
+from center.domain.cases_policy import DAY_MS
 from tests.center.asking import Api
 from tests.center.fleet_rows import NOW, case, put
 
@@ -18,6 +19,14 @@ def test_a_problem_from_its_candidates_to_its_solution(api: Api) -> None:
     api.clock_ms = NOW + 60_000
     (candidate,) = viewer.get("knowledge/problems/candidates")["items"]
     assert (candidate["signature"], candidate["cases_n"]) == ("printer/cutter_error|TM-T20", 5)
+    alike = {"signature": candidate["signature"]}
+    put(api.database, tables.cases, **(case(25) | alike | {"created_ms": NOW - 31 * DAY_MS}))
+    put(api.database, tables.cases, **(case(26) | alike | {"problem_id": "problem-other"}))
+    put(api.database, tables.cases, **(case(27) | alike | {"state": "closed"}))
+    (candidate,) = viewer.get("knowledge/problems/candidates")["items"]
+    behind = viewer.get("cases", candidate=candidate["signature"])["items"]
+    assert [each["number"] for each in behind] == [1027, *range(1024, 1019, -1)]
+    assert len(behind) == candidate["cases_n"]
     opened = lead("POST", "knowledge/problems", json={"title": "Cutter jams", "signature": candidate["signature"]})
     assert opened.status_code == 201, opened.text
     name = opened.json()["id"]

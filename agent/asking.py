@@ -111,9 +111,15 @@ def side_by_side(
             answers[name] = nothing(name, Cause.FAILED, f"{type(error).__name__}: {error}")
 
     until = time.monotonic() + limit_s
-    threads = [threading.Thread(target=ask_one, args=each, name=f"ask-{each[0]}", daemon=True) for each in asks.items()]
-    for thread in threads:
-        thread.start()
+    threads = []
+    for name, ask in asks.items():
+        thread = threading.Thread(target=ask_one, args=(name, ask), name=f"ask-{name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the service has as many threads as it may have
+            answers[name] = nothing(name, Cause.FAILED, str(error))
+        else:
+            threads.append(thread)
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     in_time = dict(answers)  # what comes from here on is too late

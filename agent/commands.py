@@ -174,10 +174,7 @@ class Commands(threading.Thread):
             self.busy_since = float("inf")
 
     def successor(self) -> Commands:
-        """Another one, not started, that goes on with what this had; for when this has ended or hangs.
-
-        The commands that run are not to suffer: they go on, and are stopped by the other.
-        """
+        """Another one, not started, with the queue and the running commands of this, which has ended or hangs."""
         self._replaced = True
         self._turn()
         other = Commands(self._desk)
@@ -272,7 +269,10 @@ class Commands(threading.Thread):
             raise Refusal("unkept", why, command.jti, command.cmd)
         self._tell(command, "accepted", time.monotonic())
         name = f"command-{command.jti[:8]}"
-        threading.Thread(target=self._live_through, args=(command,), name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._live_through, args=(command,), name=name, daemon=True).start()
+        except RuntimeError as error:  # the service has as many threads as it may have
+            self._end(command, "failed", time.monotonic(), error=str(error))
 
     def _tell(self, command: wire.CommandBody, state: wire.ResultState, started: float, **more: Any) -> None:
         self._desk.put_result(command.cmd, wire.result_body(command.jti, state, ms=_ms_since(started), **more))
@@ -283,8 +283,7 @@ class Commands(threading.Thread):
         spread_s = _spread(command) or 0.0
         if spread_s and self._stopping.wait(random.uniform(0, min(spread_s, _MAX_LIFE_S))):  # noqa: S311 - spreads load
             return
-        patience_s = spread_s + command.exp - self._desk.wall()
-        if not self._places.acquire(timeout=max(0.0, patience_s)):
+        if not self._places.acquire(timeout=max(0.0, spread_s + command.exp - self._desk.wall())):
             self._end(command, "expired", started, error="others before it took too long")
             return
         try:
@@ -307,9 +306,11 @@ class Commands(threading.Thread):
         self._tell(command, "running", started)
         ends: queue.SimpleQueue[_End | None] = queue.SimpleQueue()
         name = f"task-{command.jti[:8]}"
-        threading.Thread(target=lambda: ends.put(_end_of(task, command, job)), name=name, daemon=True).start()
         try:
+            threading.Thread(target=lambda: ends.put(_end_of(task, command, job)), name=name, daemon=True).start()
             end = ends.get(timeout=job.left_s)
+        except RuntimeError as error:  # as above
+            end = "failed", {"error": str(error)}
         except queue.Empty:
             end = "failed", {"error": f"it overran the {task.deadline_s:g} s that it may take"}
         with telling:
@@ -317,15 +318,14 @@ class Commands(threading.Thread):
         if end is not None and not (end[0] == "failed" and self._stopping.is_set()):
             self._end(command, end[0], started, **end[1])
 
-    def _end(
-        self, command: wire.CommandBody, state: Literal["succeeded", "failed", "expired"], started: float, **more: Any
-    ) -> None:
+    def _end(self, command: wire.CommandBody, state: _Ended, started: float, **more: Any) -> None:
         self._desk.audit.add(state, jti=command.jti, cmd=command.cmd, why=str(more.get("error", "")))
         self._desk.memory.end(command.jti, command.exp)
         self._tell(command, state, started, **more)
 
 
-_End = tuple[Literal["succeeded", "failed"], dict[str, Any]]
+_Ended = Literal["succeeded", "failed", "expired"]
+_End = tuple[_Ended, dict[str, Any]]
 
 
 def _end_of(task: Task, command: wire.CommandBody, job: Job) -> _End | None:

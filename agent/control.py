@@ -80,7 +80,10 @@ class ControlServer(threading.Thread):
                 link, _ = self._server.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(link,), name="control-link", daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(link,), name="control-link", daemon=True).start()
+            except RuntimeError:  # the service has as many threads as it may have
+                self._serve(link)
 
     def _serve(self, link: socket.socket) -> None:
         try:

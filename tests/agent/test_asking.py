@@ -53,6 +53,13 @@ def test_one_that_hangs_or_fails_costs_nobody_elses_answer() -> None:
     }
 
 
+def test_without_threads_each_says_so(no_threads: list[str]) -> None:
+    no_threads.append("ask-hung")
+    answers = gather({"hung": raising(ZeroDivisionError()), "good": GOOD}, 5)
+    assert answers["good"].text == "fine"
+    assert answers["hung"] == Answer({"paper": unknown("failed"), "reply": unknown("failed")}, "can't start new thread")
+
+
 def test_during_a_sale_nothing_is_known_of_the_port_either() -> None:
     assert set(failed_readings("escpos", Yielded("a sale began")).values()) == {unknown("sale")}
     silent = failed_readings("escpos", NoReply("status"))

@@ -104,6 +104,14 @@ def test_progress_that_waits_for_a_slow_disk_does_not_come_after_the_end() -> No
         commands.join(5)
 
 
+@pytest.mark.parametrize(("name", "before"), [("command-", ["accepted"]), ("task-", ["accepted", "running"])])
+def test_without_a_thread_it_has_failed(no_threads: list[str], name: str, before: list[str]) -> None:
+    no_threads.append(name)
+    told = life(lambda _args, _job: None)
+    assert [each["state"] for each in told] == [*before, "failed"]
+    assert told[-1]["error"] == "can't start new thread"
+
+
 def test_commands_that_run_survive_the_thread_that_took_them() -> None:
     """It hung and was replaced: what runs goes on, and what waited in line is taken by the other."""
     told: list[dict[str, Any]] = []

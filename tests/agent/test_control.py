@@ -61,6 +61,17 @@ def test_one_that_takes_long_delays_nobody_else(tmp_path: Path) -> None:
     assert said == ["slow"] * 3
 
 
+def test_without_another_thread_it_answers_in_its_own(tmp_path: Path, no_threads: list[str]) -> None:
+    no_threads.append("control-link")
+    server = ControlServer(tmp_path / "control.sock", answers)
+    server.start()
+    try:
+        assert [ask(tmp_path, {"cmd": "hello"}, 5) for _ in range(9)] == [{"you": "hello"}] * 9
+    finally:
+        server.close()
+        server.join(5)
+
+
 def test_a_daemon_that_ends_meanwhile(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "control.sock"))

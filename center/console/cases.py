@@ -11,6 +11,7 @@ from nicegui import ui
 from center.console import case_acts, parts
 from center.console.app import screen
 from center.console.knowledge_views import signature_title
+from center.console.listing import more
 from center.console.parts import Column, Field, Table
 from center.console.queue import promise
 from center.console.session import Visit, lead_to
@@ -59,12 +60,20 @@ async def build(
     table = _table(visit, rows)
     parts.one_of(table, nothing)
 
-    async def more() -> None:
+    foot = ui.element("div")
+
+    def add(some: Sequence[Mapping[str, Any]]) -> None:
+        table.change([_row(visit, each) for each in some])
+
+    async def rest() -> None:
+        """What the filter of the table looks through by itself; whoever wants more of so many cases asks for it."""
         cursor = page["next"]
         while cursor is not None and len(table) < _MOST:
             following = await visit.api.get("/cases", limit=1000, cursor=cursor, **asked)
-            table.change([_row(visit, each) for each in following["items"]])
+            add(following["items"])
             cursor = following["next"]
+        with foot:
+            more(visit, "/cases", asked, cursor, add)
 
     async def changed(changes: Sequence[Change]) -> None:
         """New cases come with the first page; those that are shown are read anew, and go if they do not belong here."""
@@ -81,7 +90,7 @@ async def build(
         parts.one_of(table, nothing)
 
     if page["next"] is not None:
-        visit.once(more)
+        visit.once(rest)
     visit.follow({"case"}, changed)
 
 

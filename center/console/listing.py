@@ -18,13 +18,13 @@ _MORE: Final = 1000
 def more(
     visit: Visit,
     path: str,
-    asked: Mapping[str, str],
+    asked: Mapping[str, Any],
     cursor: str | None,
     add: Callable[[Sequence[Mapping[str, Any]]], object],
 ) -> None:
-    """Below a list that is read rather than worked in: a button for its next piece, which `add` shows.
+    """Below a list: that it is not whole, and a button for its next piece, which `add` shows.
 
-    It stands there for as long as there is more.
+    Both stand there for as long as there is more.
     """
     following = cursor
 
@@ -35,10 +35,12 @@ def more(
             return
         add(found["items"])
         following = found["next"]
-        button.set_visibility(following is not None)
+        foot.set_visibility(following is not None)
 
-    button = parts.button(visit.say("shell.more"), load, "expand_more", mark="more")
-    button.set_visibility(following is not None)
+    with ui.element("div").classes("bar list-foot") as foot:
+        parts.text("span", visit.say("shell.not_all")).classes("quiet").props('role="status"')
+        parts.button(visit.say("shell.more"), load, "expand_more", mark="more")
+    foot.set_visibility(following is not None)
 
 
 class Listing:

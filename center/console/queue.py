@@ -12,6 +12,7 @@ from nicegui import ui
 from center.console import case_owner, parts
 from center.console.app import screen
 from center.console.glance import place
+from center.console.listing import more
 from center.console.parts import Column, Field, Table
 from center.console.session import Visit, lead_to
 from center.db.feed import Change
@@ -46,16 +47,23 @@ async def build(
 
     parts.one_of(table, nothing)
 
-    async def more() -> None:
-        """Behind the page's back: it is shown with its first rows."""
+    foot = ui.element("div")
+
+    def add(some: Sequence[Mapping[str, Any]]) -> None:
+        table.change([_row(visit, each) for each in some])
+
+    async def rest() -> None:
+        """Behind the page's back: it is shown with its first rows. Of so many whoever wants more asks for it."""
         await visit.client.connected()
         table.noise(await visit.api.get("/noise"))
         cursor = page["next"]
         while cursor is not None and len(table) < _MOST:
             some = min(_PIECE, _MOST - len(table))
             following = await visit.api.get("/queue", limit=some, cursor=cursor, language=visit.language, **asked)
-            table.change([_row(visit, each) for each in following["items"]])
+            add(following["items"])
             cursor = following["next"]
+        with foot:
+            more(visit, "/queue", asked | {"language": visit.language}, cursor, add)
 
     async def changed(changes: Sequence[Change]) -> None:
         ids = list(dict.fromkeys(filter(None, (_incident(table, each) for each in changes))))
@@ -68,7 +76,7 @@ async def build(
             table.change(there, [each for each in some if each not in {row["id"] for row in there}])
         parts.one_of(table, nothing)
 
-    visit.once(more)
+    visit.once(rest)
     visit.follow({"incident", "case"}, changed)
 
 
@@ -133,7 +141,7 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _row(visit: Visit, told: dict[str, Any]) -> dict[str, Any]:
+def _row(visit: Visit, told: Mapping[str, Any]) -> dict[str, Any]:
     case = told["case"] or {}
     clock = case.get("clock") or {}
     names = [each["name"] or each["site"] for each in told["sites"]]

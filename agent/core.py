@@ -285,21 +285,20 @@ class Core:
                     self._publish_digest(self._clock.monotonic())
             if status == "online" and self._maintenance:
                 status, reason = "maintenance", self._maintenance
-            known_units = {device.unit for device in self.devices.values() if self._knows(device.name)}
             message = wire.StateMessage(
                 **self.header(),
                 status=status,  # type: ignore[arg-type]  # one of three words
                 conn=conn,
                 reason=reason or "running",
                 verdict=self.wire_verdict(),
-                poi=poi_status(
-                    self._explained,
-                    known_units,
-                    network_known=self._knows("network"),
-                    maintenance=bool(self._maintenance),
-                ),
+                poi=self._poi(),
             )
             return wire.encode(message)
+
+    def _poi(self) -> dict[str, str | bool]:
+        units = {device.unit for device in self.devices.values() if self._knows(device.name)}
+        service = bool(self._maintenance)
+        return poi_status(self._explained, units, network_known=self._knows("network"), maintenance=service)
 
     # --- inventory
 
@@ -387,7 +386,8 @@ class Core:
     def status(self) -> dict[str, Any]:
         """What the till's screen and `posdiag status` show."""
         with self._lock:
-            return self._status.compose(self.header(), self.wire_verdict(), self._explained, self.devices, self._latest)
+            judged = {"verdict": wire.to_json(self.wire_verdict()), "poi": self._poi()}
+            return self._status.compose(self.header() | judged, self._explained, self.devices, self._latest)
 
     def write_status(self) -> None:
         """Replace status.json."""

@@ -88,9 +88,9 @@ def render(status: dict[str, Any], old_s: float, *, alive: bool) -> str:
     link = status.get("link", {})
     broker = "connected" if status["connected"] else f"not connected: {link.get('error') or 'connecting'}"
     lines += ["", f"broker   {broker}; {_contact(status)}"]
-    for key in ("case", "center"):
-        if status[key]:
-            lines.append(f"{key:8} " + ", ".join(f"{k} {v}" for k, v in status[key].items()))
+    for key in ("verdict", "poi", "case", "center"):
+        if told := status.get(key):
+            lines.append(f"{key:8} " + ", ".join(f"{name} {_word(v)}" for name, v in told.items() if v is not None))
     if status["support"]:
         lines.append(f"support  {status['support']}")
     lines += [
@@ -128,6 +128,10 @@ def _prints(status: dict[str, Any]) -> bool:
     there = any(device["unit"] == "printer" for device in status["devices"].values())
     broken = any(f["fault"].startswith("printer/") and f["severity"] != "warning" for f in status["faults"])
     return there and not broken
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def shown(value: object) -> str:

@@ -41,20 +41,18 @@ class StatusFile:
 
     def compose(
         self,
-        header: Mapping[str, Any],
-        verdict: wire.Verdict,
+        judged: Mapping[str, Any],
         explained: Mapping[str, Fault],
         devices: Mapping[str, DeviceInfo],
         latest: Mapping[str, Mapping[str, Reading]],
     ) -> dict[str, Any]:
-        """The whole content."""
+        """The whole content; `judged` is the message's header with the verdict and its roll-up."""
         return {
             "v": 1,
             "terminal": self._config.terminal.id,
             "estate": self._config.terminal.estate,
             "language": self._config.terminal.language,
-            **header,
-            "verdict": wire.to_json(verdict),
+            **judged,
             "faults": [faults.body(fault) for _, fault in sorted(explained.items())],
             "devices": {name: _device(info) for name, info in devices.items()},
             "readings": {

@@ -94,6 +94,10 @@ def test_check_and_status_with_a_daemon(sim: Sim) -> None:
             assert done.returncode == 1
             assert "cover is open" in done.stdout.splitlines()[0]
             assert "printer/cover_open" in done.stdout
+        assert "\nverdict  can_sell degraded, cause printer/cover_open, act merchant, since " in done.stdout
+        poi = "GlobalStatus OK, PrinterStatus OutOfOrder, CardReaderOKFlag true, PEDOKFlag true, SecurityOKFlag true"
+        assert f"\npoi      {poi}, CommunicationOKFlag true\n" in done.stdout
+        assert agent.status()["poi"]["PrinterStatus"] == "OutOfOrder"
         assert json.loads(posdiag("status", "--config", str(sim.config), "--json").stdout)["daemon"] == "running"
         assert sim.get("printer.violations") == 0
     stopped = posdiag("status", "--config", str(sim.config))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from agent import wire
@@ -17,11 +17,20 @@ _EACH_S: Final = 1.0
 
 
 class Live:
-    """One session at a time. `heard` may be called from any thread and costs nothing while there is none."""
+    """One session at a time. `heard` may be called from any thread and costs nothing while there is none.
 
-    def __init__(self, header: Callable[[], dict[str, Any]], publish: Callable[[bytes], bool]) -> None:
+    `sources` names the devices and probes there are.
+    """
+
+    def __init__(
+        self,
+        header: Callable[[], dict[str, Any]],
+        publish: Callable[[bytes], bool],
+        sources: Callable[[], Collection[str]],
+    ) -> None:
         self._header = header
         self._publish = publish
+        self._sources = sources
         self._lock = threading.Lock()
         self._values: dict[str, Any] | None = None
         self._device = ""
@@ -39,8 +48,8 @@ class Live:
         seconds, device = args.get("seconds", 60), args.get("device", "")
         if isinstance(seconds, bool) or not isinstance(seconds, int) or not 1 <= seconds <= LONGEST_S:
             raise ValueError(f"seconds is a whole number from 1 to {LONGEST_S}")
-        if not isinstance(device, str):
-            raise ValueError("device is a name")  # noqa: TRY004 - an argument from outside
+        if device != "" and device not in (sources := sorted(self._sources())):
+            raise ValueError(f"no such device; there are {', '.join(sources)}")
         with self._lock:
             if self._values is not None:
                 raise ValueError("a live session is going on")

@@ -72,7 +72,11 @@ class Office:
         number, _, head = house.store.get(_AUDIT_HEAD).partition(" ")
         self.audit_log = AuditLog(self._state_dir, house.clock.wall, (int(number or 0), head or GENESIS))
         self.consents = Consents(house.clock.wall, house.core.write_status)
-        self.live = Live(house.core.header, house.publish_live)
+        self.live = Live(
+            house.core.header,
+            house.publish_live,
+            lambda: [*house.core.devices, *house.core.probe_readings()],
+        )
         self.maintenance = Maintenance(house.store, house.clock.wall, house.core.maintenance, house.core.event)
         self._desired = desired.read(self._state_dir)
         self._began = house.clock.monotonic()

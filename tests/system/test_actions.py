@@ -232,18 +232,23 @@ def test_without_consent_nothing_is_restarted(folder: Path, broker: Rumqttd, obs
 
 
 def test_live_sends_each_second_and_ends_by_itself(till: Desk) -> None:
-    command_id = till.send(till.body("live", args={"seconds": 3}, tier=1))
+    command_id = till.send(till.body("live", args={"seconds": 6}, tier=1))  # long enough for a busy machine
     wait_until(lambda: till.observer.of(f"{till.agent.base}/live") or till.observer.of("live"))
     other = till.life(till.send(till.body("live", args={"seconds": 3}, tier=1)))
     assert other[-1]["error"] == "a live session is going on"
     life = till.life(command_id)
-    assert (states(life), life[-1]["output"]) == (GOOD, {"samples": 3, "unsent": 0})
+    assert (states(life), life[-1]["output"]) == (GOOD, {"samples": 6, "unsent": 0})
     topic = f"{till.agent.base}/live"
-    heard = wait_until(lambda: len(found := [h for h in till.observer.heard if h.topic == topic]) == 3 and found)
-    assert [each.body["left_s"] for each in heard] == [2, 1, 0]
+    heard = wait_until(lambda: len(found := [h for h in till.observer.heard if h.topic == topic]) == 6 and found)
+    assert [each.body["left_s"] for each in heard] == [5, 4, 3, 2, 1, 0]
     assert all(each.body["id"] == command_id for each in heard)
     assert any(name.startswith("system.") for each in heard for name in each.body["values"])
-    for wrong in ({"seconds": 301}, {"seconds": True}, {"seconds": 3, "device": 1}):
+    for wrong in (
+        {"seconds": 301},
+        {"seconds": True},
+        {"seconds": 3, "device": 1},
+        {"seconds": 3, "device": "toaster"},
+    ):
         assert states(till.life(till.send(till.body("live", args=wrong, tier=1))))[-1] == "failed"
 
 

@@ -40,7 +40,7 @@ class Span:
     def query(self) -> dict[str, str]:
         """What the API is asked."""
         if self.since is None or self.until is None:
-            now = datetime.now(UTC).replace(microsecond=0)
+            now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)  # this second counts, too
             return {"since": _told(now - timedelta(days=self.days)), "until": _told(now)}
         return {"since": _told(_midnight(self.since)), "until": _told(_midnight(self.until))}
 

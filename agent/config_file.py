@@ -1,7 +1,7 @@
 """From a TOML file to a `Config`: every mistake with its file, key, value and the nearest legal key.
 
-`check` looks at everything and is what people and the launcher use. `load_trusted` builds the same dataclasses without
-looking, for the daemon, which starts after the launcher has checked the file.
+`check` looks at everything and is what people and the launcher use. `build` makes the same dataclasses without looking,
+for the daemon, which starts after the launcher has checked the file.
 """
 
 from __future__ import annotations

@@ -48,6 +48,11 @@ def test_check(sim: Sim, desk: Desk) -> None:
     assert life[-1]["ms"] >= life[0]["ms"]
     numbers = [result["seq"] for result in life]
     assert numbers == list(range(numbers[0], numbers[0] + 3))
+    said = {cmd: desk.life(desk.send(desk.body(cmd)))[-1]["output"]["printer"] for cmd in ("identify", "statistics")}
+    assert said == {  # an offline printer would not run such a question, so it is not put
+        "identify": {"error": "not_asked", "text": "not asked: offline"},
+        "statistics": {"error": "refused", "text": "counters refused: offline"},
+    }
     sim.set(printer_cover="closed")
     desk.agent.until(lambda status: not status["faults"])
 

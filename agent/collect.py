@@ -73,10 +73,9 @@ def _follow(child: subprocess.Popen[bytes], request: bytes, job: Job) -> dict[st
     assert child.stdout is not None  # noqa: S101 - as above
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     reader = threading.Thread(target=_read, args=(child.stdout, lines), name="collect-reader", daemon=True)
+    feeder = threading.Thread(target=_feed, args=(child.stdin, request), name="collect-feeder", daemon=True)
     reader.start()
-    with contextlib.suppress(BrokenPipeError):
-        child.stdin.write(request)
-        child.stdin.close()
+    feeder.start()
     told_at = float("-inf")
     try:
         while not job.stopping.is_set() and job.left_s > 0:
@@ -96,8 +95,15 @@ def _follow(child: subprocess.Popen[bytes], request: bytes, job: Job) -> dict[st
                 job.tell(said)
     finally:
         child.kill()
+        feeder.join(5)
         reader.join(5)
     raise RuntimeError("the bundle was not uploaded in time")
+
+
+def _feed(pipe: Any, request: bytes) -> None:
+    """A pipe holds 64 KiB: more goes only as fast as the child reads."""
+    with contextlib.suppress(BrokenPipeError), pipe:
+        pipe.write(request)
 
 
 def _read(pipe: Any, lines: queue.SimpleQueue[bytes]) -> None:

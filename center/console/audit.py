@@ -17,6 +17,8 @@ from center.console.session import Refused, Visit, lead_to
 
 _NAMES: Final = ("who", "what", "target", "since", "until")
 _PAGE: Final = 100
+_NO_NAMES: Final = ("first start", "nobody", "command line")
+"""What the audit says where no account did it."""
 
 
 @screen("/audit", "audit")
@@ -93,8 +95,17 @@ def _row(visit: Visit, each: Mapping[str, Any]) -> list[Cell]:
         parts.text("code", each["what"]).classes("quiet")
 
     detail = json.dumps(each["detail"], ensure_ascii=False) if each["detail"] else ""
-    return [lambda: parts.moment(visit, each["at"]), lambda: parts.link(_where({"who": each["who"]}), each["who"]),
+    who = _who(visit, each["who"])
+    return [lambda: parts.moment(visit, each["at"]), lambda: parts.link(_where({"who": each["who"]}), who),
             what, each["target"], detail]  # fmt: skip
+
+
+def _who(visit: Visit, name: str) -> str:
+    """Who did it; where that is nobody's name, what stands in its place in words."""
+    first, comma, rest = name.partition(", ")
+    if first not in _NO_NAMES:
+        return name
+    return visit.say(f"audit.who_{first.replace(' ', '_')}") + comma + rest
 
 
 def _where(asked: Mapping[str, str]) -> str:

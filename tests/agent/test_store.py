@@ -79,6 +79,32 @@ def test_pages_overwritten_inside_are_noticed(tmp_path: Path, clock: ManualClock
     store.close()
 
 
+ROW = "INSERT INTO outbox VALUES (NULL, 'telemetry', 1, 1, '', zeroblob(100000), 0)"
+
+
+@pytest.mark.parametrize("verb", ["read", "write"])
+def test_pages_overwritten_while_it_is_open_are_noticed_when_they_are_needed(
+    tmp_path: Path, clock: ManualClock, verb: str
+) -> None:
+    store = Store(tmp_path, LIMIT, clock)
+    store.keep("kv", {"a": "1"})
+    for _ in range(20):
+        store.write(lambda db: db.execute(ROW), durable=False)
+    store.close()
+    store = Store(tmp_path, LIMIT, clock)
+    with (tmp_path / FILE).open("r+b") as file:
+        file.seek(8192)
+        file.write(os.urandom(1_500_000))
+    if verb == "read":
+        assert store.read(lambda db: db.execute("SELECT max(hex(payload)) FROM outbox").fetchone(), "none") == "none"
+    else:
+        assert store.write(lambda db: db.execute("UPDATE outbox SET seq = seq + 1").rowcount, durable=True) == 0
+    assert store.moved_aside is not None
+    assert store.problems() == []
+    store.close()
+    assert Store(tmp_path, LIMIT, clock).kept("kv")["a"] == "1"
+
+
 def test_somebody_elses_database_is_not_written_to(tmp_path: Path, clock: ManualClock) -> None:
     foreign = sqlite3.connect(tmp_path / FILE)
     foreign.execute("CREATE TABLE sales (amount)")

@@ -53,6 +53,13 @@ def test_a_screen_speaks_chinese_alone(busy: tuple[str, str], desk: Desk, path: 
     assert latin(_opened(desk, path), *DATA) == []
 
 
+@pytest.mark.parametrize(
+    "path", [f"knowledge/{WRONG[1]}/tries?remedy=cleaned", "reports/cases?of=deadline_solve&met=yes"]
+)
+def test_a_list_behind_a_figure_speaks_chinese(desk: Desk, path: str) -> None:
+    assert latin(_opened(desk, f"/console/{path}"), *DATA) == []
+
+
 def test_a_fault_is_told_in_chinese_on_every_page_that_leads_to_it(busy: tuple[str, str], desk: Desk) -> None:
     estate, terminal = busy
     about = {"estate": estate, "terminal": terminal, "kind": "fault", "title": "?", "fault": WRONG[1]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,16 +33,37 @@ def opened(device: DeviceConfig, sale: Callable[[], bool]) -> Iterator[Driver]:
     are done in a few seconds.
     """
     until = time.monotonic() + _BUSY_S
-    while True:
+    with _turn(device.port, until, sale):
+        while True:
+            try:
+                driver = _open(device, sale)
+                break
+            except PortBusy:
+                if sale() or time.monotonic() >= until:
+                    raise
+                time.sleep(_AGAIN_S)
+        with contextlib.closing(driver.channel.link):
+            yield driver
+
+
+def _turn(port: str, until: float, sale: Callable[[], bool]) -> socket.socket:
+    """Wait until no other process has a turn at the port: who opens it drops what has come for another.
+
+    What is given holds the turn, by a name that is free again once it is closed or its process ends. Nobody waits
+    beyond `until` or into a sale; then it is tried without a turn, and the error says who has the port.
+    """
+    turn = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        found = Path(port).stat()
+    except OSError:
+        return turn  # to open it says what is wrong
+    while not sale() and time.monotonic() < until:
         try:
-            driver = _open(device, sale)
+            turn.bind(f"\0posdiag-{found.st_dev:x}-{found.st_ino:x}")
             break
-        except PortBusy:
-            if sale() or time.monotonic() >= until:
-                raise
+        except OSError:
             time.sleep(_AGAIN_S)
-    with contextlib.closing(driver.channel.link):
-        yield driver
+    return turn
 
 
 def _open(device: DeviceConfig, sale: Callable[[], bool]) -> Driver:

@@ -80,7 +80,7 @@ def test_a_port_that_hangs_is_unknown_and_the_others_answer(sim: Sim, observer: 
             with set_to(sim, {"modem.line": "mute"}), ThreadPoolExecutor() as pool:
                 began = time.monotonic()
                 report, again, identified, counted = pool.map(lambda ask: ask(), asks)
-                assert time.monotonic() - began < 10, "the start of a process included"
+                assert time.monotonic() - began < 20, "one after the other it would be 28 s"
     assert report["took_ms"] < 8500
     modem = report["devices"]["modem"]
     busy = "modem was busy for more than 7 s"
@@ -113,15 +113,6 @@ def test_a_check_that_the_end_of_the_daemon_cut_short_is_interrupted(sim: Sim, o
                 assert (status, took_s < 2, asked.exception(5) is None and "ok" in asked.result()) == (0, True, False)
     with Agent(seldom):
         assert states(desk.life(command_id)) == ["accepted", "running", "interrupted"]
-
-
-def test_two_checks_at_once_without_a_daemon_wait_for_each_other(sim: Sim) -> None:
-    """Else the merchant would be told that another program holds his printer, and to call support."""
-    with ThreadPoolExecutor() as pool:
-        for report in pool.map(lambda _: check(sim.config), range(2)):
-            assert report["faults"] == []
-            assert report["verdict"]["can_sell"] == "yes"
-            assert report["took_ms"] < 8500
 
 
 def test_ports_that_are_lent_are_asked_at_once_and_those_that_are_not_ours_never(sim: Sim) -> None:

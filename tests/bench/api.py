@@ -50,7 +50,7 @@ _NAMES: Final = {
     "cases": "case-00000125",
     "commands": "cmd-00000125",
     "campaigns": desk.READINESS,
-    "broadcasts": "bro-00000000",
+    "broadcasts": desk.BROADCAST,
     "knowledge": "prob-00000001",
     "estate": "e",
     "terminal": "t000125",

@@ -16,6 +16,8 @@ TOKEN: Final = "merchant" * 4
 """Of the merchant's page of `case-00000000`."""
 NOTICE: Final = "notified" * 4
 """Of the page of one site's copy of the broadcast."""
+BROADCAST: Final = "bro-newest"
+"""A message to every site."""
 READINESS: Final = "cam-readiness"
 """A campaign that every terminal is a target of."""
 SETTLED_MS: Final = 600_000
@@ -158,12 +160,16 @@ def _desired(number: int, now_ms: int) -> dict[str, Any]:
 
 
 def _broadcast(number: int, size: int, now_ms: int) -> dict[str, Any]:
-    about = {"id": f"bro-{number:08}", "kind": "message", "audience": {"estates": ["e"]}, "terminals_n": size}
+    about = {"id": _message(number), "kind": "message", "audience": {"estates": ["e"]}, "terminals_n": size}
     return about | {"texts": {"en": "The network is down."}, "by": "ann", "created_ms": now_ms - number * _HOUR}
 
 
+def _message(number: int) -> str:
+    return BROADCAST if number == 0 else f"bro-{number:08}"
+
+
 def _copy(number: int, site: int) -> dict[str, Any]:
-    about = {"broadcast_id": f"bro-{number:08}", "estate": "e", "site": f"s{site:06}"}
+    about = {"broadcast_id": _message(number), "estate": "e", "site": f"s{site:06}"}
     token = None if number or site else NOTICE
     return about | {"post_key": f"notice-{number}-{site}", "token": token}
 

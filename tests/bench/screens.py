@@ -48,7 +48,7 @@ SHOWS: Final = {
 }
 """What a screen is about, by its address with its blanks: the first of these."""
 _NAMES: Final = {
-    "/broadcast/{name}": "bro-00000000",
+    "/broadcast/{name}": desk.BROADCAST,
     "/campaign/{name}": desk.READINESS,
     "/case/{name}": "case-00000125",
     "/incident/{name}": "inc-00000125",

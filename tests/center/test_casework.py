@@ -649,12 +649,3 @@ def test_satisfaction_by_group_once_there_are_three(world: World) -> None:
     with world.database.read() as connection:
         (found,) = reports.satisfaction(connection, EVERYTHING, reports.Period(0, world.now_ms + 1), "fault")
     assert (found.group, found.rated, found.asked, found.score) == (FAULT, 3, 3, 4.0)
-
-
-@pytest.mark.parametrize(
-    ("lengths", "median_ms", "p90_ms"), [([], None, None), ([5], 5, 5), (range(1, 11), 6, 9), (range(1, 101), 50, 90)]
-)
-def test_the_spread_of_lengths(lengths: Any, median_ms: int | None, p90_ms: int | None) -> None:
-    found = reports.spread(lengths)
-    assert (found.p90_ms, found.n) == (p90_ms, len(list(lengths)))
-    assert found.median_ms == median_ms

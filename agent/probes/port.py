@@ -155,6 +155,7 @@ class PortWorker(threading.Thread):
                 self._turn()
             except DriverError as error:
                 self._failed(error)
+        self._refuse_jobs(Yielded("its worker has ended"))
         self._close()
 
     def _turn(self) -> None:

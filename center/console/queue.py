@@ -11,7 +11,7 @@ from nicegui import ui
 
 from center.console import case_owner, parts
 from center.console.app import screen
-from center.console.glance import place
+from center.console.glance import place, shared
 from center.console.listing import more
 from center.console.parts import Column, Field, Table
 from center.console.session import Visit, lead_to
@@ -21,6 +21,7 @@ _FIRST: Final = 200
 _PIECE: Final = 500
 _MOST: Final = 5000
 _MOST_ASKED: Final = 100
+_NOISE_KEPT_S: Final = 60.0  # a day by hours changes little in a minute
 _SEVERITIES: Final = ("critical", "major", "minor", "warning")
 
 
@@ -55,7 +56,7 @@ async def build(
     async def rest() -> None:
         """Behind the page's back: it is shown with its first rows. Of so many whoever wants more asks for it."""
         await visit.client.connected()
-        table.noise(await visit.api.get("/noise"))
+        table.noise(await shared(visit, "/noise", _NOISE_KEPT_S))
         cursor = page["next"]
         while cursor is not None and len(table) < _MOST:
             some = min(_PIECE, _MOST - len(table))

@@ -122,13 +122,13 @@ def get_fault_knowledge(
 
 
 class Tries(BaseModel):
-    """Of which row of `remedies`: its own `basis`, `signature`, `firmware` and `remedy`."""
+    """Of which row of `remedies`: its own `basis`, `signature`, `firmware` and `remedy`; of all without that."""
 
     model_config = ConfigDict(extra="forbid")
     basis: Basis
     signature: Annotated[str, Field(max_length=400, pattern=r"^[^\x00-\x1f]+$")]
     firmware: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
-    remedy: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
+    remedy: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")] | None = None
     settled: bool = Field(True, description="Those that worked or failed; without it those not settled yet")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MOST)
     cursor: Annotated[str, Field(max_length=500)] | None = None
@@ -141,6 +141,7 @@ class TryItem(BaseModel):
         id="remedy-01m8q0zk6v",
         case="case-01m8q0zk6v",
         number=1042,
+        remedy="refilled",
         worked="yes",
         model="TM-T20",
         firmware="1.04",
@@ -154,6 +155,7 @@ class TryItem(BaseModel):
     id: str
     case: str | None
     number: int | None
+    remedy: str
     worked: str
     model: str
     firmware: str

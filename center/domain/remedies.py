@@ -90,17 +90,20 @@ def success(connection: Connection, scope: Scope, signature: str, firmware: str 
     return []
 
 
-def tries(scope: Scope, basis: Basis, signature: str, firmware: str, remedy: str, *, settled: bool) -> Select[Any]:
+def tries(
+    scope: Scope, basis: Basis, signature: str, firmware: str, remedy: str | None, *, settled: bool
+) -> Select[Any]:
     """The tries that a `Success` counts as `worked` and `failed` where `settled`, else those that are `unknown`.
 
-    `id`, `case_id`, `worked`, `model`, `firmware` and `at_ms` of the try, `number`, `estate`, `terminal`, `site`,
+    Of all remedies without one. `id`, `case_id`, `remedy`, `worked`, `model`, `firmware` and `at_ms` of the try, `number`, `estate`, `terminal`, `site`,
     `fault` and `title` of its case: None once that is deleted, of which what was learnt is kept.
     """
-    shown = [remedies.c[name] for name in ("id", "case_id", "worked", "model", "firmware", "at_ms")]
+    shown = [remedies.c[name] for name in ("id", "case_id", "remedy", "worked", "model", "firmware", "at_ms")]
     shown += [cases.c[name] for name in ("number", "estate", "terminal", "site", "fault", "title")]
     known = remedies.c.worked.in_(("yes", "no")) if settled else remedies.c.worked == "unknown"
     found = select(*shown).select_from(remedies.outerjoin(cases, cases.c.id == remedies.c.case_id))
-    return found.where(*_alike(basis, signature, firmware), remedies.c.remedy == remedy, known, *_in(scope))
+    found = found.where(*_alike(basis, signature, firmware), known, *_in(scope))
+    return found if remedy is None else found.where(remedies.c.remedy == remedy)
 
 
 def _alike(basis: Basis, signature: str, firmware: str) -> list[ColumnElement[bool]]:

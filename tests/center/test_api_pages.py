@@ -279,6 +279,9 @@ def test_the_tries_behind_a_remedy_are_as_many_as_its_figures_say(api: Api) -> N
     first = api.asks("viewer").get("knowledge/tries", **every, limit=2)
     rest = api.asks("viewer").get("knowledge/tries", **every, cursor=first["next"])
     assert [row["number"] for row in first["items"] + rest["items"]] == [1005, None, 1005, 1000, 1000]
+    of_all = api.asks("viewer").get("knowledge/tries", basis="fault", signature=every["signature"])["items"]
+    assert [row["remedy"] for row in of_all].count("cleaned") == 1
+    assert len(of_all) == 6
     assert here.get("knowledge/tries", **every)["items"][0]["case"] == "case-00000000"
     assert api.asks("viewer")("GET", "knowledge/tries", params=every | {"basis": "luck"}).status_code == 422
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
@@ -31,6 +32,8 @@ Limit = Annotated[int, Query(ge=1, le=MOST)]
 Cursor = Annotated[str | None, Query(max_length=500)]
 ScopeBody = dict[str, Any]
 _SECRETS: Final = frozenset({"password_hash", "hash", "secret", "url"})
+_LINES: Final = 1000
+"""Of the audit that are sent at once."""
 _EVENTS: Final = r"^[a-z0-9_.*-]{1,64}$"
 EventPattern = Annotated[str, Field(pattern=_EVENTS)]
 Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
@@ -329,13 +332,14 @@ def verify_audit(
 def export_audit(center: TheCenter, _who: Auditor) -> StreamingResponse:
     """All of it as JSON lines, oldest first, with the hashes."""
 
-    def lines() -> Iterator[str]:
+    def pieces() -> Iterator[str]:
         with center.database.read() as connection:
-            for row in audit.every(connection):
-                yield json.dumps(dict(items.columns(row)), ensure_ascii=False) + "\n"
+            told = (json.dumps(dict(items.columns(row)), ensure_ascii=False) for row in audit.every(connection))
+            while some := list(islice(told, _LINES)):  # a hop between threads for each piece, not for each line
+                yield "\n".join(some) + "\n"
 
     headers = {"content-disposition": 'attachment; filename="audit.jsonl"'}
-    return StreamingResponse(lines(), media_type="application/jsonl", headers=headers)
+    return StreamingResponse(pieces(), media_type="application/jsonl", headers=headers)
 
 
 def _list(center: Center, table: Table, limit: int, cursor: str | None) -> JSONResponse:

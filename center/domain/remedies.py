@@ -95,8 +95,9 @@ def tries(
 ) -> Select[Any]:
     """The tries that a `Success` counts as `worked` and `failed` where `settled`, else those that are `unknown`.
 
-    Of all remedies without one. `id`, `case_id`, `remedy`, `worked`, `model`, `firmware` and `at_ms` of the try, `number`, `estate`, `terminal`, `site`,
-    `fault` and `title` of its case: None once that is deleted, of which what was learnt is kept.
+    Of all remedies without one. Each try has `id`, `case_id`, `remedy`, `worked`, `model`, `firmware` and `at_ms`, and
+    of its case `number`, `estate`, `terminal`, `site`, `fault` and `title`: None once that is deleted, for what was
+    learnt of it is kept.
     """
     shown = [remedies.c[name] for name in ("id", "case_id", "remedy", "worked", "model", "firmware", "at_ms")]
     shown += [cases.c[name] for name in ("number", "estate", "terminal", "site", "fault", "title")]

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import FromClause, and_, exists, false, literal_column, or_, select, tuple_
+from sqlalchemy import FromClause, and_, exists, false, literal_column, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from center.api.context import ApiError
 from center.api.paging import DEFAULT_LIMIT, MOST
 from center.db import tables
+from center.db.engine import among
 from center.domain.freshness import LATE_MS, SILENT_MS
 
 Conditions = list[ColumnElement[bool]]
@@ -251,7 +252,7 @@ def of_freshness(query: Terminals, now_ms: int) -> Conditions:
     found = [] if query.freshness is None else [*wanted[query.freshness]]
     if query.ids is not None:
         named = [tuple(each.split(".")) for each in query.ids.split(",")]
-        found.append(tuple_(table.c.estate, table.c.terminal).in_(named))
+        found.append(among((table.c.estate, table.c.terminal), named))
     return found
 
 

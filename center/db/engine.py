@@ -6,16 +6,20 @@ never wait (WAL). A commit is on the disk before it returns (synchronous FULL), 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from center.nudge import Nudge
 
@@ -78,6 +82,36 @@ class Database:
     def close(self) -> None:
         """Close all connections that nobody uses."""
         self.engine.dispose()
+
+
+def among(columns: Sequence[ColumnElement[Any]], keys: Iterable[Sequence[str | int]]) -> ColumnElement[bool]:
+    """Whether these columns together are one of `keys`, found by an index in both databases."""
+    some = [list(key) for key in keys]
+    listed = func.json_each(json.dumps(some)).table_valued("value")
+    parts = (func.json_extract(listed.c.value, f"$[{number}]") for number in range(len(columns)))
+    together = tuple_(*columns)
+    return _Among(together.in_([tuple(key) for key in some]), together.in_(select(*parts)))
+
+
+class _Among(FunctionElement[bool]):
+    """The same twice: with the keys as values, and as JSON for SQLite, which takes no index for a list of values.
+
+    Without a type: SQLAlchemy would ask SQLite whether a boolean function `= 1`, and that takes no index either.
+    """
+
+    inherit_cache = True
+
+
+@compiles(_Among)
+def _among_values(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    values, _listed = element.clauses
+    return compiler.process(values, **how)
+
+
+@compiles(_Among, "sqlite")
+def _among_json(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    _values, listed = element.clauses
+    return compiler.process(listed, **how)
 
 
 def insert_ignore(connection: Connection, table: Table, rows: Iterable[Row]) -> int:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select, tuple_
+from sqlalchemy import Connection, and_, func, or_, select
 
 from agent import wire
-from center.db.engine import bulk_insert, insert_ignore
+from center.db.engine import among, bulk_insert, insert_ignore
 from center.db.tables import campaign_targets, commands, desired_configs, outbox, sites, terminals
 from center.domain import desired, hours
 from center.domain.campaigns import order_of
@@ -205,6 +205,6 @@ def _before(
         old.c.campaign_id == campaign["args"]["rollback_of"],
     )
     query = select(table.estate, table.terminal, table.body).where(
-        tuple_(table.estate, table.terminal).in_(keys), table.version < first.scalar_subquery()
+        among((table.estate, table.terminal), keys), table.version < first.scalar_subquery()
     )
     return {(row.estate, row.terminal): row.body for row in connection.execute(query.order_by(table.version))}

@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, case, func, select, tuple_
 
 from center.access.scope import Scope
+from center.db.engine import among
 from center.db.tables import campaign_targets, campaigns, desired_configs, metrics_day, sites, terminals
 from center.domain import check_output
 from center.domain.refusal import Refusal
@@ -88,7 +89,7 @@ def _forecasts(connection: Connection, keys: Sequence[Key], now_ms: int) -> dict
     table = metrics_day.c
     recent = and_(table.bucket_ms > now_ms - (_FRESH_DAYS + 1) * _DAY_MS, table.metric.like(f"trend.%{_LEFT}"))
     query = select(table.estate, table.terminal, table.metric, table.last).where(
-        tuple_(table.estate, table.terminal).in_(keys), recent, table.last.is_not(None)
+        among((table.estate, table.terminal), keys), recent, table.last.is_not(None)
     )
     found: dict[Key, dict[str, float]] = {}
     for row in connection.execute(query.order_by(table.bucket_ms)):
@@ -99,7 +100,7 @@ def _forecasts(connection: Connection, keys: Sequence[Key], now_ms: int) -> dict
 def _settings(connection: Connection, keys: Sequence[Key]) -> dict[Key, str]:
     table = desired_configs.c
     query = select(table.estate, table.terminal, table.state).where(
-        tuple_(table.estate, table.terminal).in_(keys), table.state != "replaced"
+        among((table.estate, table.terminal), keys), table.state != "replaced"
     )
     return {(row.estate, row.terminal): row.state for row in connection.execute(query.order_by(table.version))}
 
@@ -109,7 +110,7 @@ def _installed(connection: Connection, keys: Sequence[Key]) -> dict[Key, dict[st
     table = terminals.c
     query = select(table.estate, table.terminal, table.model, table.firmware, table.config_reported)
     found = {}
-    for row in connection.execute(query.where(tuple_(table.estate, table.terminal).in_(keys))):
+    for row in connection.execute(query.where(among((table.estate, table.terminal), keys))):
         reported = row.config_reported or {}
         settings = {name: reported.get(name) for name in ("version", "hash")}
         found[row.estate, row.terminal] = {"model": row.model, "firmware": row.firmware, "settings": settings}

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
+from center.db.engine import among
 from center.db.tables import campaign_targets, campaigns, commands, desired_configs, terminals
 from center.domain.campaigns_readiness import assess
 from center.domain.commands_engine import FINAL
@@ -67,7 +68,7 @@ def settings_ended(connection: Connection, versions: Collection[tuple[str, str, 
     listed = sorted(versions)
     table = desired_configs.c
     for start in range(0, len(listed), _SLICE):
-        which = tuple_(table.estate, table.terminal, table.version).in_(listed[start : start + _SLICE])
+        which = among((table.estate, table.terminal, table.version), listed[start : start + _SLICE])
         query = select(table.campaign_id, table.estate, table.terminal, table.state, table.error)
         query = query.where(which, table.campaign_id.is_not(None), table.state.in_(sorted(ends)))
         found += [dict(row) for row in connection.execute(query).mappings()]
@@ -85,12 +86,12 @@ def wake(connection: Connection, keys: Collection[tuple[str, str]], now_ms: int)
     for start in range(0, len(listed), _SLICE) if ids else ():
         some = listed[start : start + _SLICE]
         here = select(terminals.c.estate, terminals.c.terminal).where(
-            tuple_(terminals.c.estate, terminals.c.terminal).in_(some), terminals.c.status != "offline"
+            among((terminals.c.estate, terminals.c.terminal), some), terminals.c.status != "offline"
         )
         back = [tuple(row) for row in connection.execute(here)]
         target = campaign_targets.c
         for campaign_id in ids if back else ():
-            which = and_(target.campaign_id == campaign_id, tuple_(target.estate, target.terminal).in_(back))
+            which = and_(target.campaign_id == campaign_id, among((target.estate, target.terminal), back))
             waiting = update(campaign_targets).where(which, target.state == "offline")
             connection.execute(waiting.values(state="waiting", not_before_ms=None, updated_ms=now_ms))
 

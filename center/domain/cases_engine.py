@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, or_, select, tuple_, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from center.db.aside import apart, put_aside
-from center.db.engine import Database, insert_ignore
+from center.db.engine import Database, among, insert_ignore
 from center.db.tables import (
     case_waits,
     cases,
@@ -127,7 +127,7 @@ def _each(book: Book, act: Callable[[Book, Any], None]) -> Callable[[Sequence[An
 def _faults(book: Book, keys: set[Key]) -> None:
     columns = (faults.c.estate, faults.c.terminal, faults.c.fault)
     for some in slices(sorted(keys)):
-        rows = book.connection.execute(select(faults).where(tuple_(*columns).in_(some))).mappings().all()
+        rows = book.connection.execute(select(faults).where(among(columns, some))).mappings().all()
         places = sorted({(row["estate"], row["terminal"]) for row in rows})
         there = {(case["estate"], case["terminal"], case["fault"]): case for case in _open_cases(book, places)}
         closed = _closed_cases(book, places)
@@ -145,7 +145,7 @@ def _faults(book: Book, keys: set[Key]) -> None:
                 over.append(key)
         _wait_for(book, waiting)
         if over:
-            where = tuple_(case_waits.c.estate, case_waits.c.terminal, case_waits.c.fault).in_(over)
+            where = among((case_waits.c.estate, case_waits.c.terminal, case_waits.c.fault), over)
             book.connection.execute(delete(case_waits).where(where))
 
 
@@ -310,7 +310,7 @@ def _managers(book: Book, case: Case, level: str) -> list[Any]:
 def _open_cases(book: Book, places: Sequence[Key]) -> list[Case]:
     if not places:
         return []
-    where = tuple_(cases.c.estate, cases.c.terminal).in_(places)
+    where = among((cases.c.estate, cases.c.terminal), places)
     query = select(cases).where(where, cases.c.state.in_(OPEN)).order_by(cases.c.id).with_for_update()
     return [dict(row) for row in book.connection.execute(query).mappings()]
 
@@ -322,7 +322,7 @@ def _closed_cases(book: Book, places: Sequence[Key]) -> set[Key]:
     named = (cases.c.estate, cases.c.terminal, cases.c.fault)
     lately = cases.c.closed_ms > book.now_ms - book.policy.reopen_ms(None)
     lasting = or_(cases.c.outcome.is_(None), cases.c.outcome.not_in(("duplicate", "false_alarm")))
-    where = (tuple_(cases.c.estate, cases.c.terminal).in_(places), cases.c.state == "closed", lately, lasting)
+    where = (among((cases.c.estate, cases.c.terminal), places), cases.c.state == "closed", lately, lasting)
     rows = book.connection.execute(select(*named, cases.c.closed_ms).where(*where))
     return {
         (row.estate, row.terminal, row.fault)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Table, and_, delete, select, tuple_
+from sqlalchemy import Table, and_, delete, select
 
 from center.access.scope import Scope
-from center.db.engine import insert_ignore
+from center.db.engine import among, insert_ignore
 from center.db.tables import case_waits, cases, incident_members, incidents
 from center.domain import closing
 from center.domain.cases_book import ENGINE, OPEN, Book, Case, CaseError, NoCase
@@ -149,17 +149,17 @@ def with_their_groups(book: Book, waits: Sequence[Any]) -> set[Key]:
     """What many terminals have in common is one case, and their waits are over: which these are."""
     done: set[Key] = set()
     for some in slices([(wait["estate"], wait["terminal"], wait["fault"]) for wait in waits]):
-        named = tuple_(incident_members.c.estate, incident_members.c.terminal, incident_members.c.fault)
+        named = (incident_members.c.estate, incident_members.c.terminal, incident_members.c.fault)
         groups = select(incidents, incident_members.c.terminal, incident_members.c.fault.label("of"))
         groups = groups.join(incident_members, incident_members.c.incident_id == incidents.c.id)
         stands = (incidents.c.state != "resolved", incidents.c.scope.not_in(("terminal", "center")))
-        mine = (named.in_(some), incident_members.c.left_ms.is_(None), incidents.c.suppression_id.is_(None))
+        mine = (among(named, some), incident_members.c.left_ms.is_(None), incidents.c.suppression_id.is_(None))
         rows = book.connection.execute(groups.where(*stands, *mine, incidents.c.parent_id.is_(None))).mappings().all()
         for row in {row["id"]: row for row in rows}.values():
             group_case(book, row)
         over = [(row["estate"], row["terminal"], row["of"]) for row in rows]
         if over:
-            where = tuple_(case_waits.c.estate, case_waits.c.terminal, case_waits.c.fault).in_(over)
+            where = among((case_waits.c.estate, case_waits.c.terminal, case_waits.c.fault), over)
             book.connection.execute(delete(case_waits).where(where))
         done.update(over)
     return done

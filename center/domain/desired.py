@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, func, select, tuple_, update
 from agent import wire
 from center.access.scope import Scope
 from center.db import feed
-from center.db.engine import Database
+from center.db.engine import Database, among
 from center.db.tables import desired_configs, events, terminals
 from center.domain import posts
 from center.domain.commands import EARLY_S
@@ -50,7 +50,7 @@ def newest(connection: Connection, keys: Sequence[Key]) -> dict[Key, Mapping[str
     found: dict[Key, Mapping[str, Any]] = {}
     table = desired_configs.c
     for start in range(0, len(keys), _SLICE):
-        some = tuple_(table.estate, table.terminal).in_(keys[start : start + _SLICE])
+        some = among((table.estate, table.terminal), keys[start : start + _SLICE])
         query = select(desired_configs).where(some, table.state != "replaced").order_by(table.version)
         found.update(((row["estate"], row["terminal"]), dict(row)) for row in connection.execute(query).mappings())
     return found
@@ -147,7 +147,7 @@ def _reports(connection: Connection, keys: Sequence[Key]) -> dict[Key, Mapping[s
     found: dict[Key, Mapping[str, Any]] = {}
     table = terminals.c
     for start in range(0, len(keys), _SLICE):
-        some = tuple_(table.estate, table.terminal).in_(keys[start : start + _SLICE])
+        some = among((table.estate, table.terminal), keys[start : start + _SLICE])
         query = select(table.estate, table.terminal, table.config_reported).where(some)
         found.update(((row.estate, row.terminal), row.config_reported) for row in connection.execute(query))
     return found

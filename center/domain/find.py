@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, case, or_, select, tuple_
+from sqlalchemy import Connection, Table, case, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from center.access.scope import Scope
+from center.db.engine import among
 from center.db.tables import cases, incidents, sites, terminals
 from center.domain.cases_book import number_of, number_text
 from center.domain.grouping import OFFLINE
@@ -45,7 +46,7 @@ def _terminals(connection: Connection, scope: Scope, words: str, each: int) -> F
     keys = _rows(connection, terminals, key, where, (terminals.c.terminal, terminals.c.estate), name or words, each)
     columns = [terminals.c[column] for column in ("estate", "terminal", "site", "model", "status", "can_sell")]
     of = [(row["estate"], row["terminal"]) for row in keys]
-    rows = connection.execute(select(*columns).where(tuple_(*key).in_(of))).mappings() if of else ()
+    rows = connection.execute(select(*columns).where(among(key, of))).mappings() if of else ()
     return sorted(map(dict, rows), key=lambda row: of.index((row["estate"], row["terminal"])))
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, func, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, select
 
 from center.access.scope import Scope
+from center.db.engine import among
 from center.db.tables import faults, incident_members, incidents, outages, retired, sites, terminals
 from center.domain import knowledge, queue, regroup, remedies
 from center.domain.case_sheet import commands_of
@@ -149,9 +150,9 @@ def _evidence(connection: Connection, scope: Scope, incident_id: str, language: 
     order = member.c.left_ms.is_not(None), member.c.joined_ms, member.c.estate, member.c.terminal, member.c.fault
     first = select(member).where(member.c.incident_id == incident_id, scope.where(member)).order_by(*order)
     rows = connection.execute(first.limit(SHOWN_EVIDENCE)).mappings().all()
-    key = tuple_(faults.c.estate, faults.c.terminal, faults.c.fault)
+    key = (faults.c.estate, faults.c.terminal, faults.c.fault)
     keys = [(row["estate"], row["terminal"], row["fault"]) for row in rows]
-    known = connection.execute(select(faults).where(key.in_(keys))).mappings() if keys else ()
+    known = connection.execute(select(faults).where(among(key, keys))).mappings() if keys else ()
     said = {(each["estate"], each["terminal"], each["fault"]): each for each in known}
     found = []
     for row, name in zip(rows, keys, strict=True):

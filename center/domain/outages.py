@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, exists, func, select, tuple_
+from sqlalchemy import Connection, and_, bindparam, exists, func, select
 
 from center.db import feed
-from center.db.engine import Database, insert_ignore, upsert
+from center.db.engine import Database, among, insert_ignore, upsert
 from center.db.feed import Change
 from center.db.tables import changes, events, faults, incident_members, incidents, metrics_hour, outages, terminals
 from center.domain.follow import Follower
@@ -242,7 +242,7 @@ def _siblings(connection: Connection, who: Sequence[Who]) -> dict[Who, tuple[int
     pairs = (
         select(own.c.estate, own.c.terminal, other.c.status, dark.label("dark"), func.count().label("n"))
         .select_from(own.join(other, and_(own.c.estate == other.c.estate, own.c.site == other.c.site)))
-        .where(tuple_(own.c.estate, own.c.terminal).in_(who), own.c.terminal != other.c.terminal)
+        .where(among((own.c.estate, own.c.terminal), who), own.c.terminal != other.c.terminal)
         .group_by(own.c.estate, own.c.terminal, other.c.status, "dark")
     )
     found: dict[Who, tuple[int, int, int]] = {}
@@ -257,7 +257,7 @@ def _siblings(connection: Connection, who: Sequence[Who]) -> dict[Who, tuple[int
 def _raised(connection: Connection, who: Sequence[Who]) -> dict[Who, list[str]]:
     found: dict[Who, list[str]] = {}
     rows = select(faults.c.estate, faults.c.terminal, faults.c.fault).where(
-        tuple_(faults.c.estate, faults.c.terminal).in_(who), faults.c.state != "cleared"
+        among((faults.c.estate, faults.c.terminal), who), faults.c.state != "cleared"
     )
     for row in connection.execute(rows):
         found.setdefault((row.estate, row.terminal), []).append(row.fault)
@@ -273,7 +273,7 @@ def _samples(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str
     columns = (metrics_hour.c[name] for name in ("estate", "terminal", "metric", "last_ms", "last"))
     statement = select(*columns).where(metrics_hour.c.bucket_ms >= oldest)
     for some in _sliced(keys):
-        which = tuple_(metrics_hour.c.estate, metrics_hour.c.terminal, metrics_hour.c.metric).in_(some)
+        which = among((metrics_hour.c.estate, metrics_hour.c.terminal, metrics_hour.c.metric), some)
         for row in connection.execute(statement.where(which)):
             key = (row.estate, row.terminal, row.metric)
             from_ms = since[key[:2]]
@@ -289,7 +289,7 @@ def _groups(connection: Connection, who: Sequence[Who]) -> dict[Who, str]:
         select(incident_members.c.estate, incident_members.c.terminal, incidents.c.scope)
         .select_from(joined)
         .where(
-            tuple_(incident_members.c.estate, incident_members.c.terminal).in_(who),
+            among((incident_members.c.estate, incident_members.c.terminal), who),
             incident_members.c.left_ms.is_(None),
             incidents.c.state != "resolved",
             incidents.c.parent_id.is_(None),

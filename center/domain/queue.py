@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Select, and_, case, exists, func, or_, select, tuple_
+from sqlalchemy import Connection, Engine, Select, and_, case, exists, func, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from agent.vocabulary import VOCABULARY, act_of
 from center.access.scope import Scope
+from center.db.engine import among
 from center.db.tables import case_steps, cases, faults, incident_members, incidents, outages, sites, terminals
 from center.domain import sla
 from center.domain.cases_book import number_of, number_text
@@ -174,7 +175,7 @@ class _More:
         at = {(row["case_estate"], row["case_site"]) for row in rows if row["case_site"] is not None}
         at |= {(each.estate, each.site) for place in self.places.values() for each in place.first}
         columns = [sites.c[name] for name in ("estate", "site", "name", "hours", "timezone", "contract")]
-        named = select(*columns).where(tuple_(sites.c.estate, sites.c.site).in_(at))
+        named = select(*columns).where(among((sites.c.estate, sites.c.site), at))
         known = connection.execute(named).mappings() if at else ()
         self.sites = {(each["estate"], each["site"]): dict(each) for each in known}
 

@@ -20,7 +20,7 @@ from sqlalchemy.sql import ColumnElement
 from agent.wire import PREFIX
 from center.db import feed, lease
 from center.db.aside import PATIENCE, apart, put_aside, why
-from center.db.engine import Database, is_poison, reason, upsert
+from center.db.engine import Database, among, is_poison, reason, upsert
 from center.db.tables import (
     heartbeat,
     telemetry,
@@ -155,7 +155,7 @@ def _one_by_one(connection: Connection, cls: str, which: ColumnElement[bool], no
     rows = [tuple(row) for row in connection.execute(select(*key).where(which)).all()]
     for start in range(0, len(rows), _SOME):
         some = rows[start : start + _SOME]
-        bad = apart(connection, some, lambda few: _take_in(connection, cls, tuple_(*key).in_(few), now_ms))
+        bad = apart(connection, some, lambda few: _take_in(connection, cls, among(key, few), now_ms))
         for (estate, terminal, boot, seq), problem in bad:
             put_aside(connection, f"{PREFIX}/{estate}/{terminal}/{cls}", problem, f"boot {boot}, seq {seq}", now_ms)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from center.db import feed
-from center.db.engine import Database, DatabaseError, bulk_insert, insert_ignore, upsert
+from center.db.engine import Database, DatabaseError, among, bulk_insert, insert_ignore, upsert
 from center.db.migrate import migrate
-from center.db.tables import changes, faults, heartbeat, metadata, sites
+from center.db.tables import changes, desired_configs, faults, heartbeat, metadata, sites
 
 
 def test_the_migrations_lead_to_the_tables(database: Database) -> None:
@@ -97,6 +97,50 @@ def test_many_rows_with_json_and_nulls(database: Database) -> None:
         bulk_insert(connection, sites, rows)
         found = connection.execute(select(sites.c.hours, sites.c.lat, sites.c.name).order_by(sites.c.site)).all()
     assert [tuple(row) for row in found] == [({"mon": ["09:00", "18:00"]}, 1.5, "甲\t\\N\n"), (None, None, "")]
+
+
+def _sites(*keys: tuple[str, str]) -> Select[tuple[str]]:
+    return select(sites.c.name).where(among((sites.c.estate, sites.c.site), keys)).order_by(sites.c.name)
+
+
+def test_rows_are_found_by_their_whole_key_and_no_part_of_it(database: Database) -> None:
+    places = [("e", "a"), ("e", "b"), ("f", "a"), ("f", "b"), ("e", "甲'\"\\")]
+    rows = [{"estate": estate, "site": site, "name": f"{estate}/{site}", "updated_ms": 1} for estate, site in places]
+    with database.begin() as connection:
+        bulk_insert(connection, sites, rows)
+        for some in ([], [places[0]], [places[1], places[2]], [places[4], ("e", "none")], places):
+            named = sorted("/".join(each) for each in some if each in places)
+            assert sorted(connection.execute(_sites(*some)).scalars()) == named
+
+
+def test_a_number_in_a_key_is_a_number(database: Database) -> None:
+    row = {
+        "estate": "e",
+        "terminal": "t",
+        "body": {},
+        "state": "applied",
+        "issued_by": "x",
+        "at_ms": 1,
+        "updated_ms": 1,
+    }
+    key = desired_configs.c.estate, desired_configs.c.terminal, desired_configs.c.version
+    with database.begin() as connection:
+        bulk_insert(connection, desired_configs, [{**row, "version": number} for number in (1, 2, 1 << 53)])
+        wanted = select(key[2]).where(among(key, [("e", "t", 2), ("e", "t", (1 << 53) + 1), ("e", "t", 1 << 53)]))
+        assert sorted(connection.execute(wanted).scalars()) == [2, 1 << 53]
+
+
+def test_many_keys_are_looked_up_and_no_table_is_read_through(database: Database) -> None:
+    if database.dialect != "sqlite":
+        pytest.skip("PostgreSQL reads a small table through, and rightly")
+    said = _sites(("e", "a"), ("f", "b")).compile(database.engine)
+    with database.read() as connection:
+        plan = connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {said}", tuple(said.params[name] for name in said.positiontup or ())
+        ).all()
+    steps = [row.detail for row in plan]
+    assert steps[0].startswith("SEARCH sites USING INDEX"), steps
+    assert not [step for step in steps if step.startswith("SCAN sites")], steps
 
 
 def test_a_failed_transaction_leaves_nothing(database: Database) -> None:

@@ -18,7 +18,8 @@ from center.api.lookups import Name, case_row
 from center.api.models import Page, example
 from center.api.proof import Reader, TheCenter, allowed, record
 from center.api.sites import Told
-from center.domain import cases_attachments, knowledge, records, remedies
+from center.console import case_record
+from center.domain import cases_attachments, knowledge, remedies
 from center.domain.cases_attachments import BEGINNINGS, Attachment
 
 router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
@@ -70,7 +71,7 @@ def get_record(
     with center.database.read() as connection:
         case = case_row(connection, who.scope, name)
         spoken = language or who.language
-        made = records.record(connection, who.scope, case.id, spoken, center.now_ms(), internal=internal)
+        made = case_record.record(connection, who.scope, case.id, spoken, center.now_ms(), internal=internal)
     return HTMLResponse(made.html, headers=PRINTED)
 
 

@@ -18,6 +18,7 @@ from agent import report_code
 from agent.vocabulary import VOCABULARY
 from agent.wire import timestamp
 from center.access.scope import EVERYTHING, Scope
+from center.console.case_record import canonical, record
 from center.db.engine import Database
 from center.db.tables import case_steps, cases, guides, remedies, surveys
 from center.domain import case_sheet, knowledge, merchant, reports
@@ -30,7 +31,6 @@ from center.domain.dispatch import Dispatch, NotGenuine, plan, verify
 from center.domain.grouping import OFFLINE
 from center.domain.knowledge_problems import Problems, candidates, cases_of
 from center.domain.merchant import MerchantDesk
-from center.domain.records import canonical, record
 from center.domain.refusal import Refusal
 from center.domain.remedies import success, wilson
 from center.domain.texts import TooLong, fault_title, short_message

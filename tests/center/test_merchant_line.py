@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from center.access.scope import EVERYTHING, Scope
+from center.console.case_record import record
 from center.db.engine import Database
 from center.db.tables import case_steps
 from center.domain.cases_book import CaseError, NoCase
@@ -16,7 +17,6 @@ from center.domain.cases_merchant import MerchantLine
 from center.domain.cases_opening import NewCase
 from center.domain.cases_policy import Policy
 from center.domain.merchant import MerchantDesk
-from center.domain.records import record
 from tests.center.desk_world import AGENT, ESTATE, MINUTE, World, act
 
 FAULT = "printer/mechanical_error"

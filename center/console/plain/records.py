@@ -14,12 +14,13 @@ from center.api.case_pages import PRINTED
 from center.api.context import ApiError, Center
 from center.api.lookups import Name, case_row
 from center.api.proof import TheCenter, record
+from center.console import case_record
 from center.console.month_words import COLUMNS, figures, verdict
 from center.console.plain.login import session_or_login
 from center.console.plain.page import PlainRoute, language_told, render
 from center.console.words import say, word_or
 from center.db.tables import audit
-from center.domain import inspection, records
+from center.domain import inspection
 from center.domain.cases_book import number_of, number_text
 from center.domain.hours import HoursError, zone
 from center.domain.monthly import month_of, monthly
@@ -51,7 +52,7 @@ def print_case(name: Name, request: Request, center: TheCenter, who: Reader, int
         case = case_row(connection, who.scope, name if number is None else str(number))
         detail = {"language": language, "internal": internal}
         about = _recorded(connection, center, who, number_text(case.number), detail)
-        made = records.record(
+        made = case_record.record(
             connection,
             who.scope,
             case.id,

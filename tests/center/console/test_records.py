@@ -11,12 +11,12 @@ from sqlalchemy import select, update
 
 from center.access.audit import verify
 from center.access.scope import Scope
+from center.console.case_record import _STEPS
 from center.db.engine import Database
 from center.db.tables import accounts, audit, case_steps
 from center.domain import inspection
 from center.domain.cases_engine import _TOLD
 from center.domain.merchant import MerchantDesk
-from center.domain.records import _STEPS
 from tests.center.console.pages import Shop, new_world, shop
 from tests.center.desk_world import AGENT, DAY, ESTATE
 from tests.center.fleet_rows import put

@@ -14,12 +14,12 @@ import pytest
 from agent.vocabulary import UNITS
 from agent.wire import TIERS
 from center.console import lights, terminal_time
+from center.console.case_record import _STEPS
 from center.console.words import LANGUAGES, phrases, say
 from center.db.places import IMPORTED, MEASURED
 from center.domain import tasks
 from center.domain.cases_book import StepKind
 from center.domain.contacts import TROUBLES
-from center.domain.records import _STEPS
 
 CONSOLE = Path(str(files("center.console")))
 SCREENS = sorted(path.stem for path in (CONSOLE / "words").glob("*.toml"))

@@ -121,7 +121,7 @@ def render(
 
 @cache
 def _template() -> jinja2.Template:
-    source = Path(__file__).with_name("records.html").read_text("utf-8")
+    source = Path(__file__).with_name("case_record.html").read_text("utf-8")
     return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
 
 

@@ -171,7 +171,8 @@ class _More:
         self.faults = {each.id: each for each in connection.execute(_faults(ids))}
         self.outages = {each.id: each for each in connection.execute(_outages(ids))}
         taken = [row["its_case"] for row in rows if row["acked_ms"] is not None]
-        self.taken_by = {each.case_id: each.by for each in connection.execute(_taken(taken))}
+        steps = connection.execute(_taken(taken)) if taken else ()
+        self.taken_by = {each.case_id: each.by for each in steps}
         at = {(row["case_estate"], row["case_site"]) for row in rows if row["case_site"] is not None}
         at |= {(each.estate, each.site) for place in self.places.values() for each in place.first}
         columns = [sites.c[name] for name in ("estate", "site", "name", "hours", "timezone", "contract")]
@@ -199,7 +200,8 @@ def _places(connection: Connection, scope: Scope, rows: Sequence[Any]) -> dict[s
     order = by_site.c.site.is_(None), by_site.c.n.desc(), by_site.c.site
     found: dict[str, list[Any]] = {}
     small = [row["id"] for row in rows if row["terminals_n"] <= _SMALL]
-    for each in connection.execute(select(by_site).where(by_site.c.incident_id.in_(small)).order_by(*order)):
+    ranked = select(by_site).where(by_site.c.incident_id.in_(small)).order_by(*order)
+    for each in connection.execute(ranked) if small else ():  # SQLite would sum up all members, and give none
         found.setdefault(each.incident_id, []).append(each)
     places = {name: _ranked(some) for name, some in found.items()}
     whole = (

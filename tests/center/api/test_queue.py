@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from center.access.scope import EVERYTHING, Scope
 from center.db import tables
@@ -204,3 +204,19 @@ def test_what_has_no_case_of_its_own_is_refused(queue: Api) -> None:
     with queue.database.read() as connection:
         of_group = select(tables.cases.c.id).where(tables.cases.c.incident_id == GROUP)
         assert connection.execute(of_group).all() == []
+
+
+def test_an_empty_page_asks_for_nothing_that_belongs_to_rows(queue: Api) -> None:
+    said: list[str] = []
+    engine = queue.database.engine
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        said.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        assert queue.asks("viewer").get("queue", ids="none")["items"] == []
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert said
+    assert not [each for each in said if "incident_members" in each or "case_steps" in each]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
@@ -19,7 +18,7 @@ from center.api.models import At, Page, example
 from center.api.paging import Order, page
 from center.api.proof import Reader, TheCenter, allowed
 from center.api.registry import Cursor, Limit
-from center.db.tables import broadcasts
+from center.db.tables import broadcast_sites, broadcasts
 from center.domain import broadcast
 from center.domain.refusal import Refusal
 
@@ -147,7 +146,10 @@ def list_broadcasts(center: TheCenter, who: Reader, limit: Limit = 20, cursor: C
     with center.database.read() as connection:
         query = select(broadcasts).where(broadcast.within(who.scope))
         order = Order((broadcasts.c.id,), descending=True)
-        found = page(connection, query, order, cursor, limit, lambda row: _item(connection, who, row))
+        found = page(connection, query, order, cursor, limit, lambda row: items.plain(broadcasts, row))
+        told = broadcast.counts(connection, who.scope, [each["id"] for each in found["items"]])
+    for each in found["items"]:
+        each["sites"] = told[each["id"]]
     return JSONResponse(found)
 
 
@@ -166,23 +168,33 @@ def cancel_broadcast(name: Name, body: Cancel, center: TheCenter, who: Lead) -> 
 
 @router.get("/broadcasts/{name}/sites", response_model=Page[BroadcastSite])
 def list_broadcast_sites(
-    name: Name, center: TheCenter, who: Reader, state: Annotated[State | None, Query()] = None
+    name: Name,
+    center: TheCenter,
+    who: Reader,
+    state: Annotated[State | None, Query()] = None,
+    limit: Limit = 200,
+    cursor: Cursor = None,
 ) -> JSONResponse:
     """Each site, and why somebody could not be reached; by estate and name."""
+    query = broadcast.sites_of(name, who.scope)
+    if state is not None:
+        query = query.where(broadcast.in_state(state))
+    order = Order((broadcast_sites.c.estate, broadcast_sites.c.site))
     with center.database.read() as connection:
-        found = broadcast.progress(connection, who.scope, name)
-    kept = [items.named(each) for each in found if state in {None, each["state"]}]
-    return JSONResponse({"items": kept, "next": None})
+        found = page(connection, query, order, cursor, limit, lambda row: items.named(items.columns(row)))
+        if not found["items"]:
+            _one(connection, who, name)
+    return JSONResponse(found)
 
 
 def _shown(center: Center, who: Who, name: str) -> items.Item:
     with center.database.read() as connection:
-        row = connection.execute(select(broadcasts).where(broadcasts.c.id == name)).first()
-        if row is None:
-            raise Refusal("not_found", "there is no such broadcast")
-        return _item(connection, who, row)
+        return _one(connection, who, name)
 
 
-def _item(connection: Connection, who: Who, row: Any) -> items.Item:
-    states = Counter(each["state"] for each in broadcast.progress(connection, who.scope, row.id))
-    return items.plain(broadcasts, row) | {"sites": {state: states[state] for state in broadcast.STATES}}
+def _one(connection: Connection, who: Who, name: str) -> items.Item:
+    row = connection.execute(select(broadcasts).where(broadcasts.c.id == name)).first()
+    told = broadcast.counts(connection, who.scope, [name])
+    if row is None or not told:
+        raise Refusal("not_found", "there is no such broadcast")
+    return items.plain(broadcasts, row) | {"sites": told[name]}

@@ -13,6 +13,7 @@ from nicegui import ui
 from center.console import parts
 from center.console.app import screen
 from center.console.campaigns import sections
+from center.console.listing import FIRST, Listing
 from center.console.pane import Pane
 from center.console.parts import Column, Field, Table
 from center.console.plain_table import link, plain_table
@@ -34,7 +35,6 @@ WHY: Final = {
 }
 """What the center says of a site where nobody could be told, as a phrase."""
 _PAGE: Final = 20
-_MOST_ROWS: Final = 2000
 _BEAT_S: Final = 5.0
 """Between two looks at a message that is under way: of each site that was told there is no change in the feed."""
 
@@ -131,11 +131,8 @@ async def one(visit: Visit, name: str, state: str = "") -> None:
     at = f"/broadcasts/{quote(name, safe='')}"
     state = state if state in LOOKS else ""
 
-    async def read() -> tuple[Row, list[Row]]:
-        told, page = await asyncio.gather(visit.api.get(at), visit.api.get(f"{at}/sites", state=state or None))
-        return told, page["items"]
-
-    told, found = await read()
+    asked = {"state": state} if state else {}
+    told, page = await asyncio.gather(visit.api.get(at), visit.api.get(f"{at}/sites", limit=FIRST, **asked))
     waits = {"is": bool(told["sites"]["waiting"])}
     parts.heading(name_of(visit, told), visit.say("broadcasts.one"))
     sections(visit, "broadcasts")
@@ -148,17 +145,13 @@ async def one(visit: Visit, name: str, state: str = "") -> None:
             _about(visit, told)
     with parts.section(visit.say("broadcasts.sites"), "sites"):
         _filter(visit, name, state)
-        table = _table(visit, found)
-        foot = Pane(partial(_foot, visit))
-        foot.show(len(found))
+        below = _listing(visit, f"{at}/sites", asked, page, _number(told, state))
 
     async def again() -> None:
-        told, found = await read()
+        told = await visit.api.get(at)
         waits["is"] = bool(told["sites"]["waiting"])
         head.show(told)
-        table.put([_site(visit, each) for each in found[:_MOST_ROWS]])
-        table.grid.set_visibility(bool(found))
-        foot.show(len(found))
+        await below.renew(_number(told, state))
 
     async def changed(changes: Sequence[Change]) -> None:
         if any(each.key == name for each in changes):
@@ -241,7 +234,12 @@ def _filter(visit: Visit, name: str, state: str) -> None:
         picked.props("outlined dense").classes("pick").mark("filter-state")
 
 
-def _table(visit: Visit, found: Sequence[Row]) -> Table:
+def _number(told: Row, state: str) -> int:
+    """Of its sites those in a state, all without one."""
+    return sum(n for each, n in told["sites"].items() if state in {"", each})
+
+
+def _listing(visit: Visit, path: str, asked: Mapping[str, str], page: Row, total: int) -> Listing:
     table = Table(
         visit,
         [
@@ -250,12 +248,12 @@ def _table(visit: Visit, found: Sequence[Row]) -> Table:
             Column("why", visit.say("broadcasts.why"), flex=3, width=150, yields=1),
             Column("estate", visit.say("campaigns.estates"), width=130, flex=1, yields=2),
         ],
-        [_site(visit, each) for each in found[:_MOST_ROWS]],
+        [_site(visit, each) for each in page["items"]],
         title=visit.say("broadcasts.sites"),
-        height="60vh" if len(found) > 12 else "",
+        height="60vh" if len(page["items"]) > 12 else "",
     )
-    table.grid.set_visibility(bool(found))
-    return table
+    row, none = partial(_site, visit), "broadcasts.sites_none"
+    return Listing(visit, table, path, asked, page["next"], row, "broadcasts", none, total)
 
 
 def _site(visit: Visit, row: Row) -> dict[str, Any]:
@@ -269,13 +267,3 @@ def _site(visit: Visit, row: Row) -> dict[str, Any]:
         "state_words": visit.say(f"broadcasts.{row['state']}"),
         "why": visit.say(f"broadcasts.{WHY[why]}") if why in WHY else why,
     }
-
-
-def _foot(visit: Visit, n: int) -> None:
-    if not n:
-        parts.empty(visit, "broadcasts.sites_none")
-        return
-    words = visit.say("broadcasts.all_shown", n=n)
-    if n > _MOST_ROWS:
-        words = visit.say("broadcasts.shown", n=_MOST_ROWS, of=n)
-    parts.text("p", words).classes("quiet list-foot").props('role="status"')

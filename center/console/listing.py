@@ -46,8 +46,8 @@ def more(
 class Listing:
     """What belongs to a table of a long list, built below it.
 
-    By phrases of `words`: how many rows there are (`shown`, `all_shown`), and a button for more; without any row the
-    text `{nothing}` in place of the table.
+    By phrases of `words`: how many rows there are (`shown`, where the `total` is known as n `of` it, `all_shown`), and
+    a button for more; without any row the text `{nothing}` in place of the table.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class Listing:
         row: Callable[[Mapping[str, Any]], Mapping[str, Any]],
         words: str,
         nothing: str,
+        total: int | None = None,
     ) -> None:
+        self._total = total
         self._visit, self._table, self._words, self._row = visit, table, words, row
         self._path, self._asked, self._cursor = path, asked, cursor
         with ui.element("div") as self._nothing:
@@ -75,13 +77,29 @@ class Listing:
         if not len(self._table):
             self._put(await self._visit.api.get(self._path, limit=FIRST, **self._asked))
 
+    async def renew(self, total: int | None = None) -> None:
+        """Read anew what is shown, with what has come and without what has gone."""
+        wanted, cursor = max(len(self._table), FIRST), None
+        rows: list[Mapping[str, Any]] = []
+        while len(rows) < wanted:
+            limit = min(wanted - len(rows), _MORE)
+            found = await self._visit.api.get(self._path, limit=limit, cursor=cursor, **self._asked)
+            rows += [self._row(each) for each in found["items"]]
+            cursor = found["next"]
+            if cursor is None:
+                break
+        self._table.put(rows)
+        self._cursor, self._total = cursor, total
+        self.tell()
+
     def tell(self) -> None:
         """Say how many rows there are now."""
         parts.one_of(self._table, self._nothing)
         self._foot.set_visibility(bool(len(self._table)))
         all_there = self._cursor is None
         n = len(self._table)
-        self._told.text = self._visit.say(f"{self._words}.{'all_shown' if all_there else 'shown'}", n=n)
+        of = {} if self._total is None else {"of": self._total}
+        self._told.text = self._visit.say(f"{self._words}.{'all_shown' if all_there else 'shown'}", n=n, **of)
         self._more.set_visibility(not all_there)
 
     async def _load(self) -> None:

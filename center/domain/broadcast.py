@@ -6,10 +6,10 @@ channel could use is listed, so that somebody can call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, update
 
 from center.access import audit
 from center.access.audit import Entry
@@ -41,7 +41,6 @@ MOST_SITES: Final = 50_000
 LONGEST: Final = 2000
 STATES: Final = ("waiting", "sent", "read", "failed", "unreachable", "cancelled")
 """Of a site; `read` once somebody has opened the link in its copy."""
-_SLICE: Final = 400
 _SCOPES: Final = {
     "terminal": terminals.c.terminal,
     "site": terminals.c.site,
@@ -145,7 +144,8 @@ def cancel(database: Database, who: Who, broadcast_id: str, reason: str, now_ms:
     if not reason:
         raise Refusal("invalid", "say why it is cancelled")
     with database.begin() as connection:
-        progress(connection, who.scope, broadcast_id)
+        if not counts(connection, who.scope, [broadcast_id]):
+            raise Refusal("not_found", "there is no such broadcast")
         here = terminals.c.estate == broadcast_sites.c.estate, terminals.c.site == broadcast_sites.c.site
         foreign = exists().where(*here) & ~exists().where(*here, who.scope.where(terminals))
         its = select(broadcast_sites.c.site).where(broadcast_sites.c.broadcast_id == broadcast_id)
@@ -257,60 +257,61 @@ def within(scope: Scope) -> ColumnElement[bool]:
     return exists().where(theirs, *here, scope.where(terminals))
 
 
-def progress(connection: Connection, scope: Scope, broadcast_id: str) -> list[dict[str, Any]]:
-    """Each site inside of the scope by estate and name: `state` as in `STATES`, `why`, and `read_ms`.
-
-    Raises Refusal for a broadcast that is none, or that told nobody inside of the scope.
-    """
+def sites_of(broadcast_id: str, scope: Scope) -> Select[Any]:
+    """The sites it is for inside of the scope: `estate`, `site`, `name`, `state` as in `STATES`, `why`, `read_ms`."""
+    found = _sites(_state.label("state"), _why.label("why"), scope=scope)
     mine = and_(sites.c.estate == broadcast_sites.c.estate, sites.c.site == broadcast_sites.c.site)
+    found = found.add_columns(broadcast_sites.c.estate, broadcast_sites.c.site, broadcast_sites.c.read_ms, sites.c.name)
+    return found.outerjoin(sites, mine).where(broadcast_sites.c.broadcast_id == broadcast_id)
+
+
+def in_state(state: str) -> ColumnElement[bool]:
+    """Of `sites_of`, those in one of `STATES`."""
+    return _state == state
+
+
+def counts(connection: Connection, scope: Scope, broadcast_ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """How many sites inside of the scope are in which of `STATES`; without a broadcast that has none there."""
+    of = broadcast_sites.c.broadcast_id
+    each = _sites(of, _state.label("state"), scope=scope).where(of.in_(broadcast_ids)).subquery()
+    by = each.c.broadcast_id, each.c.state
+    query = select(*by, func.count().label("n")).group_by(*by)
+    found: dict[str, dict[str, int]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.broadcast_id, dict.fromkeys(STATES, 0))[row.state] = row.n
+    return found
+
+
+def _sites(*columns: ColumnElement[Any], scope: Scope) -> Select[Any]:
+    """Sites with what `_state` and `_why` are made of."""
+    its = broadcasts.c.id == broadcast_sites.c.broadcast_id
+    joined = broadcast_sites.join(broadcasts, its).outerjoin(outbox, outbox.c.key == broadcast_sites.c.post_key)
     here = terminals.c.estate == broadcast_sites.c.estate, terminals.c.site == broadcast_sites.c.site
-    inside = exists().where(*here, scope.where(terminals))
-    query = select(broadcast_sites, sites.c.name).select_from(broadcast_sites.outerjoin(sites, mine))
-    query = query.where(broadcast_sites.c.broadcast_id == broadcast_id, inside)
-    rows = connection.execute(query.order_by(broadcast_sites.c.estate, broadcast_sites.c.site)).all()
-    if not rows:
-        raise Refusal("not_found", "there is no such broadcast")
-    some = list(connection.execute(select(channels.c.id)).scalars())
-    posted = {row.post_key: [f"{row.post_key}>{each}" for each in some] for row in rows if row.post_key is not None}
-    states = _states(connection, [*posted, *(key for keys in posted.values() for key in keys)])
-    stopped = connection.execute(select(broadcasts.c.cancelled_ms).where(broadcasts.c.id == broadcast_id)).scalar()
-    found = [
-        {
-            "estate": row.estate,
-            "site": row.site,
-            "name": row.name,
-            "read_ms": row.read_ms,
-            **_state(row, posted, states),
-        }
-        for row in rows
-    ]
-    for site in found if stopped is not None else ():
-        if site["state"] == "waiting":
-            site["state"] = "cancelled"
-    return found
+    return select(*columns).select_from(joined).where(exists().where(*here, scope.where(terminals)))
 
 
-def _state(row: Any, posted: Mapping[str, list[str]], states: Mapping[str, tuple[str, str]]) -> dict[str, str]:
-    if row.post_key is None:
-        return {"state": "unreachable", "why": row.why}
-    if row.read_ms is not None:
-        return {"state": "read", "why": ""}
-    if states.get(row.post_key, (posts.WAITING, ""))[0] == posts.WAITING:
-        return {"state": "waiting", "why": ""}
-    shares = [states[key] for key in posted[row.post_key] if key in states]
-    if not shares:
-        return {"state": "unreachable", "why": NO_CHANNEL}
-    if any(state == posts.DONE for state, _ in shares):
-        return {"state": "sent", "why": ""}
-    failed = next((error for state, error in shares if state == posts.FAILED), None)
-    return {"state": "waiting", "why": shares[0][1]} if failed is None else {"state": "failed", "why": failed}
+_share: Final = outbox.alias("share")
+"""Of a post, what one channel has of it."""
+_better: Final = case({posts.DONE: 0, posts.FAILED: 1}, value=_share.c.state, else_=2)
+"""Who was told by one channel was told, whatever became of the others."""
+_shares: Final = _share.c.key == broadcast_sites.c.post_key + ">" + channels.c.id
 
 
-def _states(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
-    some = list(keys)
-    for start in range(0, len(some), _SLICE):
-        named = outbox.c.key.in_(some[start : start + _SLICE])
-        rows = connection.execute(select(outbox.c.key, outbox.c.state, outbox.c.error).where(named))
-        found |= {row.key: (row.state, row.error) for row in rows}
-    return found
+def _of_best_share(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    best = select(column).select_from(channels.join(_share, _shares)).order_by(_better, channels.c.id).limit(1)
+    return best.correlate(broadcast_sites).scalar_subquery()
+
+
+_waits: Final = case((broadcasts.c.cancelled_ms.is_not(None), "cancelled"), else_="waiting")
+_is_queued: Final = func.coalesce(outbox.c.state, posts.WAITING) == posts.WAITING
+_state: Final[ColumnElement[str]] = case(
+    (broadcast_sites.c.post_key.is_(None), "unreachable"),
+    (broadcast_sites.c.read_ms.is_not(None), "read"),
+    (_is_queued, _waits),
+    else_=case({0: "sent", 1: "failed", 2: _waits}, value=_of_best_share(_better), else_="unreachable"),
+)
+_why: Final[ColumnElement[str]] = case(
+    (broadcast_sites.c.post_key.is_(None), broadcast_sites.c.why),
+    (or_(broadcast_sites.c.read_ms.is_not(None), _is_queued), ""),
+    else_=func.coalesce(_of_best_share(case((_better == 0, ""), else_=_share.c.error)), NO_CHANNEL),
+)

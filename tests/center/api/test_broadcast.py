@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from center.access import audit
 from center.access.scope import Scope
 from center.db import tables
+from center.domain import broadcast
 from center.notify.delivery import Delivery
 from tests.center.asking import Api
 from tests.center.fleet_rows import NOW, member, put
@@ -233,3 +234,49 @@ def test_the_list_goes_on_where_a_page_ends_and_holds_what_is_the_callers(api: A
     assert listed(sites=("s000000",)) == [made[3], made[0]], "others do not take its places on a page"
     assert listed(estates=("f",)) == []
     assert api.asks("viewer")("GET", "broadcasts", params={"cursor": "x"}).status_code == 422
+
+
+@pytest.mark.usefixtures("box")
+def test_the_sites_of_one_come_by_pages_each_with_what_became_of_its_posts(api: Api) -> None:
+    told = _begin(api, audience={"sites": ["s000000", "s000001", "s000002"]}, texts=SAY)
+    path, asks = f"broadcasts/{told['id']}", api.asks("viewer")
+
+    def read(**more: Any) -> list[tuple[str, str, str]]:
+        found, cursor = [], ""
+        while cursor is not None:
+            page = asks.get(f"{path}/sites", limit=1, **({"cursor": cursor} if cursor else {}), **more)
+            assert len(page["items"]) <= 1
+            found += [(each["site"], each["state"], each["why"]) for each in page["items"]]
+            cursor = page["next"]
+        return found
+
+    mute = ("s000002", "unreachable", broadcast.NO_ADDRESS)
+    assert read() == [("s000000", "waiting", ""), ("s000001", "waiting", ""), mute]
+    assert [each[0] for each in read(state="waiting")] == ["s000000", "s000001"]
+    assert read(state="failed") == []
+    put(api.database, tables.channels, id="chan-2", name="more", url="x://", events=[], filter={}, created_ms=NOW)
+    posts = {f"s00000{number}": f"{told['id']}:e/s00000{number}" for number in (0, 1)}
+    with api.database.begin() as connection:
+        connection.execute(update(tables.outbox).values(state="done"))
+    assert read() == [(site, "unreachable", broadcast.NO_CHANNEL) for site in posts] + [mute]
+    share = {"kind": "notify", "payload": {}, "not_before_ms": NOW, "created_ms": NOW}
+    for channel, site, state, error in (
+        ("chan-1", "s000000", "failed", "no such number"),
+        ("chan-2", "s000000", "waiting", "later"),
+        ("chan-1", "s000001", "waiting", "busy"),
+        ("chan-0", "s000001", "done", "of a channel that is no more"),
+    ):
+        put(api.database, tables.outbox, key=f"{posts[site]}>{channel}", state=state, error=error, **share)
+    assert read()[:2] == [("s000000", "failed", "no such number"), ("s000001", "waiting", "busy")]
+    with api.database.begin() as connection:
+        second = tables.outbox.c.key == f"{posts['s000000']}>chan-2"
+        connection.execute(update(tables.outbox).where(second).values(state="done"))
+    assert read(state="sent") == [("s000000", "sent", "")]
+    assert asks.get(path)["sites"] == asks.get("broadcasts")["items"][0]["sites"]
+    assert {state: n for state, n in asks.get(path)["sites"].items() if n} == {
+        "sent": 1,
+        "waiting": 1,
+        "unreachable": 1,
+    }
+    assert api.asks("viewer", Scope(estates=("f",)))("GET", f"{path}/sites").status_code == 404
+    assert asks("GET", f"{path}/sites", params={"cursor": "x"}).status_code == 422

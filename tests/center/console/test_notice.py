@@ -48,7 +48,7 @@ def send(at: Shop, policy: Policy = POLICY) -> tuple[str, dict[str, str]]:
 
 def states(at: Shop, told: str) -> dict[str, tuple[str, Any]]:
     with at.world.database.read() as connection:
-        found = broadcast.progress(connection, EVERYTHING, told)
+        found = connection.execute(broadcast.sites_of(told, EVERYTHING)).mappings().all()
     return {each["site"]: (each["state"], each["read_ms"]) for each in found}
 
 

@@ -125,7 +125,8 @@ def _fleet(connection: Connection) -> Iterator[Metric]:
         yield gauge
     raised = GaugeMetricFamily("posdiag_faults_raised", "Faults that are raised now", labels=["fault", "severity"])
     counted = select(faults.c.fault, faults.c.severity, func.count()).where(filters.is_present())
-    for fault, severity, n in connection.execute(counted.group_by(faults.c.fault, faults.c.severity)):
+    # By severity first: SQLite would go through all faults ever, along the index that begins with the fault.
+    for fault, severity, n in connection.execute(counted.group_by(faults.c.severity, faults.c.fault)):
         raised.add_metric([fault, severity], n)
     yield raised
 

@@ -67,6 +67,7 @@ cases = Table(
     Index(None, "local_number"),
     Index(None, "problem_id"),
     Index(None, "created_ms"),
+    Index(None, "closed_ms"),
 )
 
 case_steps = Table(

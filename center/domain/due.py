@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, Select, and_, case, or_, select
 from center.access.scope import Scope
 from center.db.tables import cases, sites
 from center.domain import sla
-from center.domain.cases_book import number_text
+from center.domain.cases_book import OPEN, number_text
 from center.domain.cases_policy import Policy, deadlines_of
 from center.domain.incident_texts import fault_name
 
@@ -45,7 +45,7 @@ def soon(
     first = case(*((and_(*(_or_never(each) <= _or_never(other) for other in _DUE)), each) for each in _DUE))
     statement = (
         with_sites()
-        .where(cases.c.state != "closed", cases.c.paused_since_ms.is_(None), near, scope.where(cases))
+        .where(cases.c.state.in_(OPEN), cases.c.paused_since_ms.is_(None), near, scope.where(cases))
         .order_by(first, cases.c.id)
         .limit(limit)
     )

@@ -14,6 +14,7 @@ from sqlalchemy.sql import ColumnElement
 
 from center.access.scope import Scope
 from center.db.tables import cases, events, faults, incident_members, incidents, outages, sites, terminals
+from center.domain.cases_book import OPEN
 from center.domain.freshness import LATE_MS, SILENT_MS, freshness
 from center.domain.heard import heard
 from center.domain.hours import zone
@@ -54,7 +55,7 @@ def now(connection: Connection, scope: Scope, now_ms: int) -> dict[str, Any]:
     mass = mass.where(*top, *told, incidents.c.terminals_n >= MASS_N).order_by(incidents.c.terminals_n.desc()).limit(10)
     deadlines = (cases.c.first_response_due_ms, cases.c.update_due_ms, cases.c.solve_due_ms)
     due = or_(*(each <= now_ms + HOUR_MS for each in deadlines))
-    near = select(func.count()).where(cases.c.state != "closed", cases.c.paused_since_ms.is_(None), due)
+    near = select(func.count()).where(cases.c.state.in_(OPEN), cases.c.paused_since_ms.is_(None), due)
     in_maintenance = select(func.count()).where(terminals.c.status == "maintenance", scope.where(terminals))
     return {
         "terminals": sum(sells.values()),

@@ -130,19 +130,6 @@ def test_a_number_in_a_key_is_a_number(database: Database) -> None:
         assert sorted(connection.execute(wanted).scalars()) == [2, 1 << 53]
 
 
-def test_many_keys_are_looked_up_and_no_table_is_read_through(database: Database) -> None:
-    if database.dialect != "sqlite":
-        pytest.skip("PostgreSQL reads a small table through, and rightly")
-    said = _sites(("e", "a"), ("f", "b")).compile(database.engine)
-    with database.read() as connection:
-        plan = connection.exec_driver_sql(
-            f"EXPLAIN QUERY PLAN {said}", tuple(said.params[name] for name in said.positiontup or ())
-        ).all()
-    steps = [row.detail for row in plan]
-    assert steps[0].startswith("SEARCH sites USING INDEX"), steps
-    assert not [step for step in steps if step.startswith("SCAN sites")], steps
-
-
 def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
     def fail() -> None:
         with database.begin() as connection:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from nicegui import events, ui
 
@@ -58,7 +59,9 @@ MENU: Final[tuple[tuple[str, str, str, str], ...]] = (
 _THEMES: Final = {"auto": None, "light": False, "dark": True}
 _NEXT_THEME: Final = {"auto": "light", "light": "dark", "dark": "auto"}
 _THEME_ICON: Final = {"auto": "brightness_auto", "light": "light_mode", "dark": "dark_mode"}
-_MOST_FOUND: Final = 12
+_OF_EACH: Final = 4
+"""So many terminals, sites, cases and incidents are shown of those found."""
+_LEAST_LETTERS: Final = 2
 
 Build = Callable[[], Awaitable[None]]
 log = logging.getLogger("posdiag.center.console")
@@ -152,28 +155,38 @@ def _search(visit: Visit) -> None:
 
     async def look(event: events.ValueChangeEventArguments[Any]) -> None:
         text = (event.value or "").strip()
-        rows: list[dict[str, Any]] = []
-        if text:
+        hits: list[tuple[str, str, str]] = []
+        if len(text) >= _LEAST_LETTERS:
             try:
-                rows = (await visit.api.get("/find", q=text))["items"]
+                hits = _hits(await visit.api.get("/find", q=text))
             except Refused as error:
                 visit.refused(error)
         found.clear()
-        found.set_visibility(bool(text))
+        found.set_visibility(len(text) >= _LEAST_LETTERS)
         with found:
-            for row in rows[:_MOST_FOUND]:
-                with parts.link(_where(row)).classes("hit"):
-                    ui.label(visit.say(f"shell.a_{row['kind']}")).classes("quiet")
-                    ui.label(row["title"])
-            if not rows:
+            for kind, where, title in hits:
+                with parts.link(where).classes("hit"):
+                    ui.label(visit.say(f"shell.a_{kind}")).classes("quiet")
+                    ui.label(title)
+            if not hits:
                 ui.label(visit.say("shell.nothing_found")).classes("quiet hit")
 
     field.on_value_change(look)
 
 
-def _where(row: dict[str, Any]) -> str:
-    part = row["id"].replace(".", "/", 1) if row["kind"] in {"terminal", "site"} else row["id"]
-    return f"/console/{row['kind']}/{part}"
+def _hits(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tuple[str, str, str]]:
+    """Kind, address and title of what was found, the best of each kind."""
+    hits = []
+    for kind in ("terminal", "site"):
+        for row in found[f"{kind}s"][:_OF_EACH]:
+            where = f"/console/{kind}/{quote(row['estate'], safe='')}/{quote(row[kind], safe='')}"
+            more = row["site"] if kind == "terminal" else row["name"]
+            hits.append((kind, where, f"{row[kind]} · {more}" if more else row[kind]))
+    for kind in ("case", "incident"):
+        for row in found[f"{kind}s"][:_OF_EACH]:
+            title = f"{row['number']} {row['title']}" if kind == "case" else row["title"]
+            hits.append((kind, f"/console/{kind}/{quote(row['id'], safe='')}", title))
+    return hits
 
 
 def _language(visit: Visit, again: Build) -> None:

@@ -154,3 +154,25 @@ def test_an_empty_list_says_so_until_something_comes(desk: Desk) -> None:
     desk.post("/places/import", [{"estate": estate, "terminal": terminal}])
     desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
     expect(none[0]).to_be_visible()
+
+
+def test_the_search_box_leads_to_what_it_found_and_asks_for_two_letters_at_least(
+    desk: Desk, abroad: dict[str, Any]
+) -> None:
+    estate, terminal = desk.terminals[11]
+    page = desk.page("/console/queue")
+    box, hits = page.get_by_label("Search: terminal, site, case"), page.locator(".found .hit")
+    box.fill("Bund")
+    expect(page.locator(".found").get_by_role("link", name="s-bund · Bund 18")).to_have_attribute(
+        "href", f"/console/site/{estate}/s-bund"
+    )
+    box.fill(terminal)
+    expect(hits.first).to_contain_text(f"{terminal} · s-bund")
+    expect(page.locator(f".found a[href='/console/incident/{abroad['id']}']")).to_be_visible()
+    box.fill("B")
+    expect(page.locator(".found")).to_be_hidden()
+    box.fill("no such thing")
+    expect(hits).to_have_text("Nothing found in your part of the fleet")
+    box.fill(terminal)
+    hits.first.click()
+    page.wait_for_url(f"**/console/terminal/{estate}/{terminal}")

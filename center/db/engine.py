@@ -114,6 +114,29 @@ def _among_json(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
     return compiler.process(listed, **how)
 
 
+def holds(column: ColumnElement[Any], words: str) -> ColumnElement[bool]:
+    """Whether a text holds these words, in small or capital letters."""
+    return _Holds(column.icontains(words, autoescape=True), column.contains(words, autoescape=True))
+
+
+class _Holds(FunctionElement[bool]):
+    """The same twice: SQLite's LIKE heeds no capitals by itself, and to lower each value first costs twice as much."""
+
+    inherit_cache = True
+
+
+@compiles(_Holds)
+def _holds_lowered(element: _Holds, compiler: SQLCompiler, **how: Any) -> str:
+    lowered, _plain = element.clauses
+    return f"({compiler.process(lowered, **how)})"
+
+
+@compiles(_Holds, "sqlite")
+def _holds_plain(element: _Holds, compiler: SQLCompiler, **how: Any) -> str:
+    _lowered, plain = element.clauses
+    return f"({compiler.process(plain, **how)})"
+
+
 def insert_ignore(connection: Connection, table: Table, rows: Iterable[Row]) -> int:
     """Insert what is not there yet. All rows have the same columns. Returns how many were new."""
     new = 0

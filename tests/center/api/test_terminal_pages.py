@@ -13,7 +13,7 @@ from center.db import tables
 from center.domain.series import Told, drawn, grid
 from center.ingest import rollup
 from tests.center.asking import Api
-from tests.center.fleet_rows import NOW, put
+from tests.center.fleet_rows import NOW, put, terminal
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -137,6 +137,10 @@ def test_a_grid_holds_the_span_in_so_many_points(points: int, span: int) -> None
         ("拐角", "sites", ["s000001"]),
         ("LONG road", "sites", ["s000001"]),
         ("100%", "sites", []),
+        ("T00000", "terminals", [f"t{number:06}" for number in range(8)]),
+        ("t00000", "terminals", [f"t{number:06}" for number in range(8)]),
+        ("0000%", "terminals", []),
+        ("t_0000", "terminals", []),
         ("c-1005", "cases", ["C-1005"]),
         ("1005", "cases", ["C-1005"]),
         ("P-77", "cases", ["C-1000"]),
@@ -152,3 +156,20 @@ def test_it_is_found_by_part_of_its_name(api: Api, words: str, kind: str, names:
     called = {"terminals": "terminal", "sites": "site", "cases": "number", "incidents": "id"}[kind]
     assert [each[called] for each in api.asks("viewer").get("find", q=words)[kind]] == names
     assert not any(api.asks("viewer", FOREIGN).get("find", q=words).values())
+
+
+def test_terminals_named_so_come_before_those_that_begin_so_and_those_before_the_rest_of_all_estates(api: Api) -> None:
+    for estate, names in (("a", ("t1", "xt1")), ("g", ("t1", "t10", "T11")), ("h", ("t12",))):
+        for name in names:
+            put(api.database, tables.terminals, **terminal(0) | {"estate": estate, "terminal": name})
+    found = [f"{each['estate']}.{each['terminal']}" for each in api.asks("viewer").get("find", q="t1")["terminals"]]
+    assert found[:2] == ["a.t1", "g.t1"]
+    assert sorted(found[2:5]) == ["g.T11", "g.t10", "h.t12"]
+    assert found[5:] == ["a.xt1"]
+    for number in range(5, 12):
+        put(api.database, tables.terminals, **terminal(0) | {"estate": "h", "terminal": f"t1{number:02}"})
+    found = [f"{each['estate']}.{each['terminal']}" for each in api.asks("viewer").get("find", q="t1")["terminals"]]
+    assert found[:3] == ["a.t1", "g.t1", "g.t10"]
+    assert len(found) == 8
+    of_one = api.asks("viewer", Scope(estates=("a",))).get("find", q="t1")["terminals"]
+    assert [each["terminal"] for each in of_one] == ["t1", "xt1"]

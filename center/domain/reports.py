@@ -6,7 +6,9 @@ Shares are None where nothing could be counted: no cases is not a hundred percen
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, Float, and_, case, cast, exists, func, or_, select
@@ -65,23 +67,11 @@ def times(connection: Connection, scope: Scope, period: Period) -> dict[str, Spr
     `acknowledge` from the opening until a person took it on; `repair` from when the center knew of it until it worked
     again and stayed so: whatever came back counts from the beginning.
     """
-    return {name: _spread(connection, *timed(name, scope, period)) for name in SPANS}
-
-
-def _spread(connection: Connection, length: ColumnElement[int], where: ColumnElement[bool]) -> Spread:
-    """The 90th percentile is the smallest length that nine of ten do not exceed. Sorted where the rows are."""
-    counted = case((length < 0, 0), else_=length).label("ms")
-    newest = select(counted).where(where).order_by(cases.c.id.desc()).limit(MOST).subquery()
-    rank = func.row_number().over(order_by=newest.c.ms).label("rank")
-    ranked = select(newest.c.ms, rank, func.count().over().label("n")).subquery()
-    n = ranked.c.n
-    wanted = (ranked.c.rank == (n + 1) // 2, ranked.c.rank == n // 2 + 1, ranked.c.rank == (9 * n + 9) // 10)
-    rows = connection.execute(select(ranked).where(or_(*wanted)).order_by(ranked.c.rank)).all()
-    if not rows:
-        return Spread(0, None, None)
-    of = {row.rank: row.ms for row in rows}
-    n = rows[0].n
-    return Spread(n, round((of[(n + 1) // 2] + of[n // 2 + 1]) / 2), of[(9 * n + 9) // 10])
+    lengths = [case((where, length)) for length, where in (timed(name, scope, period) for name in SPANS)]
+    newest = select(*lengths).where(_opened(scope, period)).order_by(cases.c.created_ms.desc()).limit(MOST)
+    columns = zip(*connection.execute(newest), strict=True)
+    found = [spread(each for each in column if each is not None) for column in columns]
+    return dict(zip(SPANS, found or [spread(())] * len(SPANS), strict=True))
 
 
 def timed(name: str, scope: Scope, period: Period) -> tuple[ColumnElement[int], ColumnElement[bool]]:
@@ -91,6 +81,14 @@ def timed(name: str, scope: Scope, period: Period) -> tuple[ColumnElement[int], 
     if name == "repair":
         known.append(cases.c.outcome.in_(_SOLVED))
     return until - since, and_(_opened(scope, period), *known)
+
+
+def spread(lengths_ms: Iterable[int]) -> Spread:
+    """Median, and the 90th percentile as the smallest length that nine of ten do not exceed. Pure."""
+    known = sorted(max(0, length) for length in lengths_ms)
+    if not known:
+        return Spread(0, None, None)
+    return Spread(len(known), round(median(known)), known[-(-9 * len(known) // 10) - 1])
 
 
 def first_time_fix(connection: Connection, scope: Scope, period: Period) -> Share:

@@ -120,16 +120,21 @@ def _installed(connection: Connection, keys: Sequence[Key]) -> dict[Key, dict[st
 def summary(connection: Connection, scope: Scope, campaign_id: str) -> dict[str, int]:
     """Terminals that are `ready`, `not_ready`, `unknown` after all, and still `waiting` to answer."""
     target = campaign_targets.c
-    known = target.data["score"].as_float().is_not(None)
-    how = case(
-        (target.state.in_(("waiting", "offline", "sent")), "waiting"),
-        (and_(known, target.data["ready"].as_boolean()), "ready"),
-        (known, "not_ready"),
-        else_="unknown",
-    ).label("how")
-    query = select(how, func.count()).where(target.campaign_id == campaign_id, scope.where(campaign_targets))
-    counts = {str(name): int(n) for name, n in connection.execute(query.group_by(how))}
-    return {name: counts.get(name, 0) for name in ("ready", "not_ready", "unknown", "waiting")}
+    waits = target.state.in_(("waiting", "offline", "sent"))
+    counts = {
+        "all": func.count(),
+        "waiting": func.count(case((waits, 1))),
+        "known": func.count(case((~waits, target.data["score"].as_float()))),
+        "ready": func.count(case((and_(~waits, target.data["ready"].as_boolean()), 1))),  # never without a score
+    }
+    query = select(*(n.label(name) for name, n in counts.items())).select_from(campaign_targets)
+    found = connection.execute(query.where(target.campaign_id == campaign_id, scope.where(campaign_targets))).one()
+    return {
+        "ready": found.ready,
+        "not_ready": found.known - found.ready,
+        "unknown": found.all - found.waiting - found.known,
+        "waiting": found.waiting,
+    }
 
 
 def stores(
@@ -139,10 +144,19 @@ def stores(
     kind = connection.execute(select(campaigns.c.kind).where(campaigns.c.id == campaign_id)).scalar()
     if kind != "readiness":
         raise Refusal("not_found", "no such readiness campaign")
-    target = campaign_targets.c
+    target, place = campaign_targets.c, func.coalesce(terminals.c.site, "")
     at = and_(terminals.c.estate == target.estate, terminals.c.terminal == target.terminal)
+    order = (target.estate, place, target.terminal)
+    its = target.campaign_id == campaign_id
+    keys = select(*order).select_from(campaign_targets.outerjoin(terminals, at))  # sorted without the wide rows
+    keys = keys.where(its, scope.where(campaign_targets))
+    if after is not None:
+        keys = keys.where(tuple_(*order) > after)
+    some = [(estate, terminal) for estate, _, terminal in connection.execute(keys.order_by(*order).limit(limit))]
+    if not some:
+        return []
     site_at = and_(sites.c.estate == target.estate, sites.c.site == terminals.c.site)
-    place = select(
+    whole = select(
         target.estate,
         terminals.c.site,
         target.terminal,
@@ -152,13 +166,9 @@ def stores(
         target.error,
         target.data,
     )
-    place = place.select_from(campaign_targets.outerjoin(terminals, at).outerjoin(sites, site_at))
-    place = place.where(target.campaign_id == campaign_id, scope.where(campaign_targets))
-    key = (target.estate, func.coalesce(terminals.c.site, ""), target.terminal)
-    if after is not None:
-        place = place.where(tuple_(*key) > after)
-    rows = connection.execute(place.order_by(*key).limit(limit)).mappings()
-    return [dict(row) for row in rows]
+    whole = whole.select_from(campaign_targets.outerjoin(terminals, at).outerjoin(sites, site_at))
+    whole = whole.where(its, among((target.estate, target.terminal), some)).order_by(*order)
+    return [dict(row) for row in connection.execute(whole).mappings()]
 
 
 def export(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -13,6 +13,7 @@ from nicegui import ui
 
 from center.console import parts, sentences
 from center.console.app import screen
+from center.console.listing import FIRST, more
 from center.console.pane import Pane
 from center.console.parts import Column, Table
 from center.console.plain_table import link, plain_table
@@ -24,7 +25,6 @@ Row = Mapping[str, Any]
 
 LIGHTS: Final = {"ready": "ok", "not_ready": "no", "unknown": "unknown", "waiting": "waiting"}
 _LOOKS: Final = {"ready": "ok", "not_ready": "bad", "unknown": "unknown", "waiting": ""}
-_READ: Final = 1000
 _LISTED: Final = 40
 _FAILING: Final = 12
 _PREVENTIVE: Final = 200
@@ -75,16 +75,9 @@ def _address(campaign: str, **more: str) -> str:
 async def _checked(visit: Visit, campaign: Row, state: str, what: str) -> None:
     """What one readiness campaign found."""
     at = f"/campaigns/{quote(campaign['id'], safe='')}"
-
-    async def read() -> tuple[dict[str, int], list[Store], bool]:
-        counts, page = await asyncio.gather(
-            visit.api.get(f"{at}/readiness"), visit.api.get(f"{at}/stores", limit=_READ)
-        )
-        return counts, by_store(page["items"]), page["next"] is not None
-
-    counts, stores, cut = await read()
-    number = sum(counts.values())
-    parts.text("p", visit.say("readiness.for_day", day=campaign["args"]["date"], n=number))
+    counts, page = await asyncio.gather(visit.api.get(f"{at}/readiness"), visit.api.get(f"{at}/stores", limit=FIRST))
+    rows: list[Row] = page["items"]
+    parts.text("p", visit.say("readiness.for_day", day=campaign["args"]["date"], n=sum(counts.values())))
     tiles = Pane(lambda told: _tiles(visit, campaign["id"], told))
     failing_part = ui.element("div")
     with failing_part, parts.section(visit.say("readiness.failing"), "failing"):
@@ -92,17 +85,24 @@ async def _checked(visit: Visit, campaign: Row, state: str, what: str) -> None:
     with parts.section(visit.say("readiness.stores"), "stores"):
         _filter(visit, campaign["id"], state, what)
         list_pane = Pane(lambda told: _stores(visit, told[0], is_cut=told[1]))
+        foot = Pane(lambda cursor: more(visit, f"{at}/stores", {}, cursor, add))
     with parts.section(visit.say("readiness.todo"), "todo"):
         todo = Pane(lambda told: _todo(visit, told))
 
-    def show(counts: dict[str, int], stores: list[Store], cut: bool) -> None:
+    def show() -> None:
+        stores = by_store(rows)
         wanted = [each for each in stores if state in {"", each.state} and (not what or what in each.whats)]
-        tiles.show(counts)
         failing.show(Counter(name for each in stores for name in each.todo_names).most_common(_FAILING))
-        list_pane.show((wanted, cut))
+        tiles.show(dict(counts))
+        list_pane.show((wanted, len(rows) < sum(counts.values())))
         todo.show([each for each in wanted if each.todo][:_LISTED])
 
-    show(counts, stores, cut)
+    def add(some: Sequence[Row]) -> None:
+        rows.extend(some)
+        show()
+
+    show()
+    foot.show(page["next"])
     waiting = asyncio.Event()
 
     async def changed(changes: Sequence[Change]) -> None:
@@ -113,7 +113,14 @@ async def _checked(visit: Visit, campaign: Row, state: str, what: str) -> None:
         """Not at each answer: the stores are one long answer."""
         if waiting.is_set():
             waiting.clear()
-            show(*await read())
+            counts.update(await visit.api.get(f"{at}/readiness"))
+            if len(rows) < FIRST:  # it may have begun since
+                page = await visit.api.get(f"{at}/stores", limit=FIRST)
+                foot.show(page["next"])
+                rows[:] = page["items"]
+            else:
+                rows[:] = await visit.api.all(f"{at}/stores", most=len(rows))
+            show()
 
     visit.follow({"campaign"}, changed)
     visit.every(_AGAIN_S, again)

@@ -36,14 +36,41 @@ async def build(
         _choices(visit, Span.of("", "", "", by))
         parts.text("p", visit.say("reports.wrong_period")).classes("wrong").props('role="alert"')
         return
+    _choices(visit, span)
+    counting = Pane(lambda why: _counting(visit, why))
+    counting.show(None)
+    body = ui.element("div")
+
+    async def count() -> None:
+        """Behind the page's back: some of it goes through all cases of the period."""
+        await visit.client.connected()
+        try:
+            found, usual = await _found(visit, span)
+        except Refused as error:
+            counting.show(str(error))
+            return
+        counting.show("")
+        with body:
+            _shown(visit, span, found, fault, zone or usual)
+            with parts.section(visit.say("reports.targets"), "targets"):
+                await targets(visit)
+        visit.client.run_javascript("document.getElementById(location.hash.slice(1))?.scrollIntoView()")
+
+    visit.once(count)
+
+
+async def _found(visit: Visit, span: Span) -> tuple[dict[str, Any], str]:
+    """What each report tells of the period, and the time zone of the first site."""
     asked = span.query
-    *plain, top, rated, where = await asyncio.gather(
+    *told, where = await asyncio.gather(
         *(visit.api.get(f"/reports/{name}", **asked) for name in _PLAIN),
         *(visit.api.get(f"/reports/{name}", by=span.by, **asked) for name in ("top", "satisfaction")),
         visit.api.get("/sites", limit=1),
     )
-    found = {each["report"]: each["result"] for each in (*plain, top, rated)}
-    _choices(visit, span)
+    return {each["report"]: each["result"] for each in told}, where["items"][0]["timezone"] if where["items"] else "UTC"
+
+
+def _shown(visit: Visit, span: Span, found: Mapping[str, Any], fault: str, zone: str) -> None:
     with parts.section(visit.say("reports.times"), "times"):
         _times(visit, span, found["times"])
     with parts.section(visit.say("reports.shares"), "shares"):
@@ -56,19 +83,16 @@ async def build(
                 _satisfaction(visit, span, found["satisfaction"])
             with parts.section(visit.say("reports.deadlines"), "deadlines"):
                 _deadlines(visit, span, found["deadlines"])
-    with parts.section(visit.say("reports.targets"), "targets") as below:
-        pass
     with parts.section(visit.say("reports.rhythm"), "rhythm"):
-        usual = where["items"][0]["timezone"] if where["items"] else "UTC"
-        _rhythm(visit, span, found["top"], fault, zone or usual)
+        _rhythm(visit, span, found["top"], fault, zone)
 
-    async def rest() -> None:
-        """Behind the page's back: months take longer than the period."""
-        await visit.client.connected()
-        with below:
-            await targets(visit)
 
-    visit.once(rest)
+def _counting(visit: Visit, why: str | None) -> None:
+    """That it is not counted yet, or why it cannot be; "" once it is."""
+    if why is None:
+        parts.text("p", visit.say("reports.counting")).classes("quiet").props('role="status"')
+    elif why:
+        parts.text("p", why).classes("wrong").props('role="alert"')
 
 
 def _choices(visit: Visit, span: Span) -> None:
@@ -253,8 +277,7 @@ def _heat(visit: Visit, week: Sequence[Sequence[int]] | str | None) -> None:
     A text is why it cannot be counted; None is that it is not counted yet.
     """
     if week is None or isinstance(week, str):
-        words = visit.say("reports.counting") if week is None else week
-        parts.text("p", words).classes("quiet" if week is None else "wrong").props('role="status"')
+        _counting(visit, week)
         return
     most = max(max(day) for day in week)
     if not most:

@@ -9,6 +9,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "posdiag needs Python 3.11 or newer; give one with make PYTHON=python3.12" >&2; exit 2; }
+	@echo 'Installing posdiag and all it needs into .venv: two minutes or so, this once.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[center,simulator,dev]'
 	@touch $(STAMP)

@@ -12,7 +12,6 @@ from simulator.world import UNDERVOLTAGE_MV
 if TYPE_CHECKING:
     from simulator.terminal import Terminal
 
-_FEED: Final = {"printer": "mains"}  # the others live on the battery
 _KEYS: Final = {"evdev": "1, 2, 3, 4, 5, 6, 7, 8, 9, 0, enter, esc, backspace, key 52, key 59, key 60, key 61"}
 """What a key test asks for, in the agent's words, where the device itself cannot tell which keys it has."""
 
@@ -37,7 +36,7 @@ def text(terminal: Terminal) -> str:
             "family": family,
             "port": where[unit],
             "baud": terminal.baud(unit),
-            "powered_by": _FEED.get(unit, "battery"),
+            "powered_by": terminal.feed(unit),
         }
         if family in _KEYS:
             device["options.keys"] = _KEYS[family]

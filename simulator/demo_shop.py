@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from simulator.devices.modem_radio import imei
-from simulator.terminal import ESTATE
+from simulator.terminal import ESTATE, Terminal
 
 Texts = Mapping[str, str]
 """By language."""
@@ -36,8 +37,20 @@ class Till:
         """Of the terminal, and of its folder."""
         return f"terminal-{self.number}"
 
+    def terminal(self, home: Path, *, mqtt: str, config: Mapping[str, Mapping[str, object]]) -> Terminal:
+        """As it stands in the shop; not started yet."""
+        return Terminal(
+            home,
+            families=self.families,
+            seed=self.number,
+            mqtt=mqtt,
+            name=self.name,
+            config=config,
+            values=self.start_values(),
+        )
+
     def start_values(self) -> dict[str, str]:
-        """What is set before its agent starts, with serial numbers that no two devices share."""
+        """The keys it is built with, with serial numbers that no two devices share."""
         serials = {"printer.serial": "SIMP0000{:02}", "keypad.serial": "10{:02}", "reader.serial": "SIMR00{:02}"}
         own = {name: text.format(self.number) for name, text in serials.items()}
         if self.families["modem"] != "none":

@@ -87,12 +87,11 @@ def _open_shop(
     shop = []
     for till in demo_shop.TILLS:
         home = folder / till.name
-        terminal = Terminal(home, families=till.families, seed=till.number, mqtt=url, name=till.name, config=config)
+        terminal = till.terminal(home, mqtt=url, config=config)
         try:
             terminals.enter_context(terminal)
         except OSError as error:
             raise DemoError(str(error)) from error
-        terminal.set(till.start_values())
         status = home / "run" / "status.json"
         status.unlink(missing_ok=True)  # of an earlier demo in this folder
         agent = parts.start(f"agent of {till.name}", "run", "--config", str(home / "agent.toml"))

@@ -43,8 +43,8 @@ class Terminal:
 
     `families` maps unit to family word where it is not the default, or to `none` where there is no such device; `seed`
     makes noise and loss repeatable; `pace` False lets bytes arrive at once; `config` is laid over the agent's
-    configuration, table by table. Raises Illegal for a family that is not there, FileExistsError when another simulator
-    runs in `folder`.
+    configuration, table by table; `values` are the keys it is built with. Raises Illegal for a family that is not
+    there, and at the start for a key; FileExistsError then when another simulator runs in `folder`.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Terminal:
         registry: Mapping[str, type[Device]] | None = None,
         name: str = "",
         config: Mapping[str, Mapping[str, object]] | None = None,
+        values: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = Path(folder).absolute()
         words = {**DEFAULT_FAMILIES, **(families or {})}
@@ -67,6 +68,7 @@ class Terminal:
         self.mqtt = mqtt
         self.terminal_id = name or (f"sim-{seed}" if seed is not None else "sim-" + _segment(self.folder.name))
         self.config = config or {}
+        self._built_with = values or {}
         self._pace = pace
         self._loop = Loop()
         self._own_keys = dict(KEYS)
@@ -141,6 +143,10 @@ class Terminal:
         """The speed of a device's line; 0 for one without."""
         return self._stations[unit].baud
 
+    def feed(self, unit: str) -> str:
+        """What keeps a device alive: mains or battery. A printer draws too much for any battery."""
+        return "mains" if unit == "printer" or self._values["power.battery"] == "absent" else "battery"
+
     def violations(self) -> dict[str, dict[str, int]]:
         """By unit: what hosts did against the protocol, reason to count. Units without any are absent."""
         return self._loop.call(
@@ -193,7 +199,7 @@ class Terminal:
         closing.callback(self._payment.close)
         self._payment.set_up(True)
         sysfs.link_real_proc(self.folder / "proc")
-        self._apply()
+        self._set(self._built_with)
         configuration.write(self)
         control = ControlServer(self._loop, self.folder, {"get": self._answer_get, "set": self._answer_set})
         closing.callback(self._in_loop(control.close))

@@ -56,7 +56,8 @@ class Page:
     `stop_now`: the terminal must not be used at all. `can_sell` is yes, degraded, no, or unknown where nobody hears the
     terminal; "" once it works again. `waits_for` is merchant, part or operator while it waits. `messages` are (time in
     ms, from_support, text), oldest first; one without text asks for a call. `call_waits`: that call is still to come.
-    `eta_was_ms` is the promise before the present one. `visit` is (technician, from, until) in ms.
+    `eta_was_ms` is the promise before the present one. `visit` is (technician, from, until) in ms. `came`: somebody was
+    there, or a part was waited for.
     """
 
     number: str
@@ -78,6 +79,7 @@ class Page:
     eta_ms: int | None
     eta_was_ms: int | None
     visit: tuple[str, int, int] | None
+    came: bool
     channel: str
     service_point: ServicePoint | None
     messages: tuple[tuple[int, bool, str], ...]
@@ -207,7 +209,10 @@ def _page(connection: Connection, policy: Policy, case: Case, language: str | No
     active = case["state"] in WORKING
     steps = _steps(connection, case)
     promises = [row["data"]["eta_ms"] for row in steps if row["kind"] == "eta"]
-    order = (case["data"] or {}).get("dispatch") if case["state"] == "dispatched" else None
+    sent = (case["data"] or {}).get("dispatch")
+    order = sent if case["state"] == "dispatched" else None
+    waited = any(row["kind"] == "paused" and row["data"]["reason"] == "part" for row in steps)
+    due = sent is not None and sent["from_ms"] <= (case["solved_ms"] or now_ms)
     return Page(
         number=number_text(case["number"]),
         language=spoken,
@@ -228,6 +233,7 @@ def _page(connection: Connection, policy: Policy, case: Case, language: str | No
         eta_ms=case["eta_ms"] if active else None,
         eta_was_ms=promises[-2] if len(promises) > 1 and active else None,
         visit=(order["technician"], order["from_ms"], order["until_ms"]) if order else None,
+        came=case["visits"] > 0 or waited or due,
         channel=policy.channel_in(spoken),
         service_point=policy.nearest(site.get("region"), site.get("lat"), site.get("lon")),
         messages=_messages(steps),
@@ -253,7 +259,7 @@ def _sentence(case: Case, told: Mapping[str, Any]) -> str:
 
 
 def _steps(connection: Connection, case: Case) -> list[dict[str, Any]]:
-    where = (case_steps.c.case_id == case["id"], case_steps.c.kind.in_(("eta", "message")))
+    where = (case_steps.c.case_id == case["id"], case_steps.c.kind.in_(("eta", "message", "paused")))
     rows = connection.execute(select(case_steps).where(*where).order_by(case_steps.c.id))
     return [dict(row) for row in rows.mappings()]
 

@@ -157,13 +157,14 @@ def _posted(
 
 
 def _shown(request: Request, center: Center, token: str, page: Page, status: int = 200, **told: Any) -> HTMLResponse:
-    now_ms = center.now_ms()
+    now_ms, at = center.now_ms(), stage(page)
     values: dict[str, Any] = {
         "page": page,
         "token": token,
         "key": secrets.token_urlsafe(12),
-        "stages": STAGES,
-        "stage": stage(page),
+        "stages": [name for name in STAGES if name != "visit" or page.came or at <= STAGES.index(name)],
+        "stage": STAGES[at],
+        "now_ms": now_ms,
         "active": bool(page.can_sell),
         "late": page.eta_ms is not None and page.eta_ms < now_ms,
         "channel": dialled(page.channel),

@@ -156,6 +156,45 @@ def test_every_state_is_a_stage(at: Shop) -> None:
     assert "We wait for a spare part." in page
 
 
+def test_it_says_as_of_when_it_speaks_and_shows_what_is_new_until_the_end(at: Shop) -> None:
+    case = at.case()
+    first = at.client.get(f"/m/{case['merchant_token']}?lang=en&done=wrote").text
+    shown = re.search(r'As of <time datetime="2026-09-21T22:13[^>]*>today 22:13</time>. <a href="([^"]+)">Show', first)
+    assert shown is not None
+    at.world.later(HOUR)
+    later = at.client.get(shown[1]).text
+    assert "today 23:13</time>. <a " in later
+    assert "Your message is with support." not in later
+    at.world.fault("printer/paper_out", "cleared")
+    at.world.run()
+    at.world.later(DAY)
+    _send(at, case["merchant_token"], "answer", works="yes")
+    assert "Show what is new" not in at.client.get(f"/m/{case['merchant_token']}?lang=en").text
+
+
+@pytest.mark.parametrize("how", ["nobody", "operator", "cancelled", "before", "visit", "part"])
+def test_at_the_end_a_visit_or_a_part_is_a_stage_only_where_there_was_one(at: Shop, how: str) -> None:
+    case = at.case()
+    desk = Dispatch(at.world.database, at.world.policy, lambda: at.world.now_ms)
+    if how in {"part", "operator"}:
+        at.world.cases.pause(AGENT, case["id"], how, "as ordered")
+        at.world.cases.resume(AGENT, case["id"])
+    elif how != "nobody":
+        desk.send(act(), case["id"], "Zhang San", at.world.now_ms + HOUR, at.world.now_ms + 3 * HOUR)
+        if how == "cancelled":
+            desk.cancel(act(), case["id"], "not needed")
+        at.world.later(0 if how == "before" else 2 * HOUR)
+    assert "Technician or part" in at.client.get(f"/m/{case['merchant_token']}?lang=en").text
+    at.world.cases.repaired(AGENT, case["id"], "refilled")
+    at.world.fault("printer/paper_out", "cleared")
+    at.world.run()
+    at.world.later(DAY)
+    _send(at, case["merchant_token"], "answer", works="yes")
+    page = at.client.get(f"/m/{case['merchant_token']}?lang=en").text
+    assert 'aria-current="step"><span class="label">Done' in page
+    assert ("Technician or part" in page) == (how in {"visit", "part"})
+
+
 @pytest.mark.parametrize("withdrawn", ["unknown", "expired", "withdrawn", "odd"])
 def test_a_link_that_is_none_tells_nothing_but_whom_to_call(at: Shop, withdrawn: str) -> None:
     case = at.closed()

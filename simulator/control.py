@@ -121,6 +121,12 @@ def _others(folder: Path) -> str:
     return ""
 
 
+def running_in(folder: Path) -> list[Path]:
+    """The directories of simulators that run in a folder or just below it."""
+    sockets = [folder / NAME, *sorted(folder.glob(f"*/{NAME}"))]
+    return [each.parent for each in sockets if each.exists() and is_running(each.parent)]
+
+
 def is_running(folder: Path) -> bool:
     """Whether somebody answers there."""
     try:

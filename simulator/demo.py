@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -11,8 +12,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
-from simulator.demo_parts import DemoError
+from simulator.control import running_in
+from simulator.demo_parts import ENDINGS, DemoError
 
 LANGUAGES = ("en", "zh")
 
@@ -37,24 +40,36 @@ def add_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Run until Ctrl-C. 0 ended cleanly, 2 something did not start."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run until Ctrl-C, or until its window is closed. 0 ended cleanly, 2 something did not start."""
+    previous = {number: signal.getsignal(number) for number in ENDINGS}
+    for number, handler in previous.items():
+        if number != signal.SIGINT and handler != signal.SIG_IGN:  # nohup lets it live on without its window
+            signal.signal(number, _leave)
     try:
         _run(args)
     except DemoError as error:
         print(f"posdiag: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ndemo ended", file=sys.stderr)
+        with contextlib.suppress(OSError):  # its window may be gone
+            print("\ndemo ended", file=sys.stderr)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     return 0
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """As Ctrl-C. A closed window may say so twice, by its shell and by the system: once is enough."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _run(args: argparse.Namespace) -> None:
     if not 0 <= args.seconds < float("inf"):
         raise DemoError(f"--seconds {args.seconds:g}: how long it lasts, 0 for without an end")
-    with _folder(args.dir) as folder:
+    with _folder(args.dir) as folder, _alone(folder):
         if args.small:
             from simulator import demo_small  # noqa: PLC0415 - either of the two
 
@@ -98,3 +113,18 @@ def _folder(wanted: str | None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other demo runs in the folder meanwhile. Raises DemoError before anything of the other is touched."""
+    with contextlib.ExitStack() as closing:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        closing.callback(os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DemoError(f"a demo already runs in {folder}; end it, or give another --dir") from error
+        for busy in running_in(folder):  # left by a demo that was killed, or started by hand
+            raise DemoError(f"a simulator already runs in {busy}; end it, or give another --dir")
+        yield

@@ -40,6 +40,11 @@ class DemoCenter:
         """Public keys, for the agents: whose commands they may follow."""
 
     @property
+    def config(self) -> Path:
+        """Its settings, for the commands that take them."""
+        return self._folder / "center.toml"
+
+    @property
     def address(self) -> str:
         """Where people look."""
         return f"http://{broker.HOST}:{self._port}/"
@@ -52,6 +57,7 @@ class DemoCenter:
         rules = self._folder / "policy.toml"
         rules.write_text(_toml(demo_shop.policy(self._language)), "utf-8")
         settings = {
+            "db": f"sqlite:///{self._folder / 'center.db'}",
             "mqtt": url,
             "mqtt_without_tls": True,
             "http": f"{broker.HOST}:{self._port}",
@@ -62,10 +68,9 @@ class DemoCenter:
             "command_key_file": str(key),
             "policy_file": str(rules),
         }
-        config = self._folder / "center.toml"
-        config.write_text("".join(f"{name} = {_value(value)}\n" for name, value in settings.items()), "utf-8")
+        self.config.write_text("".join(f"{name} = {_value(value)}\n" for name, value in settings.items()), "utf-8")
         env = {"POSDIAG_CENTER_DIR": str(self._folder)}
-        self._part = self._parts.start("center", "center", "run", "--config", str(config), env=env)
+        self._part = self._parts.start("center", "center", "run", "--config", str(self.config), env=env)
 
     def settle(self) -> None:
         """Wait until it answers, tell it of the shop, and until it knows all terminals. Raises DemoError."""

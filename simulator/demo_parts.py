@@ -16,6 +16,8 @@ from typing import Final, Self
 from simulator import broker
 
 POSDIAG: Final = (sys.executable, "-P", "-m", "agent.launch")
+ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a demo: Ctrl-C, a polite kill, and the window that closes."""
 _READY_S: Final = 30.0
 _LEAVE_S: Final = 3.5
 
@@ -171,10 +173,9 @@ def _end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """A second Ctrl-C waits until all have ended, which takes seconds."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    before = [signal.signal(number, signal.SIG_IGN) for number in ENDINGS]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(ENDINGS, before, strict=True):
             signal.signal(number, handler)

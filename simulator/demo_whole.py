@@ -17,7 +17,7 @@ from simulator.terminal import Terminal
 
 _KNOWN_S: Final = 15.0
 _LOOK_S: Final = 0.2
-_TOUR: Final = {
+TOUR: Final = {
     "en": """
 Open    {address}
 Log in  {user}, {password}
@@ -33,7 +33,12 @@ A tour of five steps; type what is indented in a second terminal.
    The printer passes its check, the center watches for {watch_s} s (half an hour is usual) and asks the merchant.
    Say on their page that it works again: the case is closed.
 
-More to break: {me} sim get {dir}/terminal-3 shows every key. Ctrl-C ends everything.
+More to break: modem.sim=absent, reader.card=jammed, power.mains=off in {dir}/terminal-1; this shows every key:
+     {me} sim get {dir}/terminal-1
+The support center from the command line, with a token for a day:
+     POSDIAG_CENTER_TOKEN=$({me} center token --config {config} --role viewer --days 1) \\
+     {me} center terminals --url {url}
+Ctrl-C ends everything.
 """,
     "zh": """
 打开  {address}
@@ -50,7 +55,12 @@ More to break: {me} sim get {dir}/terminal-3 shows every key. Ctrl-C ends everyt
    打印机检测通过后，中心观察 {watch_s} 秒（通常为半小时），然后询问商户。
    在商户页面上确认已恢复：工单关闭。
 
-更多可以弄坏的：{me} sim get {dir}/terminal-3 列出所有项目。按 Ctrl-C 全部结束。
+还可以弄坏 {dir}/terminal-1 的 modem.sim=absent、reader.card=jammed、power.mains=off；列出所有项目：
+     {me} sim get {dir}/terminal-1
+用命令行查询客服中心，令牌一天有效：
+     POSDIAG_CENTER_TOKEN=$({me} center token --config {config} --role viewer --days 1) \\
+     {me} center terminals --url {url}
+按 Ctrl-C 全部结束。
 """,
 }
 _PASSWORD: Final = {
@@ -75,8 +85,16 @@ def run(args: argparse.Namespace, folder: Path, me: str) -> None:
             return
         password, is_first = center.password()
         password = _PASSWORD[args.language][is_first].format(password)
-        facts = {"address": center.address, "user": USER, "password": password, "me": me, "dir": folder}
-        print(_TOUR[args.language].format(**facts, watch_s=demo_shop.WATCH_S), flush=True)
+        facts = {
+            "address": center.address,
+            "url": center.address.rstrip("/"),
+            "config": center.config,
+            "user": USER,
+            "password": password,
+            "me": me,
+            "dir": folder,
+        }
+        print(TOUR[args.language].format(**facts, watch_s=demo_shop.WATCH_S), flush=True)
         parts.stay(args.seconds)
 
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -34,7 +35,7 @@ class Demo:
         where = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8"}
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*POSDIAG, "demo", *words],
+                ["env", "--default-signal=HUP", *POSDIAG, "demo", *words],  # whoever runs the tests may ignore it
                 stdout=out,
                 stderr=err,
                 env=where,
@@ -57,10 +58,10 @@ class Demo:
         wait_until(there, limit_s)
         return self.said()
 
-    def end(self) -> float:
-        """Ctrl-C; the seconds that it took."""
+    def end(self, number: signal.Signals = signal.SIGINT) -> float:
+        """Ctrl-C or another signal; the seconds that it took."""
         began = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(number)
         try:
             assert self.process.wait(20) == 0, self.progress()
         finally:
@@ -217,9 +218,26 @@ def test_the_demo_in_chinese_opens_a_console_in_chinese(tmp_path: Path) -> None:
         assert address
         assert password
         assert Desk(int(address[1])).log_in(password[1])["language"] == "zh"
+        _its_command_lists_the_terminals(tour)
+        again = posdiag("demo", "--dir", str(demo.folder))
+        assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+        assert f"a demo already runs in {demo.folder}" in again.stderr
+        assert demo.end(signal.SIGHUP) < 5
+    assert not demo.folder.exists()
+    assert "Traceback" not in demo.progress() + demo.said()
+    wait_until(lambda: not of(demo.folder), 5)
 
 
-@pytest.mark.parametrize("ending", ["seconds", "sigint"])
+def _its_command_lists_the_terminals(tour: str) -> None:
+    told = re.search(r"^ +POSDIAG_CENTER_TOKEN=.*\n.*--url \S+$", tour, re.MULTILINE)
+    assert told
+    command = told[0].replace("posdiag center", f"{shlex.join(POSDIAG)} center")
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(terminal in done.stdout for terminal in TERMINALS)
+
+
+@pytest.mark.parametrize("ending", ["seconds", "sigint", "sighup"])
 def test_the_small_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, ending: str) -> None:
     more = ["--seconds", "6"] if ending == "seconds" else []
     with a_demo(tmp_path, "--without-center", "--json", *more) as demo:
@@ -229,7 +247,7 @@ def test_the_small_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, 
         if ending == "seconds":
             assert demo.process.wait(20) == 0
         else:
-            assert demo.end() < 5
+            assert demo.end(signal.Signals[ending.upper()]) < 5
     raised = [json.loads(line) for line in said.splitlines() if '"printer/paper_out"' in line and line.endswith("}")]
     assert next(message["state"] for message in raised if "fault" in message) == "raised"
     assert "Traceback" not in demo.progress()
@@ -250,3 +268,18 @@ def test_the_small_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, 
 def test_what_cannot_start_is_said_on_one_line(words: list[str], says: str) -> None:
     done = posdiag("demo", *words)
     assert (done.returncode, done.stderr.strip()) == (2, says)
+
+
+def test_a_folder_in_use_is_left_as_it_is(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    with a_demo(tmp_path, "--small", "--dir", str(own)) as demo:
+        wait_until((own / "run" / "status.json").exists, 30)
+        before = {path: path.stat().st_mtime_ns for path in (own / "broker.toml", own / "agent.toml", own / "logs")}
+        for words in ((), ("--small",)):
+            again = posdiag("demo", "--dir", str(own), *words)
+            assert (again.returncode, again.stderr) == (
+                2,
+                f"posdiag: a demo already runs in {own}; end it, or give another --dir\n",
+            )
+        assert before == {path: path.stat().st_mtime_ns for path in before}
+        assert demo.process.poll() is None

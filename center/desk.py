@@ -83,7 +83,9 @@ def add_commands(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _filters(incidents, "state", "severity", "scope")
     case = _verb(what, "case", "list cases, show one, or work on one", _case)
     _filters(case, "state", "owner", "team")
-    case.add_argument("case", nargs="?", metavar="CASE", help="a case's number or id")
+    case.add_argument(
+        "case", nargs="?", metavar="CASE", help="a case's number (C-1042, 1042 or the one on the slip) or id"
+    )
     case.add_argument("act", nargs="?", choices=sorted(_CASE_BODIES), metavar="VERB", help=", ".join(_CASE_BODIES))
     case.add_argument("words", nargs="*", metavar="WORD", help="what the verb takes, as below")
     case.add_argument("--external", metavar="NAME", help="assign it to somebody without an account: assign [TEAM]")

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, select
 from center.access.scope import Scope
 from center.api.context import ApiError
 from center.db.tables import cases
+from center.domain.cases_book import number_of, slip_number
 
 Name = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[a-zA-Z0-9._-]+$")]
 
@@ -25,10 +26,17 @@ def one(connection: Connection, statement: Select[Any], what: str) -> Any:
 
 
 def case_row(connection: Connection, scope: Scope, name: str) -> Any:
-    """A case inside the scope, by id or number. Raises ApiError 404."""
-    is_number = name.isascii() and name.isdigit() and len(name) < 19
-    named = cases.c.number == int(name) if is_number else cases.c.id == name
-    return one(connection, select(cases).where(named, scope.where(cases)), "case")
+    """A case inside the scope, by id, number or the number on a slip, of which the last counts. Raises ApiError 404."""
+    number, printed = number_of(name), slip_number(name)
+    named = cases.c.id == name if number is None else cases.c.number == number
+    inside = select(cases).where(scope.where(cases))
+    found = connection.execute(inside.where(named)).first()
+    if found is None and printed is not None:
+        on_slip = inside.where(cases.c.local_number == printed)
+        found = connection.execute(on_slip.order_by(cases.c.id.desc()).limit(1)).first()
+    if found is None:
+        raise ApiError(404, "there is no such case")
+    return found
 
 
 def checked_scope(values: dict[str, Any] | None) -> Scope:

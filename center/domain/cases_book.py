@@ -30,6 +30,7 @@ OPEN: Final = ("new", "acknowledged", "assigned", "dispatched", "reopened", "wat
 WORKING: Final = ("new", "acknowledged", "assigned", "dispatched", "reopened")
 """States in which the fault is not gone yet, or not known to be."""
 LONGEST_TEXT: Final = 8000
+_SLIP_DIGITS: Final = 9
 _LOCK: Final = 0x63617365  # "case"
 
 Case = Mapping[str, Any]
@@ -266,3 +267,10 @@ def number_of(said: str) -> int | None:
     """The number that somebody typed, None where it is none: `C-1042`, `c1042`, `1042`."""
     digits = said.strip().upper().removeprefix("C").lstrip("- ")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 15 else None
+
+
+def slip_number(said: str) -> str | None:
+    """The number on a terminal's slip that somebody typed, as it is kept: `482-719-365`, however it is divided."""
+    digits = "".join(said.replace("-", " ").split())
+    known = digits.isascii() and digits.isdigit() and len(digits) == _SLIP_DIGITS
+    return "-".join((digits[:3], digits[3:6], digits[6:])) if known else None

@@ -11,7 +11,7 @@ from sqlalchemy.sql import ColumnElement
 from center.access.scope import Scope
 from center.db.engine import among, holds
 from center.db.tables import cases, incidents, sites, terminals
-from center.domain.cases_book import number_of, number_text
+from center.domain.cases_book import number_of, number_text, slip_number
 from center.domain.grouping import OFFLINE
 from center.domain.incident_texts import fault_name, title
 
@@ -73,7 +73,7 @@ def _sites(connection: Connection, scope: Scope, words: str, each: int) -> Found
 
 def _cases(connection: Connection, scope: Scope, words: str, language: str, each: int) -> Found:
     number = number_of(words)
-    named = [cases.c.local_number == words, cases.c.id == words]
+    named = [cases.c.local_number == (slip_number(words) or words), cases.c.id == words]
     if number is not None:
         named.append(cases.c.number == number)
     names = ("id", "number", "title", "fault", "state", "severity", "estate", "terminal", "site", "updated_ms")

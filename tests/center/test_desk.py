@@ -22,7 +22,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jsonschema import Draft202012Validator
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from agent import cli, wire
 from center.access import accounts, credentials
@@ -91,6 +91,16 @@ def test_a_case_is_shown_and_worked_on(desk: Desk) -> None:
     )
     assert desk("case", "9999")[0] == 2
     assert desk("case", "1005", "assign") == (2, "", "posdiag: assign takes OWNER [TEAM]\n")
+
+
+@pytest.mark.parametrize("said", ["C-1005", "c-1005", "C1005", "727-410-695", "727410695", "case-00000005"])
+def test_a_case_is_named_as_the_screens_and_the_slip_name_it(desk: Desk, api: Api, said: str) -> None:
+    with api.database.begin() as connection:
+        rows = tables.cases
+        connection.execute(update(rows).where(rows.c.number.in_((1000, 1005))).values(local_number="727-410-695"))
+    assert json.loads(desk("case", said, "--json")[1])["number"] == 1005
+    assert desk("case", said, "note", "came", "by")[0] == 0
+    assert desk("case", "727-410-696")[0] == 2
 
 
 def test_a_case_is_given_to_who_is_known_or_to_somebody_else_on_purpose(desk: Desk, api: Api) -> None:

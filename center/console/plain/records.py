@@ -21,7 +21,7 @@ from center.console.plain.page import PlainRoute, language_told, render
 from center.console.words import say, word_or
 from center.db.tables import audit
 from center.domain import inspection
-from center.domain.cases_book import number_of, number_text
+from center.domain.cases_book import number_text
 from center.domain.hours import HoursError, zone
 from center.domain.monthly import month_of, monthly
 from center.domain.texts import fault_title, local_time
@@ -45,11 +45,10 @@ Reader = Annotated[Who, Depends(reader)]
 
 @router.get("/case/{name}")
 def print_case(name: Name, request: Request, center: TheCenter, who: Reader, internal: bool = True) -> HTMLResponse:
-    """The written record of a case, by id or number; `internal=false` leaves out what colleagues noted."""
+    """The written record of a case, by id or a number of it; `internal=false` leaves out what colleagues noted."""
     language = language_told(request) or who.language
-    number = number_of(name)
     with center.database.begin() as connection:
-        case = case_row(connection, who.scope, name if number is None else str(number))
+        case = case_row(connection, who.scope, name)
         detail = {"language": language, "internal": internal}
         about = _recorded(connection, center, who, number_text(case.number), detail)
         made = case_record.record(

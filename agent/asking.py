@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from agent.config import DeviceConfig
 from agent.probes.port import finer_words, meaning, side_channels
@@ -16,6 +16,8 @@ from drivers.key_test import LIMIT_S, Progress
 from drivers.reading import Cause, Level, Reading, known, unknown
 
 T = TypeVar("T")
+HEALTHY: Final = "CheckHealth: OK"
+"""How the text of a check ends that a device answered, until its readings are judged."""
 
 
 def person_s(level: Level) -> float:
@@ -135,7 +137,7 @@ def _nothing(question: Question, cause: str, why: str) -> Answer:
 def health(driver: Driver, level: Level) -> Answer:
     """CheckHealth at the level, or at INTERNAL where the device has no such level (now). Raises DriverError."""
     try:
-        readings, text = driver.check_health(level), f"{level.name.capitalize()} CheckHealth: OK"
+        readings, text = driver.check_health(level), f"{level.name.capitalize()} {HEALTHY}"
     except Unsupported as error:
         readings, text = driver.check_health(Level.INTERNAL), str(error)
     return Answer(readings, text, finer_words(driver))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import faults, readiness, wire
-from agent.asking import Answer, Question, Verb, gather, of_device, person_s
+from agent.asking import HEALTHY, Answer, Question, Verb, gather, of_device, person_s
 from agent.causes import Topology, explain, verdict
 from agent.conditions import conditions
 from agent.config import Config, DeviceConfig
@@ -199,7 +199,9 @@ def build_report(
         "faults": [faults.body(fault) for _, fault in sorted(explained.items())],
         "devices": {
             name: {
-                "text": answer.text,
+                "text": _judged(
+                    answer.text, [key for key in sorted(explained) if key.startswith(f"{units.get(name)}/")]
+                ),
                 "identity": identities[name].as_statistics() if name in identities else {},
                 "readings": {key: plain(reading) for key, reading in answer.readings.items()},
             }
@@ -208,6 +210,13 @@ def build_report(
         "answered": any(each.value is not None for answer in answers.values() for each in answer.readings.values()),
         "took_ms": took_ms,
     }
+
+
+def _judged(text: str, wrong: list[str]) -> str:
+    """What a device's check says, with its faults by kind where its readings raise some."""
+    if not wrong or not text.endswith(HEALTHY):
+        return text
+    return text.removesuffix("OK") + ", ".join(key.partition("/")[2] for key in wrong)
 
 
 def _knows(readings: Mapping[str, Reading]) -> bool:

@@ -297,8 +297,13 @@ class Core:
 
     def _poi(self) -> dict[str, str | bool]:
         units = {device.unit for device in self.devices.values() if self._knows(device.name)}
-        service = bool(self._maintenance)
-        return poi_status(self._explained, units, network_known=self._knows("network"), maintenance=service)
+        return poi_status(
+            self._explained,
+            units,
+            network_known=self._knows("network"),
+            maintenance=bool(self._maintenance),
+            sells=self._answer.can_sell != "no",
+        )
 
     # --- inventory
 

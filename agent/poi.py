@@ -30,10 +30,14 @@ _NOT_STOPPING = ("port_busy", "read_errors", "card_left")
 
 
 def poi_status(
-    raised: Mapping[str, Fault], known_units: Collection[str], *, network_known: bool, maintenance: bool
+    raised: Mapping[str, Fault], known_units: Collection[str], *, network_known: bool, maintenance: bool, sells: bool
 ) -> dict[str, str | bool]:
-    """POIStatus of what is raised. An element is absent when the part is not fitted or nothing is known of it."""
-    out: dict[str, str | bool] = {"GlobalStatus": "Maintenance" if maintenance else "OK"}
+    """POIStatus of what is raised. An element is absent when the part is not fitted or nothing is known of it.
+
+    GlobalStatus has no word for broken: of OK, Busy, Maintenance and Unreachable, Maintenance is that of a terminal
+    which is there and takes no payment (not `sells`).
+    """
+    out: dict[str, str | bool] = {"GlobalStatus": "OK" if sells and not maintenance else "Maintenance"}
     if "printer" in known_units:
         out["PrinterStatus"] = next(
             (word for word, kinds in _PRINTER if any(f"printer/{kind}" in raised for kind in kinds)), "OK"

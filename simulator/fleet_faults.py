@@ -291,12 +291,13 @@ _FLAGS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def poi(raised: Mapping[str, Any], *, known: bool, printing: bool = True) -> dict[str, str | bool]:
+def poi(raised: Mapping[str, Any], *, known: bool, sells: bool, printing: bool = True) -> dict[str, str | bool]:
     """The nexo POIStatus; only the first element before anything is known. `printing`: the printer has an answer."""
+    overall: dict[str, str | bool] = {"GlobalStatus": "OK" if sells else "Maintenance"}
     if not known:
-        return {"GlobalStatus": "OK"}
+        return overall
     word = next((word for word, keys in _OF_PRINTER if any(key in raised for key in keys)), "OK")
-    out: dict[str, str | bool] = {"GlobalStatus": "OK", **({"PrinterStatus": word} if printing else {})}
+    out = overall | ({"PrinterStatus": word} if printing else {})
     return out | {name: not any(key in raised for key in keys) for name, keys in _FLAGS.items()}
 
 

@@ -264,7 +264,12 @@ class Member:
             conn=self.conn,
             reason=reason,
             verdict=self.verdict(),
-            poi=poi(self._raised, known=self.known, printing=not self._is_silent("printer")),
+            poi=poi(
+                self._raised,
+                known=self.known,
+                sells=self._outcome.can_sell != "no",
+                printing=not self._is_silent("printer"),
+            ),
         )
 
     # --- inventory, health, settings

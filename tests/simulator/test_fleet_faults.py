@@ -40,7 +40,10 @@ def test_causes_symptoms_verdict_and_poi_are_those_of_an_agent(bearer: str):
             answer = causes.verdict(theirs, blind=["reader"] if blind else [])
             found = outcome(first, ours, blind=blind)
             assert (found.can_sell, found.cause, found.act) == (answer.can_sell, answer.cause, answer.act)
-        assert poi(dict.fromkeys(keys), known=True) == poi_status(theirs, UNITS, network_known=True, maintenance=False)
+        for sells in (False, True):
+            agents = poi_status(theirs, UNITS, network_known=True, maintenance=False, sells=sells)
+            assert poi(dict.fromkeys(keys), known=True, sells=sells) == agents
+            assert (agents["GlobalStatus"] == "OK") == sells
 
 
 def test_every_trouble_and_outage_has_signs_and_every_sign_is_of_a_source_that_is_there():

@@ -223,7 +223,8 @@ def test_a_check_by_command_tells_ten_faults(sim: Sim, observer: Observer) -> No
     with Agent(sim.config) as agent:
         agent.until_healthy()
         with set_to(sim, TEN):
-            agent.until(lambda status: status["verdict"]["can_sell"] == "no")
+            stopped = agent.until(lambda status: status["verdict"]["can_sell"] == "no")
+            assert stopped["poi"]["GlobalStatus"] == "Maintenance"
             desk = Desk(agent, observer)
 
             def told() -> dict[str, Any] | None:

@@ -40,6 +40,12 @@ def test_check_without_a_daemon(sim: Sim) -> None:
     assert report["verdict"]["can_sell"] == "no"
     finer = {fault["fault"]: fault["evidence"].get("specific", "") for fault in report["faults"]}
     assert "; status " in finer["printer/paper_out"]
+    texts = {name: report["devices"][name]["text"] for name in ("printer", "keypad", "reader")}
+    assert texts == {
+        "printer": "Internal CheckHealth: paper_out",
+        "keypad": "Internal CheckHealth: keys_missing",
+        "reader": "Internal CheckHealth: OK",
+    }
 
     one = posdiag("check", "--config", str(sim.config), "--device", "reader", "--json")
     assert one.returncode == 0

@@ -12,13 +12,10 @@ import sys
 import tomllib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from agent import VERSION
 from agent.config import Config, PathsConfig
-
-if TYPE_CHECKING:
-    from agent.config_shape import Problem
 
 _LONGEST: Final = 1 << 20
 
@@ -82,18 +79,20 @@ def _stamp(path: Path) -> str:
 def check_values(values: dict[str, Any], origin: str) -> Config:
     """Look at a file's values; `origin` stands before each problem. Raises ConfigError with every mistake found."""
     from agent.config_sense import contradictions  # noqa: PLC0415 - only checking needs them
-    from agent.config_shape import misshapen  # noqa: PLC0415 - as above
+    from agent.config_shape import misshapen, sound  # noqa: PLC0415 - as above
 
-    _refuse(list(misshapen(Config, values)), origin)
-    config = build(values)
-    _refuse(list(contradictions(config)), origin)
-    return config
-
-
-def _refuse(found: list[Problem], origin: str) -> None:
+    found = list(misshapen(Config, values))
+    assumed: set[str] = set()
+    config = build(sound(Config, values, assumed) if found else values)
+    # What a wrong key was meant to say might be what another one of its table contradicts now.
+    unclear = {table for table in ("mqtt.", "power.") if any(each.key.startswith(table) for each in found)}
+    found += [
+        each for each in contradictions(config) if each.key not in assumed and not each.key.startswith(tuple(unclear))
+    ]
     if found:
         reasons = {each.key[:100]: each.why[:160] for each in found}
         raise ConfigError([f"{origin}: {each}" for each in found], reasons)
+    return config
 
 
 def schema() -> dict[str, Any]:

@@ -53,6 +53,29 @@ def misshapen(kind: type, values: Mapping[str, object], where: str = "") -> Iter
             yield Problem(_below(where, spec.name), "", "missing" + _how_to_write(spec.name, known[spec.name]))
 
 
+def sound(kind: type, values: Mapping[str, object], assumed: set[str], where: str = "") -> dict[str, Any]:
+    """What is right of a table's values, so that these can be looked at although others are wrong.
+
+    For a text that must be there and is not, its own key stands; that key is added to `assumed`.
+    """
+    out: dict[str, Any] = {}
+    needed = {spec.name for spec in fields(kind) if spec.default is MISSING and spec.default_factory is MISSING}
+    for name, hint in members(kind).items():
+        value, here, table = values.get(name), _below(where, name), table_of(hint)
+        if table is None:
+            if name in values and not _wrong_value(hint, value):
+                out[name] = value
+            elif name in needed:
+                out[name] = here
+                assumed.add(here)
+        elif table[1]:
+            items = value if isinstance(value, list | tuple) and all(isinstance(item, dict) for item in value) else ()
+            out[name] = [sound(table[0], item, assumed, f"{here}[{number}]") for number, item in enumerate(items)]
+        else:
+            out[name] = sound(table[0], value if isinstance(value, dict) else {}, assumed, here)
+    return out
+
+
 def _below(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 

@@ -27,5 +27,6 @@ def run_config(args: argparse.Namespace) -> int:
     elif args.json:
         print(json.dumps({"ok": True, "problems": []}))
     else:
-        print(f"{args.file}: good; {len(config.device)} devices, broker {config.mqtt.url}")
+        count = len(config.device)
+        print(f"{args.file}: good; {count} device{'' if count == 1 else 's'}, broker {config.mqtt.url}")
     return EXIT_OK

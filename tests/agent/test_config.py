@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 
+from agent.cli import main
 from agent.config import Config
 from agent.config_file import ConfigError, check, check_values, load_trusted, members, schema, table_of
 
@@ -298,6 +299,38 @@ def test_every_mistake_is_named_at_once(tmp_path):
     said = problems(tmp_path, GOOD.replace("baud = 19200", "bauds = 1").replace("[network]", "[netwrk]"))
     assert "bauds" in said
     assert "netwrk" in said
+
+
+def test_mistakes_of_shape_hide_none_of_sense(tmp_path):
+    wrong = GOOD.replace("estate", "estat").replace('family = "escpos"\nport = "/dev/ttyS0"', 'family = "escpo"')
+    said = problems(tmp_path, wrong.replace("[network]", "[power]\nlow_percent = 5\n[network]"))
+    assert [line.split(": ")[1] for line in said.splitlines()] == [
+        "terminal.estat",
+        "device[0].port",
+        "device[0].family",
+        "power.critical_percent = 7.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        GOOD.replace("url", "urll"),
+        GOOD.replace("127.0.0.1:1883", "broker.example:1883").replace("[[device]]", "without_tsl = true\n[[device]]"),
+        GOOD.replace("family", "famly"),
+        GOOD.replace("[network]", '[power]\nlow_percent = "5"\ncritical_percent = 20\n[network]'),
+        GOOD.replace("[network]", '[[device]]\nname = "k"\nfamily = "zt588"\nprt = "/dev/ttyS1"\n[network]'),
+    ],
+)
+def test_a_mistake_is_told_once_and_what_follows_from_it_is_not(tmp_path, wrong):
+    assert problems(tmp_path, wrong).count("\n") == 0
+
+
+def test_devices_are_counted_in_words(tmp_path, capsys):
+    second = '[[device]]\nname = "k"\nfamily = "zt588"\nport = "/dev/ttyS1"\n[network]'
+    for text, said in ((GOOD, "good; 1 device,"), (GOOD.replace("[network]", second), "good; 2 devices,")):
+        assert main(["config", "check", str(write(tmp_path, text))]) == 0
+        assert said in capsys.readouterr().out
 
 
 def test_a_file_that_is_no_text_or_not_there(tmp_path):

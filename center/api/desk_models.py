@@ -44,7 +44,8 @@ class QueueCase(BaseModel):
 class QueueItem(BaseModel):
     """One open incident as the desk sees it.
 
-    `can_sell` is of the worst terminal, null once none is left. `basis` says whether the verdict was measured or is
+    `can_sell` is of the worst terminal, null once none is left; other says that not this fault, but another one stops
+    sales. `basis` says whether the verdict was measured or is
     inferred; `why` has the numbers of a group. `sites` are the three with most terminals in it, `sites_n` all.
     """
 
@@ -92,7 +93,7 @@ class QueueItem(BaseModel):
     state: Literal["open", "acknowledged"]
     impact: float
     title: str
-    can_sell: Literal["yes", "degraded", "no", "unknown"] | None
+    can_sell: Literal["yes", "degraded", "no", "other", "unknown"] | None
     act: str
     basis: str
     verdict: str | None

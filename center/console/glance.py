@@ -183,18 +183,38 @@ def place(visit: Visit, told: Mapping[str, Any]) -> str:
     return own_readings.name(visit.language, key) if told["scope"] == "center" else key
 
 
+def where(visit: Visit, told: Mapping[str, Any]) -> str:
+    """Where an incident is: the one terminal and its site, or the first sites and how many terminals."""
+    names = [each["name"] or each["site"] for each in told["sites"]]
+    if not names:
+        return place(visit, told)
+    more = told["sites_n"] - len(names)
+    at = ", ".join(names) + (f" +{more}" if more > 0 else "")
+    if told["scope"] == "terminal":
+        return f"{told['scope_key']} · {at}"
+    return at + (f" · {visit.say('now.terminals', n=told['terminals_n'])}" if told["terminals_n"] > 1 else "")
+
+
+def sales(told: Mapping[str, Any], over: str) -> str:
+    """The state that stands for an incident's sales; `over` once nobody is left in it.
+
+    Good is said only of what cannot stop sales: the terminal may tell of a graver fault a moment after it has it.
+    """
+    if told["scope"] == "center":
+        return "apart"
+    if told["can_sell"] == "yes" and told["severity"] != "warning":
+        return "still"
+    return told["can_sell"] or over
+
+
 def incident_line(visit: Visit, told: Mapping[str, Any]) -> Line:
     """A row of the queue as one line."""
-    names = [each["name"] or each["site"] for each in told["sites"]]
-    more = told["sites_n"] - len(names)
-    detail = ", ".join(names) + (f" +{more}" if more > 0 else "") if names else place(visit, told)
-    detail += f" · {visit.say('now.terminals', n=told['terminals_n'])}" if told["terminals_n"] > 1 else ""
-    sells = told["severity"] if told["scope"] == "center" else told["can_sell"] or "unknown"
+    sells = told["severity"] if told["scope"] == "center" else sales(told, "unknown")
     return Line(
         where=f"/console/incident/{told['id']}",
         state=sells,
         state_words=visit.word(f"parts.{sells}", sells),
         title=told["title"],
-        detail=detail,
+        detail=where(visit, told),
         at=told["first_at"],
     )

@@ -12,6 +12,7 @@ from nicegui import ui
 from center.console import case_acts, case_views, knowledge_views, parts
 from center.console.app import screen
 from center.console.case_acts import Act
+from center.console.glance import sales
 from center.console.incident_views import evidence, finding, reasons, relations, sentence
 from center.console.pane import Pane
 from center.console.parts import Column, Table
@@ -115,7 +116,7 @@ class _Page:
             parts.text("p", sentence(visit, told)).classes("sentence").props('role="status"')
             with ui.element("div").classes("lights"):
                 if told["state"] != "resolved" and told["scope"] != "center":
-                    parts.light(visit, told["can_sell"])
+                    parts.light(visit, sales(told, "unknown"))
                 parts.light(visit, told["severity"])
                 state = told["state"] if told["state"] == "resolved" or not told["acknowledged_by"] else "acknowledged"
                 look = {"resolved": "cleared", "acknowledged": "maintenance"}.get(state, "minor")

@@ -8,6 +8,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from center.console import own_readings, parts
+from center.console.glance import sales
 from center.console.session import Visit
 from center.domain.texts import fault_title
 
@@ -24,11 +25,11 @@ def sentence(visit: Visit, told: Row) -> str:
     n, bad, unknown = told["terminals_n"], told["cannot_sell_n"], told["unknown_n"]
     if told["scope"] == "terminal":
         over = told["state"] == "resolved" or told["can_sell"] is None
-        said = visit.say(f"incident.here_{'over' if over else told['can_sell']}", place=told["scope_key"])
+        said = visit.say(f"incident.here_{'over' if over else sales(told, 'over')}", place=told["scope_key"])
     elif not n:
         said, over = visit.say("incident.many_over", peak=told["peak_n"]), True
     else:
-        which = "no" if bad else "unknown" if unknown else "other"
+        which = "no" if bad else "unknown" if unknown else "beside" if told["can_sell"] == "other" else "other"
         said, over = visit.say(f"incident.many_{which}", n=n, bad=bad, unknown=unknown), False
     outage = told["outage"]
     if outage is not None:

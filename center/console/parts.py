@@ -23,6 +23,7 @@ LIGHTS: Final = {
     "no": ("bad", "✕"), "critical": ("bad", "✕"), "major": ("bad", "▲"), "raised": ("bad", "✕"),
     "failed": ("bad", "✕"), "offline": ("gone", "◌"), "cleared": ("ok", "✓"), "maintenance": ("calm", "⚙"),
     "unknown": ("unknown", "?"), "stale": ("stale", "◷"), "unsupported": ("none", "–"),
+    "other": ("none", "•"), "still": ("none", "•"), "apart": ("none", "–"),
 }  # fmt: skip
 """A state's look and its sign: a sign and a word beside each colour, and unknown never looks like good."""
 
@@ -248,7 +249,8 @@ class Column:
     """One column. `kind` says how a cell is drawn.
 
     Where not all fit, that with the highest number in `yields` goes first; 0 stays, wherever. A column that is `flex`
-    takes its share of what is left over, and has `width` at least. The filter also finds what the row's `also` says.
+    takes its share of what is left over, and has `width` at least. While the column `under` has no room, what it says
+    stands below the text of this one.
     """
 
     name: str
@@ -257,7 +259,7 @@ class Column:
     width: int = 0
     flex: float = 0
     yields: int = 0
-    also: str = ""
+    under: str = ""
 
 
 class Table:
@@ -371,7 +373,7 @@ def _definition(column: Column) -> dict[str, Any]:
         "sortable": True,
         "resizable": True,
         "headerTooltip": column.title,
-        "context": {"yields": column.yields},
+        "context": {"yields": column.yields, "under": column.under},
     }
     if column.kind != "text":
         made[":cellRenderer"] = f"posdiag.cells.{column.kind}"
@@ -379,8 +381,8 @@ def _definition(column: Column) -> dict[str, Any]:
         made[":getQuickFilterText"] = f"row => row.data[{column.name + '_words'!r}] ?? row.value"
     if column.kind == "noise":
         made |= {"sortable": False, ":getQuickFilterText": "() => ''"}
-    if column.also:
-        made[":getQuickFilterText"] = f"row => `${{row.value}} ${{row.data[{column.also!r}] ?? ''}}`"
+    if column.under:
+        made[":cellRenderer"] = "posdiag.cells.twofold"
     if column.flex:
         made |= {"flex": column.flex, "minWidth": column.width or 120}
     elif column.width:

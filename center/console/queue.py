@@ -11,7 +11,7 @@ from nicegui import ui
 
 from center.console import case_owner, parts
 from center.console.app import screen
-from center.console.glance import place, shared
+from center.console.glance import sales, shared, where
 from center.console.listing import more
 from center.console.parts import Column, Field, Table
 from center.console.session import Visit, lead_to
@@ -107,8 +107,8 @@ def _filters(visit: Visit, told: Mapping[str, str]) -> None:
         )
         for name in ("q", "region", "operator", "suppressed"):
             if told[name]:
-                where = f"/console/queue?{urlencode({**told, name: ''})}"
-                parts.only(visit, visit.say(f"queue.only_{name}", of=told[name]), where)
+                all_of_them = f"/console/queue?{urlencode({**told, name: ''})}"
+                parts.only(visit, visit.say(f"queue.only_{name}", of=told[name]), all_of_them)
         parts.text("span", visit.say("queue.keys")).classes("quiet keys-line")
 
 
@@ -120,9 +120,9 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
         visit,
         [
             Column("severity", title("severity"), "light", 118),
-            Column("title", title("what"), flex=4, width=215),
+            Column("title", title("what"), flex=4, width=215, under="place"),
             Column("can_sell", title("can_sell"), "light", 150, yields=3),
-            Column("place", title("place"), flex=1, width=120, yields=4, also="terminal"),
+            Column("place", title("place"), flex=1, width=120, yields=4),
             Column("owner", title("owner"), width=105, yields=2),
             Column("due_at", title("due"), "due", 132, yields=1),
             Column("first_at", title("age"), "age", 118, yields=5),
@@ -145,10 +145,8 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
 def _row(visit: Visit, told: Mapping[str, Any]) -> dict[str, Any]:
     case = told["case"] or {}
     clock = case.get("clock") or {}
-    names = [each["name"] or each["site"] for each in told["sites"]]
-    more = told["sites_n"] - len(names)
     zones = {each["timezone"] for each in told["sites"]}
-    sells = told["can_sell"] or "cleared"  # nobody is left in it; it waits for whether that lasts
+    sells = sales(told, "cleared")  # nobody is left in it; it waits for whether that lasts
     return {
         "id": told["id"],
         "where": f"/console/incident/{told['id']}",
@@ -157,7 +155,7 @@ def _row(visit: Visit, told: Mapping[str, Any]) -> dict[str, Any]:
         "title": told["title"],
         "can_sell": sells,
         "can_sell_words": visit.word(f"parts.{sells}", sells),
-        "place": ", ".join(names) + (f" +{more}" if more > 0 else "") if names else place(visit, told),
+        "place": where(visit, told),
         "terminals": told["terminals_n"],
         "act": visit.word(f"queue.act_{told['act']}", told["act"]),
         "first_at": told["first_at"],
@@ -167,7 +165,6 @@ def _row(visit: Visit, told: Mapping[str, Any]) -> dict[str, Any]:
         "due_share": clock.get("used"),
         "eta": case.get("eta"),
         "case": case.get("id"),
-        "terminal": told["scope_key"] if told["scope"] == "terminal" else None,
         "timezone": zones.pop() if len(zones) == 1 else None,
     }
 

@@ -18,7 +18,7 @@ from center.access.scope import Scope
 from center.db.engine import among
 from center.db.tables import case_steps, cases, faults, incident_members, incidents, outages, sites, terminals
 from center.domain import sla
-from center.domain.cases_book import number_of, number_text
+from center.domain.cases_book import number_of, number_text, slip_number
 from center.domain.cases_policy import Policy, deadlines_of
 from center.domain.grouping import OFFLINE
 from center.domain.incident_book import LARGE
@@ -66,9 +66,10 @@ def page(
 ) -> list[dict[str, Any]]:
     """Rows of the queue. `after` is `impact` and `id` of the last row of the page before.
 
-    `title` in plain words · `can_sell` of the worst terminal, null once none is left · `act`, `basis`, `verdict` (why
-    it is gone) · `sites` the first three, `sites_n` all · `first_ms` when it began · `why` the numbers of a group ·
-    `case` null or its `id`, `number`, `state`, `clock`, … · `owner`, `acknowledged_by` of the case or the incident.
+    `title` in plain words · `can_sell` of the worst terminal, null once none is left, other where it is another fault
+    that stops sales · `act`, `basis`, `verdict` (why it is gone) · `sites` the first three, `sites_n` all · `first_ms`
+    when it began · `why` the numbers of a group · `case` null or its `id`, `number`, `state`, `clock`, … · `owner`,
+    `acknowledged_by` of the case or the incident.
     """
     statement = (
         _rows(scope)
@@ -151,6 +152,9 @@ def _says(connection: Connection, scope: Scope, words: str) -> ColumnElement[boo
     number = number_of(words)
     if number is not None:
         found.append(cases.c.number == number)
+    printed = slip_number(words)
+    if printed is not None:
+        found.append(cases.c.local_number == printed)
     named = or_(sites.c.name.icontains(words, autoescape=True), sites.c.address.icontains(words, autoescape=True))
     rows = connection.execute(select(sites.c.site).where(named, scope.where(sites)).limit(500))
     at_sites = terminals.c.site.in_([row.site for row in rows])
@@ -183,11 +187,13 @@ class _More:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Where an incident is: the sites with most of it, how many there are, and terminals that sell with less."""
+    """Where an incident is: the sites with most of it, how many there are; and its terminals that sell with limits."""
 
     first: Sequence[Any] = ()
     sites_n: int = 0
     degraded_n: int = 0
+    stopped_n: int = 0
+    """Terminals that another fault keeps from selling."""
 
 
 _LARGE_PLACES: Final[WeakKeyDictionary[Engine, dict[Any, _Places]]] = WeakKeyDictionary()
@@ -207,6 +213,7 @@ def _places(connection: Connection, scope: Scope, rows: Sequence[Any]) -> dict[s
     whole = (
         func.count(by_site.c.site).over().label("sites_n"),
         func.sum(by_site.c.degraded_n).over().label("all_degraded_n"),
+        func.sum(by_site.c.stopped_n).over().label("all_stopped_n"),
     )
     known = _LARGE_PLACES.setdefault(connection.engine, {})
     for row in rows:
@@ -216,7 +223,7 @@ def _places(connection: Connection, scope: Scope, rows: Sequence[Any]) -> dict[s
         if as_of not in known:
             most = select(by_site, *whole).where(by_site.c.incident_id == name).order_by(*order).limit(SHOWN_SITES)
             first = connection.execute(most).all()
-            sums = (first[0].sites_n, int(first[0].all_degraded_n)) if first else (0, 0)
+            sums = (first[0].sites_n, int(first[0].all_degraded_n), int(first[0].all_stopped_n)) if first else ()
             found_now = _Places(_named(first), *sums)
             if row["terminals_n"] > LARGE:
                 _remember(known, as_of, found_now)
@@ -235,7 +242,8 @@ def _remember(known: dict[Any, _Places], as_of: Any, places: _Places) -> None:
 
 def _ranked(some: Sequence[Any]) -> _Places:
     named = _named(some)
-    return _Places(named[:SHOWN_SITES], len(named), sum(each.degraded_n for each in some))
+    limited, stopped = (sum(getattr(each, name) for each in some) for name in ("degraded_n", "stopped_n"))
+    return _Places(named[:SHOWN_SITES], len(named), limited, stopped)
 
 
 def _named(some: Sequence[Any]) -> Sequence[Any]:
@@ -249,9 +257,12 @@ def _by_site(scope: Scope) -> Any:
     joined = member.join(incidents, incidents.c.id == member.c.incident_id).join(terminals, same)
     present = or_(member.c.left_ms.is_(None), incidents.c.terminals_n == 0)
     degraded = func.sum(case((terminals.c.can_sell == "degraded", 1), else_=0))
+    known = terminals.c.can_sell == "no", terminals.c.status != "offline"
+    by_another = terminals.c.cause != "", terminals.c.cause != member.c.fault
+    stopped = func.sum(case((and_(*known, *by_another), 1), else_=0))
     columns = member.c.incident_id, terminals.c.estate, terminals.c.site
     return (
-        select(*columns, func.count().label("n"), degraded.label("degraded_n"))
+        select(*columns, func.count().label("n"), degraded.label("degraded_n"), stopped.label("stopped_n"))
         .select_from(joined)
         .where(present, scope.where(terminals))
         .group_by(*columns)
@@ -299,7 +310,7 @@ def _row(row: Mapping[Any, Any], more: _More, language: str, policy: Policy, now
     return {
         **{name: row[name] for name in (*plain, *counts)},
         "title": title(row["scope"], row["scope_key"], row["family"], row["fault"] or "", language),
-        "can_sell": _can_sell(row, places.degraded_n),
+        "can_sell": _can_sell(row, places),
         **_meaning(row, why, more),
         "unit": (row["fault"] or "").partition("/")[0],
         "kind": (row["fault"] or "").partition("/")[2],
@@ -314,12 +325,14 @@ def _row(row: Mapping[Any, Any], more: _More, language: str, policy: Policy, now
     }
 
 
-def _can_sell(row: Mapping[Any, Any], degraded_n: int) -> str | None:
+def _can_sell(row: Mapping[Any, Any], places: _Places) -> str | None:
     if not row["terminals_n"]:
         return None
     if row["cannot_sell_n"]:
         return "no"
-    return "unknown" if row["unknown_n"] else "degraded" if degraded_n else "yes"
+    if row["unknown_n"]:
+        return "unknown"
+    return "other" if places.stopped_n else "degraded" if places.degraded_n else "yes"
 
 
 def _meaning(row: Mapping[Any, Any], why: Mapping[str, Any], more: _More) -> dict[str, Any]:

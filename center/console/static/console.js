@@ -5,6 +5,7 @@ window.posdiag = (() => {
     degraded: ["warn", "!"], minor: ["warn", "!"], warning: ["warn", "!"], flapping: ["warn", "~"],
     no: ["bad", "✕"], critical: ["bad", "✕"], major: ["bad", "▲"], raised: ["bad", "✕"], failed: ["bad", "✕"],
     offline: ["gone", "◌"], maintenance: ["calm", "⚙"], unknown: ["unknown", "?"], stale: ["stale", "◷"], unsupported: ["none", "–"],
+    other: ["none", "•"], still: ["none", "•"], apart: ["none", "–"],
   };
   const LENGTHS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 
@@ -61,6 +62,13 @@ window.posdiag = (() => {
       const mark = element("span", "sign", sign);
       mark.ariaHidden = "true";
       made.append(mark, element("span", "", cell.data[`${cell.colDef.field}_words`] ?? cell.value ?? ""));
+      return made;
+    },
+    twofold: (cell) => {
+      const made = element("span", "twofold");
+      const { under } = cell.colDef.context;
+      made.append(element("span", "", cell.value ?? ""));
+      if (!cell.api.getColumn(under)?.isVisible()) made.append(element("span", "quiet", cell.data[under] ?? ""));
       return made;
     },
     noise: (cell) => {
@@ -133,6 +141,8 @@ window.posdiag = (() => {
     }
     event.api.setColumnsVisible(hide, false);
     event.api.setColumnsVisible(all.filter((column) => !hide.includes(column)), true);
+    const twofold = all.filter((column) => column.getColDef().context.under);
+    if (twofold.length) event.api.refreshCells({ columns: twofold, force: true });
   }
 
   // j and k begin on the first row wherever the page has the focus.

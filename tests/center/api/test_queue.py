@@ -82,6 +82,30 @@ def test_the_heaviest_comes_first_with_what_the_desk_decides_by(queue: Api) -> N
     assert zh[2]["title"] == "打印纸用完了"
 
 
+@pytest.mark.parametrize(
+    ("terminal", "said"),
+    [
+        ({"can_sell": "no", "cause": "reader/no_reply"}, "other"),
+        ({"can_sell": "no", "cause": "printer/paper_out"}, "yes"),
+        ({"can_sell": "no", "cause": "reader/no_reply", "status": "offline"}, "yes"),
+        ({"can_sell": "degraded", "cause": "reader/no_reply"}, "degraded"),
+        ({"can_sell": "yes", "cause": None}, "yes"),
+    ],
+)
+def test_a_terminal_that_another_fault_stops_is_not_said_to_sell(
+    queue: Api, terminal: dict[str, Any], said: str
+) -> None:
+    """Its numbers count what this fault does alone: nothing here."""
+    _set(queue, tables.incidents, TWO, cannot_sell_n=0)
+    with queue.database.begin() as connection:
+        rows = tables.terminals
+        of_two = rows.c.terminal == "t000005"
+        connection.execute(update(rows).where(of_two).values({"status": "online"} | terminal))
+    assert queue.asks("viewer").get("queue")["items"][1]["can_sell"] == said
+    _set(queue, tables.incidents, TWO, cannot_sell_n=1)
+    assert queue.asks("viewer").get("queue")["items"][1]["can_sell"] == "no"
+
+
 def test_the_clock_that_is_broken_first_is_shown_and_stands_while_the_case_is_paused(queue: Api) -> None:
     def clock(minutes: int, **more: Any) -> dict[str, Any]:
         due = {f"{level}_ms": NOW + minutes * 60_000 for level in ("amber", "escalated", "breach")}

@@ -92,6 +92,23 @@ def test_typing_leaves_only_rows_with_these_words(desk: Desk) -> None:
     desk.fault(other, "printer/cover_open", "cleared")
 
 
+@pytest.mark.parametrize("width", [1920, 360])
+def test_a_row_names_its_terminal_and_no_other_fault_makes_it_sell(desk: Desk, width: int) -> None:
+    estate, terminal = desk.terminals[7]
+    desk.fault(terminal, "reader/card_jam")
+    wait_until(lambda: desk.get(f"/terminals/{estate}/{terminal}")["verdict"]["can_sell"] == "no", 15)
+    desk.fault(terminal, "printer/paper_out")
+    rows = [desk.incident(terminal, each)["id"] for each in ("reader/card_jam", "printer/paper_out")]
+    page = desk.page("/console/queue", width=width)
+    for each in rows:
+        expect(page.locator(_row(page, each))).to_contain_text(terminal)
+    if width > 1000:
+        expect(page.locator(_row(page, rows[0]))).to_contain_text("cannot sell")
+        expect(page.locator(_row(page, rows[1]))).to_contain_text("stopped by another")
+    for each in ("reader/card_jam", "printer/paper_out"):
+        desk.fault(terminal, each, "cleared")
+
+
 def test_an_empty_queue_says_so_until_a_fault_comes(desk: Desk) -> None:
     _, terminal = desk.terminals[6]
     page = desk.page(f"/console/queue?q={terminal}")

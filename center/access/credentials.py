@@ -59,14 +59,22 @@ def by_token(connection: Connection, secret: str, now_ms: int) -> Who | None:
     """Whose token it is; None for one that is unknown, revoked, expired, or of an account that is disabled."""
     owner = accounts.alias()
     joined = tokens.outerjoin(owner, owner.c.id == tokens.c.account_id)
-    query = select(tokens, owner.c.disabled).select_from(joined).where(tokens.c.hash == digest(secret))
+    query = (
+        select(tokens, owner.c.disabled, owner.c.name.label("account"))
+        .select_from(joined)
+        .where(tokens.c.hash == digest(secret))
+    )
     row = connection.execute(query).first()
     if row is None or row.revoked_ms is not None or row.disabled:
         return None
     if row.expires_ms is not None and row.expires_ms <= now_ms:
         return None
     scope = Scope.of(row.scopes)
-    return Who(f"token {row.name or row.id}", known_roles([row.role]), scope, row.account_id, row.id)
+    shown = " ".join(["token", *filter(None, [row.name]), *(["of", row.account] if row.account else [])])
+    if not row.name and not row.account:
+        shown = f"a token with the role {row.role}"
+    name = f"token {row.name or row.id}"
+    return Who(name, known_roles([row.role]), scope, row.account_id, row.id, shown=shown)
 
 
 def open_session(connection: Connection, account_id: str, now_ms: int) -> tuple[str, str]:

@@ -63,7 +63,7 @@ MAY: Final[dict[Role, frozenset[Permission]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Somebody who has proved who they are. `name` is what audit and time lines say: `alice`, `token tok-…`."""
+    """Somebody who has proved who they are. `name` is what the audit says: `alice`, `token tok-…`."""
 
     name: str
     roles: frozenset[Role]
@@ -75,11 +75,18 @@ class Who:
     must_change: bool = False
     """The password is the one that somebody else knows: nothing but a change of it is allowed."""
     language: str = "en"
+    shown: str = ""
+    """What people are told instead of the name: `token till-watch of alice`; "" where that is the name itself."""
     permissions: frozenset[Permission] = field(init=False)
 
     def __post_init__(self) -> None:
         allowed: frozenset[Permission] = frozenset().union(*(MAY[role] for role in self.roles))
         object.__setattr__(self, "permissions", allowed)
+
+    @property
+    def called(self) -> str:
+        """What cases, incidents and their time lines say."""
+        return self.shown or self.name
 
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions

@@ -167,7 +167,9 @@ class Acting:
             case_id = case_row(connection, self.who.scope, self.name).id
         told = _told(self.center, self.who, f"case.{what}")
         try:
-            return act(Act(scope=self.who.scope, by=self.who.name, key=self.key, seen=self.seen, record=told), case_id)
+            return act(
+                Act(scope=self.who.scope, by=self.who.called, key=self.key, seen=self.seen, record=told), case_id
+            )
         except Refusal as error:
             with self.center.database.begin() as connection:
                 told(connection, case_id, {"refused": str(error)})
@@ -243,7 +245,7 @@ def open_scanned_case(
 def opener(center: Center, who: Who, what: str, key: str | None) -> Act:
     """What opens a case: in whose name, once for a key, and written down."""
     once = None if key is None else f"api:{who.name}:{key}"
-    return Act(scope=who.scope, by=who.name, key=once, record=_told(center, who, what))
+    return Act(scope=who.scope, by=who.called, key=once, record=_told(center, who, what))
 
 
 def opened(center: Center, who: Who, case_id: str, is_new: bool) -> JSONResponse:

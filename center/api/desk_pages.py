@@ -68,7 +68,7 @@ def get_queue(asked: Annotated[Queue, Query()], center: TheCenter, who: Reader) 
 
 
 def _wanted(asked: Queue, who: Who) -> queue.Wanted:
-    owner = {"me": who.name, "none": ""}.get(asked.owner or "", asked.owner)
+    owner = {"me": who.called, "none": ""}.get(asked.owner or "", asked.owner)
     same = ("severity", "unit", "kind", "region", "site", "operator", "parent", "suppressed")
     ids = None if asked.ids is None else asked.ids.split(",")
     return queue.Wanted(owner=owner, words=asked.q, ids=ids, **{name: getattr(asked, name) for name in same})

@@ -90,7 +90,7 @@ def list_tasks(
 ) -> JSONResponse:
     """What is to be done for open cases, the soonest first; `kind=call_back` is the list of merchants to call."""
     now_ms, until_ms = center.now_ms(), None if until is None else moment_ms(until)
-    owner = who.name if owner == "me" else owner
+    owner = who.called if owner == "me" else owner
     with center.database.read() as connection:
         found = waiting(connection, who.scope, kind=kind, owner=owner, case_id=case, until_ms=until_ms, limit=limit)
     spoken = language or who.language

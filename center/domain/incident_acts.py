@@ -19,7 +19,7 @@ from center.domain.refusal import Refusal
 def acknowledge(database: Database, who: Who, incident_id: str, now_ms: int) -> None:
     """Take it on. Raises Refusal for one that is taken on already, or over."""
     _change(
-        database, who, incident_id, "acknowledge", ("open",), now_ms, state="acknowledged", ack=True, owner=who.name
+        database, who, incident_id, "acknowledge", ("open",), now_ms, state="acknowledged", ack=True, owner=who.called
     )
 
 
@@ -71,10 +71,10 @@ def _change(
         if row.state not in states:
             raise Refusal("conflict", f"the incident is {row.state}")
         if owner is not None and not external:
-            check_owner(connection, owner, who.name, incidents, incident_id)
+            check_owner(connection, owner, who.called, incidents, incident_id)
         values: dict[str, Any] = {"state": state, "owner": owner, "ack_by": None, "ack_ms": None}
         if ack:
-            values |= {"ack_by": row.ack_by or who.name, "ack_ms": row.ack_ms or now_ms}
+            values |= {"ack_by": row.ack_by or who.called, "ack_ms": row.ack_ms or now_ms}
         connection.execute(update(incidents).where(incidents.c.id == incident_id).values(values))
         audit.append(connection, [Entry(now_ms, who.name, f"incident.{what}", incident_id, {"owner": owner})])
         terminal = row.scope_key if row.scope == "terminal" else None

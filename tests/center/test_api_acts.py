@@ -16,7 +16,7 @@ from center.db import tables
 from center.db.engine import Database
 from center.settings import Settings
 from tests.center.actions import new_key
-from tests.center.asking import Api, asking
+from tests.center.asking import Api, Asker, asking
 from tests.center.fleet_rows import fill
 
 
@@ -63,6 +63,32 @@ def test_a_case_from_its_opening_over_a_visit_to_its_repair(api: Api) -> None:
     again = asks("POST", f"cases/{case['id']}/acknowledge")
     assert again.status_code == 409
     assert again.json()["error"].startswith("the case is asking")
+
+
+@pytest.mark.parametrize(
+    ("name", "has_account", "called"),
+    [
+        ("till-watch", True, "token till-watch of ann"),
+        ("till-watch", False, "token till-watch"),
+        ("", True, "token of ann"),
+        ("", False, "a token with the role agent"),
+    ],
+)
+def test_what_a_token_takes_on_names_no_id_but_in_the_audit(
+    api: Api, name: str, has_account: bool, called: str
+) -> None:
+    with api.database.begin() as connection:
+        account = accounts.create(connection, "ann", ["agent"], api.clock_ms) if has_account else None
+    asks = Asker(api.client, api.token("agent", name=name, account_id=account))
+    case = asks("POST", "cases/1005/acknowledge").json()
+    taken = asks("POST", "incidents/inc-00000000/acknowledge").json()
+    assert (case["owner"], taken["owner"], taken["ack_by"]) == (called, called, called)
+    assert asks.get("cases/1005")["steps"][-1]["by"] == called
+    assert [each["id"] for each in asks.get("queue", owner="me")["items"]] == ["inc-00000000"]
+    with api.database.read() as connection:
+        token = connection.execute(select(tables.tokens.c.id)).scalar_one()
+        who = connection.execute(select(tables.audit.c.who)).scalars().all()
+    assert set(who) == {f"token {name or token}"}
 
 
 def test_an_incident_is_taken_on_given_away_and_let_go(api: Api) -> None:

@@ -33,13 +33,19 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = self._get_positional_actions()
-        if self._inside or any(each.nargs in {argparse.PARSER, argparse.REMAINDER} for each in words):
+        if self._inside:
             return super().parse_known_args(args, namespace)
-        self._inside = True  # what is called here calls this once for the options and once for the words
-        try:
-            return self.parse_known_intermixed_args(args, namespace)
-        finally:
-            self._inside = False
+        if any(each.nargs in {argparse.PARSER, argparse.REMAINDER} for each in words):
+            known, others = super().parse_known_args(args, namespace)
+        else:
+            self._inside = True  # what is called here calls this once for the options and once for the words
+            try:
+                known, others = self.parse_known_intermixed_args(args, namespace)
+            finally:
+                self._inside = False
+        if others:  # told here, where the verb is known whose help says what there is
+            self.error(f"unrecognized arguments: {' '.join(others)}")
+        return known, others
 
 
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - it has no public name

@@ -297,13 +297,9 @@ class Core:
 
     def _poi(self) -> dict[str, str | bool]:
         units = {device.unit for device in self.devices.values() if self._knows(device.name)}
-        return poi_status(
-            self._explained,
-            units,
-            network_known=self._knows("network"),
-            maintenance=bool(self._maintenance),
-            sells=self._answer.can_sell != "no",
-        )
+        service, sells = bool(self._maintenance), self._answer.can_sell != "no"
+        network = self._knows("network")
+        return poi_status(self._explained, units, network_known=network, maintenance=service, sells=sells)
 
     # --- inventory
 

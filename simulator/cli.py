@@ -14,7 +14,7 @@ from pathlib import Path
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `sim` and its verbs; each parser's default `run` is a function from its arguments to the exit code."""
     sim = subparsers.add_parser("sim", help="a terminal that is not there")
-    verbs = sim.add_subparsers(dest="sim_verb", required=True)
+    verbs = sim.add_subparsers(metavar="VERB", required=True)
 
     run = verbs.add_parser("run", help="make a terminal and keep it until stopped")
     run.add_argument("--dir", type=Path, required=True, help="where its ports, trees and configuration lie")

@@ -73,8 +73,12 @@ def test_a_key_may_follow_an_option(terminal):  # noqa: F811 - the fixture
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (("audit", "verify", "--json", "more"), "unrecognized arguments: more; see posdiag --help"),
-        (("consent", "list", "--jsn"), "unrecognized arguments: --jsn; see posdiag --help"),
+        (("audit", "verify", "--json", "more"), "unrecognized arguments: more; see posdiag audit --help"),
+        (("consent", "list", "--jsn"), "unrecognized arguments: --jsn; see posdiag consent --help"),
+        (("demo", "--foo"), "unrecognized arguments: --foo; see posdiag demo --help"),
+        (("sim", "--foo", "get", "x"), "unrecognized arguments: --foo; see posdiag sim --help"),
+        (("--foo", "status"), "unrecognized arguments: --foo; see posdiag --help"),
+        (("sim",), "the following arguments are required: VERB; see posdiag sim --help"),
         (("sim", "play", "--json"), "the following arguments are required: dir, scenario; see posdiag sim play --help"),
         (
             ("center", "send", "a/b", "check", "--wait", "-1"),

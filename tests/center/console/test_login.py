@@ -35,6 +35,15 @@ def test_the_root_leads_to_the_console(at: Shop) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
 
 
+def test_an_address_that_is_none_is_a_page_for_a_browser_and_json_for_whatever_else_asks(at: Shop) -> None:
+    page = at.client.get("/nosuch", headers={"accept": "text/html,*/*;q=0.8", "accept-language": "en"})
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is nothing here." in page.text
+    for path, accept in (("/nosuch", "*/*"), ("/api/v1/nosuch", "text/html")):
+        told = at.client.get(path, headers={"accept": accept})
+        assert (told.status_code, told.json()) == (404, {"error": "Not Found"})
+
+
 def test_a_session_begins_and_leads_where_somebody_wanted_to_go(at: Shop) -> None:
     at.account()
     answer = at.log_in(name=" Ann ", onward="/console/print/terminal/north/t1?lang=zh")

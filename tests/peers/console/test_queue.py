@@ -104,7 +104,7 @@ def test_a_row_names_its_terminal_and_no_other_fault_makes_it_sell(desk: Desk, w
         expect(page.locator(_row(page, each))).to_contain_text(terminal)
     if width > 1000:
         expect(page.locator(_row(page, rows[0]))).to_contain_text("cannot sell")
-        expect(page.locator(_row(page, rows[1]))).to_contain_text("stopped by another")
+        expect(page.locator(_row(page, rows[1]))).to_contain_text("no: other fault")
     for each in ("reader/card_jam", "printer/paper_out"):
         desk.fault(terminal, each, "cleared")
 

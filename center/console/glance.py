@@ -34,14 +34,14 @@ Get = Callable[..., Awaitable[Any]]
 _kept: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
 
 
-async def shared(visit: Visit, path: str, kept_s: float = KEPT_S, **params: Any) -> Any:
+async def shared(visit: Visit, path: str, **params: Any) -> Any:
     """As `visit.api.get`, for what a page asks again and again: all pages of one scope have one answer for a while."""
     now = time.monotonic()
-    for old in [key for key, (until, _task) in _kept.items() if now > until]:
+    for old in [key for key, (at, _task) in _kept.items() if now - at > KEPT_S]:
         del _kept[old]
     key = path, tuple(params.items()), visit.scope
     if key not in _kept:
-        _kept[key] = now + kept_s, background_tasks.create(visit.api.get(path, **params), name="console")
+        _kept[key] = now, background_tasks.create(visit.api.get(path, **params), name="console")
     try:
         return await asyncio.shield(_kept[key][1])
     except (Refused, RuntimeError, httpx.HTTPError):  # whoever asked first may have gone, or lost their session

@@ -21,7 +21,6 @@ _FIRST: Final = 200
 _PIECE: Final = 500
 _MOST: Final = 5000
 _MOST_ASKED: Final = 100
-_NOISE_KEPT_S: Final = 60.0  # a day by hours changes little in a minute
 _SEVERITIES: Final = ("critical", "major", "minor", "warning")
 
 
@@ -56,7 +55,7 @@ async def build(
     async def rest() -> None:
         """Behind the page's back: it is shown with its first rows. Of so many whoever wants more asks for it."""
         await visit.client.connected()
-        table.noise(await shared(visit, "/noise", _NOISE_KEPT_S))
+        table.noise(await shared(visit, "/noise"))
         cursor = page["next"]
         while cursor is not None and len(table) < _MOST:
             some = min(_PIECE, _MOST - len(table))

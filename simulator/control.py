@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +15,11 @@ from simulator.loop import Loop
 from simulator.payment import short_path
 
 NAME: Final = "control.sock"
+DEMO: Final = "posdiag-demo"
+"""The demo's folder among temporary ones, or how its name begins."""
 _LONGEST: Final = 65_536
 _ANSWER_S: Final = 15.0
+_PROBE_S: Final = 1.0
 _MOST_NAMED: Final = 8
 
 
@@ -113,18 +117,34 @@ def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _others(folder: Path) -> str:
-    """Where simulators may run nearby, for a person who mistyped the name."""
-    for parent in (folder, folder.parent):
-        found = sorted(os.fspath(socket_file.parent) for socket_file in parent.glob(f"*/{NAME}"))
+    """Where simulators run nearby or in a demo, for a person who mistyped the name or is somewhere else."""
+    temporary = Path(tempfile.gettempdir())
+    for parent, *patterns in (
+        (folder, f"*/{NAME}"),
+        (folder.parent, f"*/{NAME}"),
+        (temporary, f"{DEMO}*/{NAME}", f"{DEMO}*/*/{NAME}"),
+    ):
+        sockets = sorted(each for pattern in patterns for each in parent.glob(pattern))
+        found = [os.fspath(each.parent) for each in sockets if _listens(each.parent)]
         if found:
             return f"; there are {', '.join(found[:_MOST_NAMED])}"
     return ""
 
 
+def _listens(folder: Path) -> bool:
+    """Whether a simulator has its socket open there; that of a killed one stays, and nobody listens."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+        probe.settimeout(_PROBE_S)
+        with short_path(folder / NAME) as address:
+            probe.connect(address)
+        return True
+    return False
+
+
 def running_in(folder: Path) -> list[Path]:
     """The directories of simulators that run in a folder or just below it."""
     sockets = [folder / NAME, *sorted(folder.glob(f"*/{NAME}"))]
-    return [each.parent for each in sockets if each.exists() and is_running(each.parent)]
+    return [each.parent for each in sockets if _listens(each.parent)]
 
 
 def is_running(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from simulator.control import running_in
+from simulator.control import DEMO, running_in
 from simulator.demo_parts import ENDINGS, DemoError
 
 LANGUAGES = ("en", "zh")
@@ -104,11 +104,11 @@ def _folder(wanted: str | None) -> Iterator[Path]:
             raise DemoError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
         yield folder
         return
-    folder = Path(tempfile.gettempdir()) / "posdiag-demo"
+    folder = Path(tempfile.gettempdir()) / DEMO
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:  # another demo runs, or one was killed
-        folder = Path(tempfile.mkdtemp(prefix="posdiag-demo-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"{DEMO}-"))
     try:
         yield folder
     finally:

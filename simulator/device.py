@@ -24,17 +24,22 @@ class Key:
     check: Callable[[str], str] | None = None
     legal: str = ""
 
+    @property
+    def told(self) -> str:
+        """What is legal, for people."""
+        return f"one of {', '.join(self.values)}" if self.values else self.legal or "any text"
+
     def canonical(self, name: str, value: str) -> str:
         """The value as it is kept. Raises Illegal naming the legal ones."""
         if self.values:
             if value not in self.values:
-                raise Illegal(f"{name} cannot be {value!r}; it is one of {', '.join(self.values)}")
+                raise Illegal(f"{name} cannot be {value!r}; it is {self.told}")
             return value
         if self.check is not None:
             try:
                 return self.check(value)
             except ValueError:
-                raise Illegal(f"{name} cannot be {value!r}; it is {self.legal}") from None
+                raise Illegal(f"{name} cannot be {value!r}; it is {self.told}") from None
         return value
 
 

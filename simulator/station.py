@@ -9,6 +9,7 @@ from typing import Final, Protocol, runtime_checkable
 from simulator.device import Device, Illegal, Key
 from simulator.line import FAULTS, Line
 from simulator.loop import Loop, Timer
+from simulator.near import unknown_key
 from simulator.payment import Child, hold
 from simulator.ports import FifoPort, Port, PtyPort
 
@@ -184,11 +185,11 @@ class Station:
             self._holder = None
 
 
-def checked(keys: dict[str, Key], name: str, value: str) -> str:
-    """The canonical value for a key of the terminal. Raises Illegal naming the legal keys or values."""
+def checked(keys: dict[str, Key], name: str, value: str | None) -> str:
+    """The canonical value for a key of the terminal; None is never legal. Raises Illegal naming the legal ones."""
     key = keys.get(name)
     if key is None:
-        unit = name.partition(".")[0] + "."
-        near = sorted(k for k in keys if k.startswith(unit)) or sorted(keys)
-        raise Illegal(f"{name} is not a key of this terminal; there are {', '.join(near)}")
+        raise Illegal(unknown_key(name, keys))
+    if value is None:
+        raise Illegal(f"{name} needs a value, as key=value; it is {key.told}")
     return key.canonical(name, value)

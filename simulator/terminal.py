@@ -208,7 +208,9 @@ class Terminal:
         return lambda: self._loop.call(act)
 
     def _set(self, wanted: Mapping[str, object]) -> None:
-        values = {name: checked(self._keys, name, str(value)) for name, value in wanted.items()}
+        values = {
+            name: checked(self._keys, name, None if value is None else str(value)) for name, value in wanted.items()
+        }
         for name, value in values.items():
             unit, _, key = name.partition(".")
             if unit in self._stations:

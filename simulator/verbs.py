@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -18,11 +19,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from simulator.control import NotRunning, Refused, ask
+from simulator.near import unknown_key
 from simulator.scenario import BadScenario, Outcome, Running, load, play
 
 DONE: Final = 0
 FAILED: Final = 1
 UNABLE: Final = 2
+_MOST_COLUMNS: Final = 255
+_PRINTED: Final = "printer.output_bytes"
 
 
 def _place(args: argparse.Namespace, *, least: int, most: int | None) -> tuple[Path, list[str]]:
@@ -122,6 +126,9 @@ def run_set(args: argparse.Namespace) -> int:
 
     try:
         folder, words = _place(args, least=1, most=None)
+        bare = next((word for word in words if word and "=" not in word), None)
+        if bare is not None:
+            ask(folder, {"do": "set", "values": {bare: None}})  # refused, with what is legal
         ask(folder, {"do": "set", "values": _pairs(words, "key=value")})
     except (NotRunning, Refused, ValueError) as error:
         return _unable(str(error))
@@ -140,7 +147,7 @@ def run_get(args: argparse.Namespace) -> int:
         return DONE
     key = words[0]
     if key not in values:
-        return _unable(f"{key} is not a key of this terminal; there are {', '.join(values)}")
+        return _unable(unknown_key(key, values))
     if args.json:
         _show({key: values[key]}, as_json=True)
     else:
@@ -168,13 +175,18 @@ def run_play(args: argparse.Namespace) -> int:
 def run_slip(args: argparse.Namespace) -> int:
     from simulator.render import Cut, as_text, read_slip  # noqa: PLC0415 - as in `run_terminal`
 
+    if not 1 <= args.columns <= _MOST_COLUMNS:
+        return _unable(f"--columns is a number from 1 to {_MOST_COLUMNS}, not {args.columns}")
     try:
-        printed = Path(ask(args.dir, {"do": "get"})["values"]["printer.output"]).read_bytes()
-        items = read_slip(printed, args.columns)
+        values = ask(args.dir, {"do": "get"})["values"]
+        if "printer.output" not in values:
+            return _unable("a fleet prints nothing; a terminal of sim run does")
+        items = read_slip(Path(values["printer.output"]).read_bytes(), args.columns) if values[_PRINTED] else []
         cuts = [number for number, item in enumerate(items, 1) if isinstance(item, Cut)]
         start = max((cut for cut in cuts if cut < len(items)), default=0)
         if not items:
-            return _unable("nothing has been printed")
+            config = shlex.quote(str(args.dir / "agent.toml"))
+            return _unable(f"nothing has been printed yet; this prints: posdiag slip --config {config}")
         if args.png is None:
             print(as_text(items[start:], args.columns))
             return DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from simulator.payment import short_path
 from simulator.terminal import Terminal
 from tests.simulator.fakes import REGISTRY
 from tests.wait import wait_until
@@ -94,7 +96,12 @@ def test_set_and_get(folder: Path) -> None:
         (("set", "toaster.on=1"), "power.mains"),
         (("set", "printer.violations=0"), "not a key"),
         (("set", "power.battery_percent=101"), "from 0 to 100"),
-        (("set", "printer.paper"), "key=value"),
+        (("set", "printer.paper"), "printer.paper needs a value, as key=value; it is one of ok, near_end, out"),
+        (("set", "power.voltage_mv"), "it is a whole number from 0 to 60000"),
+        (("set", "paper=out"), "paper is not a key of this terminal; did you mean printer.paper"),
+        (("set", "paper"), "did you mean printer.paper"),
+        (("set", "power.battry=absent"), "did you mean power.battery or "),
+        (("get", "paper"), "did you mean printer.paper"),
         (("get", "printer.colour"), "not a key"),
     ],
 )
@@ -133,6 +140,42 @@ def test_words_that_lack_or_are_too_many(folder: Path, arguments: tuple[str, ...
 def test_one_wrong_pair_stops_all(folder: Path) -> None:
     assert sim("set", folder, "power.mains=off", "printer.paper=gone").returncode == 2
     assert sim("get", folder, "power.mains").stdout == "on\n"
+
+
+def test_a_key_that_is_near_stands_without_a_wall_of_others(folder: Path) -> None:
+    assert "power.mains" not in sim("set", folder, "paper=out").stderr
+    assert "power.mains" not in sim("get", folder, "paper").stderr
+
+
+def test_in_a_wrong_folder_the_demos_terminals_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo, elsewhere = tmp_path / "posdiag-demo-x1", tmp_path / "wrong" / "folder"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(elsewhere)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as killed, Terminal(demo / "terminal-2", registry=REGISTRY):
+        (demo / "terminal-1").mkdir()
+        with short_path(demo / "terminal-1" / "control.sock") as address:
+            killed.bind(address)  # and nobody listens
+        done = sim("set", "terminal-2", "printer.paper=out")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"posdiag sim: no simulator runs in terminal-2; there are {demo}/terminal-2\n",
+    )
+
+
+def test_a_slip_before_anything_was_printed(tmp_path: Path) -> None:
+    with Terminal(tmp_path, registry=REGISTRY):
+        none = sim("slip", tmp_path)
+        assert none.returncode == 2
+        assert none.stderr == (
+            f"posdiag sim: nothing has been printed yet; this prints: posdiag slip --config {tmp_path}/agent.toml\n"
+        )
+        for columns in ("-4", "0", "256"):
+            narrow = sim("slip", tmp_path, "--columns", columns)
+            assert (narrow.returncode, narrow.stderr) == (
+                2,
+                f"posdiag sim: --columns is a number from 1 to 255, not {columns}\n",
+            )
 
 
 def test_nobody_there_is_exit_2(tmp_path: Path) -> None:

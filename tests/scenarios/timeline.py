@@ -34,6 +34,9 @@ def config_for(families: tuple[tuple[str, str], ...]) -> Config:
         def baud(self, unit: str) -> int:
             return DEVICES[self.families[unit]].baud
 
+        def feed(self, unit: str) -> str:
+            return "mains" if unit == "printer" else "battery"  # of a terminal that has one
+
         def describe(self) -> Mapping[str, str]:
             ports = {
                 name: f"127.0.0.1:{n}"

@@ -254,8 +254,11 @@ def test_settings_are_taken_or_refused_as_a_whole_and_told_as_an_agent_tells(bro
         wish(4, {"telemetry": {"batch_s": 30}})
         wait_until(lambda: reported() == {"version": "4", "rejected": {}})
         wait_until(lambda: faults() == ["raised", "cleared"])
-        applied = [told["data"]["version"] for told in center.of("event") if told["event"] == "config.applied"]
-        assert applied == ["4"]
+
+        def applied() -> list[str]:
+            return [told["data"]["version"] for told in center.of("event") if told["event"] == "config.applied"]
+
+        wait_until(lambda: applied() == ["4"])
 
 
 def test_a_running_fleet_is_changed_and_read_from_outside(tmp_path: Path, broker: Rumqttd):

@@ -108,6 +108,7 @@ class Visit:
         """Where `told` writes."""
         self.settings: Settings = app.state.center.settings
         self._follower: Follower = app.state.follower
+        self._since = self._follower.head
         self._scope = Scope.of(me["scope"])
         self._following: set[asyncio.Task[Any]] = set()
 
@@ -159,7 +160,8 @@ class Visit:
     def follow(self, kinds: Collection[str], do: WorkOnChanges) -> None:
         """Call `do` with the changes (`Change` of the feed) of these kinds while the page is open.
 
-        At once for the first, then at most every `LEAST_S`.
+        From the page's beginning on, so that what changes after it was read is not missed; at once for the first, then
+        at most every `LEAST_S`.
         """
         self._start(self._follow(frozenset(kinds), do))
 
@@ -220,6 +222,7 @@ class Visit:
         for task in self._following:
             task.cancel()
         self._following.clear()
+        self._since = self._follower.head
 
     async def close(self) -> None:
         """The page is gone."""
@@ -232,7 +235,7 @@ class Visit:
         task.add_done_callback(self._following.discard)
 
     async def _follow(self, kinds: frozenset[str], do: WorkOnChanges) -> None:
-        cursor = self._follower.head
+        cursor = self._since
         renewed = time.monotonic()
         while True:
             cursor, found = await self._follower.after(cursor, self._scope, _BEAT_S)

@@ -82,6 +82,12 @@ class Yielded(DriverError):
     retry = True
 
 
+class Stopped(Yielded):
+    """Who asks this device for everybody is ending; nobody looked."""
+
+    cause = "not_asked"
+
+
 class Unsupported(DriverError):
     """This device family has no such verb."""
 

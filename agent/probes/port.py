@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from agent.config import DeviceConfig
 from drivers import catalog
 from drivers.driver import Driver
-from drivers.errors import BadReply, DriverError, LinkLost, NoReply, PortBusy, PortDenied, Refused, Yielded
+from drivers.errors import BadReply, DriverError, LinkLost, NoReply, PortBusy, PortDenied, Refused, Stopped, Yielded
 from drivers.owner import OPENED, OpenWatch, who_holds
 from drivers.reading import Cause, Identity, Level, Reading, Value, known, unknown
 from drivers.redact import redact_text
@@ -155,7 +155,7 @@ class PortWorker(threading.Thread):
                 self._turn()
             except DriverError as error:
                 self._failed(error)
-        self._refuse_jobs(Yielded("its worker has ended"))
+        self._refuse_jobs(Stopped("its worker has ended"))
         self._close()
 
     def _turn(self) -> None:
@@ -342,7 +342,7 @@ class PortWorker(threading.Thread):
     def let_go(self) -> None:
         """Give the port back whatever the thread does; in the successor's thread, since closing may hang too."""
         self._wake()
-        self._refuse_jobs(Yielded("its worker was replaced"))
+        self._refuse_jobs(Stopped("its worker was replaced"))
         self._close()
 
     def _close(self) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 import tty
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from agent.asking import Answer, Question, failed_readings, gather, of_device
 from agent.config import DeviceConfig
 from agent.probes.port import PortWorker
-from drivers.errors import NoReply, Yielded
+from drivers.errors import NoReply, Stopped, Yielded
 from drivers.reading import Level, known, unknown
 from tests.agent.test_supervise import Heard
 from tests.wait import wait_until
@@ -74,6 +75,19 @@ def port() -> Iterator[str]:
     yield os.ttyname(near)
     os.close(far)
     os.close(near)
+
+
+def test_a_worker_that_ends_leaves_its_device_unasked_and_no_sale(port: str) -> None:
+    worker = PortWorker(DeviceConfig(name="printer", family="escpos", port=port), Heard())
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(worker.ask, lambda driver: driver.check_health(), 10)
+        wait_until(worker._jobs.qsize)
+        worker.stop()
+        worker.start()
+        error = asked.exception(10)
+    worker.join(5)
+    assert isinstance(error, Stopped)
+    assert set(failed_readings("escpos", error).values()) == {unknown("not_asked")}
 
 
 def open_files(port: str) -> int:

@@ -70,5 +70,5 @@ class Agent:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self.uplink.stop("test_over", 10)
+        assert self.uplink.stop("test_over", 30)
         self.store.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import queue
 import select
 import selectors
@@ -13,6 +15,7 @@ import subprocess
 import threading
 import zlib
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -24,13 +27,25 @@ from paho.mqtt.properties import Properties
 from agent.packing import DICTIONARY
 from tests.wait import wait_until
 
+_START_S = 30.0
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/bin")
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(20_000 + _WORKER % 16, 32_000, 16)
+_ports = itertools.cycle([*_PORTS[os.getpid() % len(_PORTS) :], *_PORTS[: os.getpid() % len(_PORTS)]])
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that stays free until it is used, also between a broker's death and its return.
+
+    It lies below those that the kernel gives to whoever asks for any, and no other worker of this run has it.
+    """
+    for port in itertools.islice(_ports, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("every port is taken")
 
 
 class Broker(ABC):
@@ -82,7 +97,7 @@ dynamic_filters = true
             encoding="utf-8",
         )
         self._broker = iotcore.Broker(config_path=str(config))
-        self._broker.start()
+        self._broker.start(_START_S)
 
     def kill(self) -> None:
         if self._broker is not None:
@@ -206,7 +221,7 @@ class Line:
             return
         if self.tls is not None:
             try:
-                agent.settimeout(2)
+                agent.settimeout(_START_S)
                 agent = self.tls.wrap_socket(agent, server_side=True)
                 self.resumed += bool(agent.session_reused)
             except OSError:
@@ -274,7 +289,7 @@ class Observer:
         self._client.on_message = self._on_message
         self._client.connect("127.0.0.1", self.port)
         self._client.loop_start()
-        self._subscribed.get(timeout=10)
+        self._subscribed.get(timeout=_START_S)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -284,7 +299,7 @@ class Observer:
     def publish(
         self, topic: str, payload: bytes, properties: Properties | None = None, *, retain: bool = False
     ) -> None:
-        self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).wait_for_publish(10)
+        self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).wait_for_publish(_START_S)
 
     def _on_message(self, _client: object, _userdata: object, message: paho.MQTTMessage) -> None:
         content_type = getattr(message.properties, "ContentType", "")

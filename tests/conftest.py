@@ -1,10 +1,15 @@
-"""What every test stands on: no file outside of its own folders."""
+"""What every test stands on: no file outside of its own folders, and the same examples on every machine."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is. New examples are for `make fuzz` to look for.
+settings.register_profile("everywhere", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("everywhere")
 
 
 @pytest.fixture(scope="session", autouse=True)

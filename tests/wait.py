@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], limit_s: float = 10.0, every_s: float = 0.02) -> T:
+def wait_until(predicate: Callable[[], T], limit_s: float = 30.0, every_s: float = 0.02) -> T:
     """Poll until the predicate is truthy and return what it said; fail with its last answer after the limit."""
     end = time.monotonic() + limit_s
     while True:

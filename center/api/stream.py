@@ -74,9 +74,10 @@ class Follower:
         """The id of the last line that was seen."""
         return self._head
 
-    async def oldest(self) -> int:
-        """The id of the first line that the feed still has; 0 for an empty feed."""
-        return await asyncio.to_thread(self._find_oldest)
+    async def reaches_back_to(self, told: int) -> bool:
+        """Whether the feed still has each line after this id, one that it has given out; maybe not to us yet."""
+        oldest, newest = await asyncio.to_thread(self._find_ends)
+        return told <= max(newest, self._head) and (not oldest or told >= oldest - 1)
 
     async def after(self, cursor: int, scope: Scope, wait_s: float) -> tuple[int, list[Change]]:
         """The next lines inside a scope, maybe none when the time is up, and the id that they reach to."""
@@ -136,9 +137,10 @@ class Follower:
         with self._database.read() as connection:
             return feed.head(connection)
 
-    def _find_oldest(self) -> int:
+    def _find_ends(self) -> tuple[int, int]:
         with self._database.read() as connection:
-            return int(connection.execute(select(func.coalesce(func.min(changes.c.id), 0))).scalar_one())
+            oldest = int(connection.execute(select(func.coalesce(func.min(changes.c.id), 0))).scalar_one())
+            return oldest, feed.head(connection)
 
     def _read(self, cursor: int) -> list[Change]:
         with self._database.read() as connection:
@@ -183,8 +185,7 @@ async def _events(
     try:
         cursor = follower.head if told is None else told
         yield f"retry: 2000\nid: {min(cursor, follower.head)}\n\n"
-        oldest = await follower.oldest()
-        if told is not None and (told > follower.head or (oldest and told < oldest - 1)):
+        if told is not None and not await follower.reaches_back_to(told):
             cursor = follower.head
             yield f"event: reset\nid: {cursor}\ndata: {{}}\n\n"
         while loop.time() < end:

@@ -59,7 +59,7 @@ def test_a_case_from_its_opening_over_a_visit_to_its_repair(api: Api) -> None:
     shown = asks.get(f"cases/{case['id']}")
     assert shown["eta"] == "2026-09-21T18:00:00.000Z"
     assert [step["kind"] for step in shown["steps"]][:3] == ["opened", "acknowledged", "assigned"]
-    assert "4111" not in json.dumps(shown)
+    assert "4111 1111" not in json.dumps(shown)
     again = asks("POST", f"cases/{case['id']}/acknowledge")
     assert again.status_code == 409
     assert again.json()["error"].startswith("the case is asking")

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
@@ -74,6 +75,7 @@ def schemathesis_given(operation: Any, attack: Any) -> None:
     given(case=cases)(attack)()
 
 
+@pytest.mark.timeout(300)  # a quarter of a minute where nothing else runs
 def test_no_request_breaks_the_api(database: Database) -> None:
     fill(database, 8)
     with asking(database, rate=Rate(1e6, 1e6), refused=Rate(1e6, 1e6)) as api:

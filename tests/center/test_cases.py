@@ -162,7 +162,7 @@ def test_no_card_number_is_kept(world: World) -> None:
     case, _ = world.cases.open(act(), reported(said="card 4111 1111 1111 1111 was charged twice"))
     world.cases.call(AGENT, case["id"], "he read 4111111111111111", with_whom="4111111111111111", incoming=True)
     kept = json.dumps([world.rows(case_steps), world.posts("notify")], default=str)
-    assert "4111" not in kept
+    assert "41111111" not in kept.replace(" ", "")
     assert kept.count("<pan:16>") >= 3
 
 

@@ -53,7 +53,7 @@ def test_a_session_that_is_mute_is_given_up(database: Database, monkeypatch: pyt
         port = server.sockets[0].getsockname()[1]
         worker = Worker(Settings(mqtt=f"mqtt://127.0.0.1:{port}"), database)
         running = asyncio.create_task(worker.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not worker.connected:  # noqa: ASYNC110 - it says so nowhere else
                 await asyncio.sleep(0.01)
         running.cancel()
@@ -64,4 +64,6 @@ def test_a_session_that_is_mute_is_given_up(database: Database, monkeypatch: pyt
             await ended.wait()
         return broker.begun
 
-    assert asyncio.run(run()) == [False, False, True]
+    begun = asyncio.run(run())
+    assert begun[:3] == [False, False, True]
+    assert begun[-1]  # at once, unless this machine, too, was silent for so long

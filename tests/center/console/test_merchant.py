@@ -216,7 +216,7 @@ def test_a_link_that_is_none_tells_nothing_but_whom_to_call(at: Shop, withdrawn:
         assert "There is nothing here." in answer.text
         assert 'href="tel:4008201234"' in answer.text
         assert "Corner shop" not in answer.text
-        assert "C-1" not in answer.text
+        assert "C-1" not in answer.text.replace(token, "")  # which may hold any letters
     assert "这里没有内容" in at.client.get(f"/m/{token}", headers={"accept-language": "zh-CN,zh;q=0.9"}).text
 
 

@@ -87,7 +87,7 @@ def test_the_page_is_in_the_language_of_the_site_or_the_one_chosen_and_takes_no_
     page = at.client.get(path(bodies["s2"])).text
     assert "Other shop" in page
     assert 'href="tel:4008201234"' in page
-    assert "s1" not in re.sub(r"<svg.*?</svg>", "", page)
+    assert "s1" not in re.sub(r"<svg.*?</svg>", "", page).replace(path(bodies["s2"]), "")  # which may hold any letters
     with at.world.database.begin() as connection:
         connection.execute(update(broadcasts).values(cancelled_ms=START_MS))
     assert "this was called off" in at.client.get(path(bodies["s2"])).text

@@ -20,6 +20,15 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Rumqttd]:
+    """A running broker of the kind that every machine has, where which one it is does not matter."""
+    process = Rumqttd(tmp_path)
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
 def observer(broker: Broker) -> Iterator[Observer]:
     with Observer(broker.port) as listening:
         yield listening

@@ -57,11 +57,11 @@ def test_a_broker_that_remembers_is_not_told_twice(
         wait_until(lambda: observer.of("event"))
         assert len(observer.of("inventory")) == len(observer.of("fault/printer/paper_out")) == 1
         broker.kill()
+        wait_until(lambda: not agent.uplink.connected)
         broker.start()
-        wait_until(lambda: agent.uplink.connected)
-    with Observer(broker.port) as later:
-        wait_until(lambda: later.of("inventory"))
-        wait_until(lambda: later.of("fault/printer/paper_out"))
+        with Observer(broker.port) as later:
+            wait_until(lambda: later.of("inventory"))
+            wait_until(lambda: later.of("fault/printer/paper_out"))
 
 
 def test_packed_only_while_every_center_can_read_it(tmp_path: Path, broker: Broker, observer: Observer) -> None:
@@ -98,7 +98,7 @@ PAPER_OUT = (
 
 def test_what_comes_together_leaves_in_one_segment(tmp_path: Path, broker: Broker) -> None:
     """Segments with data, as the kernel counts them: tcpi_data_segs_out."""
-    with Agent(tmp_path, broker.port, replace(QUICK, gather_s=0.3), link="metered") as agent:
+    with Agent(tmp_path, broker.port, replace(QUICK, gather_s=2), link="metered") as agent:
         wait_until(lambda: agent.uplink.connected and agent.uplink.status()["in_flight"] == 0)
 
         def segments() -> int:
@@ -117,10 +117,10 @@ def test_a_silent_loss_shortens_the_keep_alive_for_good(tmp_path: Path, broker: 
         before = agent.uplink._keep_alive.now_s
         line.stalled = True
         agent.event(1)
-        wait_until(lambda: not agent.uplink.connected, 20)
+        wait_until(lambda: not agent.uplink.connected)
         line.stalled = False
         line.cut()
-        wait_until(lambda: agent.uplink.status()["connects"] == 2, 20)
+        wait_until(lambda: agent.uplink.status()["connects"] >= 2)
         assert agent.uplink._keep_alive.now_s == 0.75 * before
     with Agent(tmp_path, line.port, QUICK, link="metered") as agent:
         assert agent.uplink._keep_alive.now_s == 0.75 * before

@@ -19,6 +19,8 @@ from tests.mqtt.agent import QUICK, TOPICS, Agent
 from tests.mqtt.broker import Broker, Line, Mosquitto, Observer, Rumqttd, free_port
 from tests.wait import wait_until
 
+pytestmark = pytest.mark.timeout(180)  # some seconds here, with some processes each; many more on a busy machine
+
 
 def test_a_killed_broker_comes_back_without_memory(tmp_path: Path, broker: Broker) -> None:
     with Agent(tmp_path, broker.port) as agent:
@@ -48,20 +50,21 @@ def test_a_killed_broker_comes_back_without_memory(tmp_path: Path, broker: Broke
 def test_the_drain_keeps_its_order_and_its_rate_and_new_events_pass(
     tmp_path: Path, broker: Broker, observer: Observer
 ) -> None:
-    agent = Agent(tmp_path, broker.port, replace(QUICK, drain_per_s=20))
+    agent = Agent(tmp_path, broker.port, replace(QUICK, drain_per_s=10))
     for n in range(10):
         agent.outbox.put("telemetry", {"samples": []})
         agent.outbox.put("result", {"id": "c1"}, suffix="result/c1")
         agent.event(n)
+    began = time.monotonic()
     with agent:
         wait_until(lambda: observer.of("event"))
-        began = time.monotonic()
         agent.event(99)
-        wait_until(lambda: 11 in observer.seqs("event"), every_s=0.005)
-        assert time.monotonic() - began < 0.3, "a new event does not queue behind old ones"
         wait_until(lambda: len(observer.of("telemetry")) == 10)
         took_s = time.monotonic() - began
-        assert 1.1 < took_s < 3.0, f"30 messages at 20 a second took {took_s:.1f} s"
+        assert 2.2 < took_s < 15, f"30 messages at 10 a second took {took_s:.1f} s"
+        order = [(heard.topic.split("/")[4], (heard.body or {}).get("seq")) for heard in observer.heard]
+        last = max(place for place, (kind, _) in enumerate(order) if kind == "telemetry")
+        assert order.index(("event", 11)) < last, "a new event does not queue behind old ones"
         old = [heard.topic.split("/")[4] for heard in observer.heard if (heard.body or {}).get("late")]
         assert old == ["event"] * 10 + ["result"] * 10 + ["telemetry"] * 10
         assert [seq for seq in observer.seqs("event") if seq != 11] == list(range(1, 11))
@@ -80,7 +83,7 @@ def test_a_line_that_is_cut_again_and_again_loses_nothing(tmp_path: Path, broker
                 agent.outbox.put("telemetry", {"samples": [[0, {"n": n}]]})
             if n % 15 == 14:
                 wait_until(lambda: line.cut_after_bytes is None)
-        wait_until(lambda: agent.waiting() == 0, limit_s=30)
+        wait_until(lambda: agent.waiting() == 0, limit_s=60)
         wait_until(lambda: set(observer.seqs("event")) == set(range(1, 151)))
         wait_until(lambda: set(observer.seqs("telemetry")) == set(range(1, 51)))
         assert line.accepted > 10, "each of the ten cuts costs a connection"
@@ -97,8 +100,8 @@ def test_a_half_open_line_is_noticed_by_the_missing_acknowledgement(
         wait_until(lambda: observer.of("state"))
         line.stalled = True
         agent.event(1)
+        wait_until(lambda: "has acknowledged nothing" in agent.uplink.last_error)
         wait_until(lambda: not agent.uplink.connected)
-        assert "has acknowledged nothing" in agent.uplink.last_error
         wait_until(lambda: "does not answer as a broker" in agent.uplink.last_error)
         assert agent.waiting() == 1
         line.stalled = False
@@ -113,8 +116,8 @@ def test_a_slow_line_is_not_a_dead_one(tmp_path: Path, broker: Broker, observer:
         for n in range(60):
             agent.event(n)
         assert agent.uplink.status()["in_flight"] <= 20
-        wait_until(lambda: agent.waiting() == 0, limit_s=30)
-        assert observer.seqs("event") == list(range(1, 61))
+        wait_until(lambda: agent.waiting() == 0, limit_s=60)
+        wait_until(lambda: observer.seqs("event") == list(range(1, 61)))
         assert agent.uplink.status()["connects"] == 1
 
 

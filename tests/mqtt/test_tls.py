@@ -83,26 +83,18 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Rumqttd]:
-    process = Rumqttd(tmp_path)
-    process.start()
-    yield process
-    process.kill()
-
-
 def files(authority: Authority) -> dict[str, str]:
     cert_file, key_file = authority.issue("till-1")
     return {"ca_file": str(authority.file), "cert_file": str(cert_file), "key_file": str(key_file)}
 
 
 def test_both_sides_show_certificates_and_reconnects_resume(
-    tmp_path: Path, broker: Rumqttd, authority: Authority
+    tmp_path: Path, embedded: Rumqttd, authority: Authority
 ) -> None:
     server = authority.server(*authority.issue("broker"))
     with (
-        Line(broker.port, server) as line,
-        Observer(broker.port) as observer,
+        Line(embedded.port, server) as line,
+        Observer(embedded.port) as observer,
         Agent(tmp_path, line.port, scheme="mqtts", **files(authority)) as agent,
     ):
         wait_until(lambda: observer.of("state"))
@@ -158,8 +150,8 @@ class Caller:
 
 
 @pytest.fixture
-def caller(broker: Rumqttd, authority: Authority) -> Iterator[Caller]:
-    with Line(broker.port, authority.server(*authority.issue("broker"))) as line:
+def caller(embedded: Rumqttd, authority: Authority) -> Iterator[Caller]:
+    with Line(embedded.port, authority.server(*authority.issue("broker"))) as line:
         context = tls_context(MqttConfig(url=f"mqtts://127.0.0.1:{line.port}", **files(authority)))
         yield Caller(context, line)
 
@@ -192,32 +184,36 @@ def test_a_session_that_got_too_old_is_neither_kept_nor_offered(caller: Caller) 
     ids=["expired", "not yet valid", "wrong host"],
 )
 def test_a_certificate_that_does_not_fit_is_named(
-    tmp_path: Path, broker: Rumqttd, authority: Authority, issued: dict, said: str
+    tmp_path: Path, embedded: Rumqttd, authority: Authority, issued: dict, said: str
 ) -> None:
     server = authority.server(*authority.issue("broker", **issued))
-    with Line(broker.port, server) as line, Agent(tmp_path, line.port, scheme="mqtts", **files(authority)) as agent:
+    with Line(embedded.port, server) as line, Agent(tmp_path, line.port, scheme="mqtts", **files(authority)) as agent:
         wait_until(lambda: said in agent.uplink.last_error)
         assert not agent.uplink.connected
 
 
-def test_an_unknown_authority_and_a_plain_port_are_named(tmp_path: Path, broker: Rumqttd, authority: Authority) -> None:
+def test_an_unknown_authority_and_a_plain_port_are_named(
+    tmp_path: Path, embedded: Rumqttd, authority: Authority
+) -> None:
     stranger = tmp_path / "stranger"
     stranger.mkdir()
     other = Authority(stranger)
     server = other.server(*other.issue("broker"))
-    with Line(broker.port, server) as line, Agent(tmp_path, line.port, scheme="mqtts", **files(authority)) as agent:
+    with Line(embedded.port, server) as line, Agent(tmp_path, line.port, scheme="mqtts", **files(authority)) as agent:
         wait_until(lambda: "is not accepted" in agent.uplink.last_error)
-    with Agent(tmp_path, broker.port, scheme="mqtts", **files(authority)) as agent:
+    with Agent(tmp_path, embedded.port, scheme="mqtts", **files(authority)) as agent:
         wait_until(lambda: agent.uplink.last_error)
         assert not agent.uplink.connected
 
 
-def test_a_renewed_certificate_is_used_without_a_restart(tmp_path: Path, broker: Rumqttd, authority: Authority) -> None:
+def test_a_renewed_certificate_is_used_without_a_restart(
+    tmp_path: Path, embedded: Rumqttd, authority: Authority
+) -> None:
     server = authority.server(*authority.issue("broker"))
     expired = {"ca_file": str(authority.file), "cert_file": "", "key_file": ""}
     cert_file, key_file = authority.issue("till-1", until=NOW - DAY)
     expired |= {"cert_file": str(cert_file), "key_file": str(key_file)}
-    with Line(broker.port, server) as line, Agent(tmp_path, line.port, scheme="mqtts", **expired) as agent:
+    with Line(embedded.port, server) as line, Agent(tmp_path, line.port, scheme="mqtts", **expired) as agent:
         wait_until(lambda: agent.uplink.status()["attempts"] > 1)
         assert not agent.uplink.connected
         authority.issue("till-1")

@@ -64,7 +64,7 @@ def test_a_new_event_wakes_a_sleeping_uplink(tmp_path: Path, broker: Broker, obs
         for n in range(5):
             agent.event(n)
             wait_until(lambda n=n: len(observer.of("event")) == n + 1, every_s=0.002)
-        assert time.monotonic() - began < 2, "the next look without being woken is 5 s away"
+        assert time.monotonic() - began < 10, "without being woken each but the first waits for 5 s"
         sock = agent.uplink._traffic._socket
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "a second event waits for the first's TCP ACK"
 
@@ -105,13 +105,15 @@ def test_what_comes_down_is_handed_on_as_it_is(tmp_path: Path, broker: Broker, o
         observer.publish("pos/1/demo/center/c1/state", b"{}")
         observer.publish("pos/1/demo/till-2/command", b"for somebody else")
         observer.publish(TOPICS.of("config"), b"version 3", retain=True)
-        wait_until(lambda: len(agent.incoming) == 4)
-        first = agent.incoming[0]
-        assert (first.suffix, first.payload, first.retain) == ("command", b"\xff\xfe not utf-8", False)
+        wait_until(lambda: len(agent.incoming) >= 4)
+        came = {message.suffix: message for message in agent.incoming}
+        first = came["command"]
+        assert (first.payload, first.retain) == (b"\xff\xfe not utf-8", False)
         assert (first.response_topic, first.correlation) == (TOPICS.result("c1"), b"c1")
         assert first.expiry_s is not None
         assert first.expiry_s <= 60
-        assert [message.suffix for message in agent.incoming[1:]] == ["all/command", "center/c1/state", "config"]
+        assert sorted(message.suffix for message in agent.incoming) == sorted(came)
+        assert came.keys() == {"command", "all/command", "center/c1/state", "config"}
 
 
 def test_a_mistake_in_the_handler_ends_nothing(tmp_path: Path, broker: Broker, observer: Observer) -> None:
@@ -170,18 +172,19 @@ def test_a_lost_connection_leaves_the_will_with_its_number(tmp_path: Path, broke
         will = wait_until(lambda: [state for state in observer.of("state") if state["status"] == "offline"])[0]
         assert (will["conn"], will["reason"]) == (1, "connection_lost")
         assert will["verdict"]["can_sell"] == "yes"
-        assert not agent.uplink.connected
+        wait_until(lambda: not agent.uplink.connected)
         line.blocked = False
         wait_until(lambda: observer.of("state")[-1]["status"] == "online")
         assert observer.of("state")[-1]["conn"] == agent.uplink.status()["conn"] > 1
 
 
 def test_a_blip_is_no_outage(tmp_path: Path, broker: Broker, observer: Observer) -> None:
-    with Line(broker.port) as line, Agent(tmp_path, line.port) as agent:
+    patient = replace(QUICK, will_delay_s=3)  # coming back takes 0.2 s, or more on a busy machine
+    with Line(broker.port) as line, Agent(tmp_path, line.port, patient) as agent:
         wait_until(lambda: observer.of("state"))
         line.cut()
         wait_until(lambda: agent.uplink.status()["connects"] == 2)
-        quiet_until = time.monotonic() + QUICK.will_delay_s + 0.5
+        quiet_until = time.monotonic() + patient.will_delay_s + 0.5
         wait_until(lambda: time.monotonic() > quiet_until)
         assert {state["status"] for state in observer.of("state")} == {"online"}, "the will waits for its delay"
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import pytest
 
 from tests.mqtt.agent import TOPICS, Agent
-from tests.mqtt.broker import Broker, Observer, free_port
+from tests.mqtt.broker import Broker, Observer
 from tests.mqtt.conftest import broker, observer  # noqa: F401 - fixtures
 from tests.wait import wait_until
 
@@ -43,7 +43,7 @@ class Audit:
     def end(self) -> tuple[int, str, str]:
         """SIGTERM; exit status, stdout, and what stderr says after that it listens."""
         self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=40)
         return self.process.returncode, out, err
 
 
@@ -87,15 +87,16 @@ def test_it_proves_and_goes_on_where_it_was_killed(tmp_path: Path, broker: Broke
 
 
 def test_what_is_missing_is_named_and_the_exit_status_says_so(
+    tmp_path: Path,
     broker: Broker,  # noqa: F811 - fixture
     observer: Observer,  # noqa: F811 - fixture
 ) -> None:
-    with Audit(broker.port) as audit:
+    store = tmp_path / "audit.json"
+    with Audit(broker.port, "--store", str(store)) as audit:
         audit.listens()
-        for seq in (1, 2, 3, 7):
-            say(observer, seq, "x")
-        say(observer, 3, "y")
-        wait_until(lambda: len(observer.seqs("event")) == 5)
+        for seq, content in ((1, "x"), (2, "x"), (3, "x"), (3, "y"), (7, "x")):
+            say(observer, seq, content)
+        wait_until(lambda: heard(store, "event") == [[1, 3], [7, 7]])
         status, out, err = audit.end()
     assert (status, err) == (1, "")
     assert "4-6" in out
@@ -112,13 +113,13 @@ def say(speaker: Observer, seq: int, event: str) -> None:
     ("words", "says"),
     [
         (("--mqtt", "http://x"), "is not mqtt://host:port"),
-        (("--mqtt", f"mqtt://127.0.0.1:{free_port()}"), "no broker at"),
+        (("--mqtt", "mqtt://127.0.0.1:1"), "no broker at"),
         (("--store", "/proc/nowhere/x"), "No such file"),
     ],
 )
 def test_what_cannot_run_is_one_line(tmp_path: Path, broker: Broker, words: tuple[str, ...], says: str) -> None:  # noqa: F811
     with Audit(broker.port, "--seconds", "1", *words) as audit:
-        _, err = audit.process.communicate(timeout=20)
+        _, err = audit.process.communicate(timeout=40)
         assert audit.process.returncode == 2
         assert says in err.splitlines()[-1]
         assert "Traceback" not in err
@@ -126,6 +127,6 @@ def test_what_cannot_run_is_one_line(tmp_path: Path, broker: Broker, words: tupl
 
 def test_silence_proves_nothing(broker: Broker) -> None:  # noqa: F811 - fixture
     with Audit(broker.port, "--seconds", "0.5") as audit:
-        _, err = audit.process.communicate(timeout=20)
+        _, err = audit.process.communicate(timeout=40)
         assert audit.process.returncode == 2
         assert err.endswith("posdiag: nothing was heard, so nothing is proven\n")

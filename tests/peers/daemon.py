@@ -96,7 +96,7 @@ class Daemon:
     def stop(self) -> None:
         """SIGTERM; nothing but a clean end is good."""
         os.killpg(self.process.pid, signal.SIGTERM)
-        assert self.process.wait(10) == 0, self.log.read_text()
+        assert self.process.wait(30) == 0, self.log.read_text()
 
     def kill(self) -> None:
         """SIGKILL to the daemon and its wrapper."""
@@ -162,7 +162,7 @@ class Subscriber:
                 value = sample.get(metric, value)
         return value
 
-    def wait_for(self, suffix: str, limit_s: float = 15, **fields: Any) -> Message:
+    def wait_for(self, suffix: str, limit_s: float = 30, **fields: Any) -> Message:
         """The first message on such a topic whose body has these fields."""
 
         def found() -> Message | None:

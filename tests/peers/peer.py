@@ -30,7 +30,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    *command: str | Path, limit_s: float = 20, env: Mapping[str, str] | None = None
+    *command: str | Path, limit_s: float = 60, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run to its end; the caller judges the exit code. Raises TimeoutExpired."""
     return subprocess.run(
@@ -71,7 +71,7 @@ class Client:
         self._process.stdout.close()
         self._process.stderr.close()
 
-    def ask(self, verb: str, *arguments: Any, limit_s: float = 20) -> Any:
+    def ask(self, verb: str, *arguments: Any, limit_s: float = 45) -> Any:
         """What the library answered. Raises AssertionError when it raised something or said nothing in time."""
         os.write(self._process.stdin.fileno(), json.dumps([verb, *arguments]).encode() + b"\n")
         end = time.monotonic() + limit_s

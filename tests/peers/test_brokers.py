@@ -15,7 +15,7 @@ from tests.mqtt.broker import Broker, Mosquitto, Rumqttd, Rumqttd311
 from tests.peers.daemon import Daemon, Message, Subscriber, configuration
 from tests.wait import wait_until
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
 
 DAY_S = 86_400
 JSON = "application/json"
@@ -119,14 +119,22 @@ def test_a_killed_daemon_is_offline_after_the_will_delay(pos_terminal_factory, t
             subscriber = stack.enter_context(Subscriber(folder, broker.port))
             daemon = stack.enter_context(Daemon(folder, settings(pos_terminal_factory(), broker)))
             runs.append((folder, broker, subscriber, daemon, subscriber.wait_for("state", status="online")))
+        killed_at = time.monotonic()
         for _, _, _, daemon, _ in runs:
             daemon.kill()
-        killed_at = time.monotonic()
-        wait_until(lambda: time.monotonic() - killed_at > WILL_DELAY_S - 5, WILL_DELAY_S)
+        told_after_s: dict[Path, float] = {}
+
+        def all_told() -> bool:
+            for folder, _, subscriber, _, _ in runs:
+                if subscriber.heard("state")[-1].body["status"] == "offline":
+                    told_after_s.setdefault(folder, time.monotonic() - killed_at)
+            return len(told_after_s) == len(runs)
+
+        wait_until(all_told, WILL_DELAY_S + 30)
         # a will that came at once would tell of every short outage
-        assert [run[2].heard("state")[-1].body["status"] for run in runs] == ["online", "online"]
+        assert min(told_after_s.values()) > WILL_DELAY_S - 5
         for folder, broker, subscriber, _, online in runs:
-            will = subscriber.wait_for("state", 20, status="offline")
+            will = subscriber.wait_for("state", status="offline")
             assert will.body["reason"] == "connection_lost"
             assert will.body["conn"] == online.body["conn"]
             assert (will.qos, will.content_type) == (1, JSON)
@@ -134,7 +142,6 @@ def test_a_killed_daemon_is_offline_after_the_will_delay(pos_terminal_factory, t
             with Subscriber(folder, broker.port) as late:
                 kept = late.wait_for("state")
                 assert (kept.retain, kept.body) == (True, will.body)
-        assert time.monotonic() - killed_at < WILL_DELAY_S + 15
 
 
 def test_mqtt_311_costs_savings_but_no_meaning(pos_terminal: Terminal, old_broker: Broker, tmp_path: Path) -> None:
@@ -152,7 +159,7 @@ def test_mqtt_311_costs_savings_but_no_meaning(pos_terminal: Terminal, old_broke
             kept = late.wait_for("fault/printer/cover_open")
             assert (kept.retain, kept.body) == (True, raised.body)
         daemon.kill()
-        will = early.wait_for("state", 5, status="offline")  # 3.1.1 knows no will delay
+        will = early.wait_for("state", WILL_DELAY_S / 2, status="offline")  # 3.1.1 knows no will delay
         assert (will.body["reason"], will.body["conn"]) == ("connection_lost", online.body["conn"])
     assert pos_terminal.violations() == {}
 

@@ -12,7 +12,7 @@ from tests.peers.console import stage
 from tests.peers.console.stage import Desk
 
 CHROMIUM = Path("/usr/bin/chromium")
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=1000 * stage.PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from tests.system.stage import Process
 from tests.wait import wait_until
 
 PASSWORD = "quiet-harbour-47-lanterns"
+PATIENCE_S = 30
+"""Of the browser."""
 _HARMLESS = re.compile(r"favicon|net::ERR_ABORTED")
 
 
@@ -41,8 +43,15 @@ class Desk:
         """What pages complained of to the browser."""
 
     def fault(self, terminal: str, key: str, state: str = "raised") -> None:
-        """Let a terminal of the fleet have a fault, or be rid of it (`cleared`)."""
+        """Let a terminal of the fleet have a fault, or be rid of it (`cleared`); the center knows it then."""
         self.fleet.control.set({f"terminal.{terminal}.{key}": state})
+        estate = next(estate for estate, name in self.terminals if name == terminal)
+
+        def known() -> bool:
+            stand = {each["fault"] for each in self.get(f"/terminals/{estate}/{terminal}")["faults"]}
+            return (key in stand) == (state == "raised")
+
+        wait_until(known, every_s=0.1)
 
     def post(self, path: str, body: Any = None, method: str = "POST") -> Any:
         """JSON of a request that must succeed."""
@@ -56,13 +65,13 @@ class Desk:
         return answer.json()
 
     def incident(self, terminal: str, key: str) -> dict[str, Any]:
-        """The open incident of one fault of one terminal, as soon as there is one."""
+        """The open incident of one fault of one terminal, as soon as there is one and the terminal is in it."""
 
         def found() -> dict[str, Any] | None:
-            rows = self.get("/queue", limit=200)["items"]
+            rows = [row for row in self.get("/queue", limit=200)["items"] if row["terminals_n"]]
             return next((row for row in rows if row["fault"] == key and row["scope_key"] == terminal), None)
 
-        return wait_until(found, 15)
+        return wait_until(found)
 
     def page(
         self,
@@ -87,7 +96,7 @@ class Desk:
         context.add_cookies([{"name": name, "value": value, "url": self.address} for name, value in held.items()])
         context.add_cookies([{"name": "posdiag_theme", "value": theme, "url": f"{self.address}/console"}])
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(1000 * PATIENCE_S)
         page.on("pageerror", lambda error: self.errors.append(f"{path}: {error}"))
         page.on("console", lambda told: self._told(path, told.type, told.text))
         page.goto(path)
@@ -120,22 +129,22 @@ def desk(folder: Path, browser: Browser, terminals: int = 12, settings: str = ""
     try:
         own = {"POSDIAG_CENTER_DIR": str(folder)}  # what it keeps beside its database is of no other test's center
         with Process(folder / "center.log", "center", "run", "--config", str(config), *words, env=own) as center:
-            password = wait_until(lambda: re.search(r"one-time password (\S+)", center.said()), 30)[1]
-            wait_until(lambda: "listening at" in center.said(), 30)
+            password = wait_until(lambda: re.search(r"one-time password (\S+)", center.said()), 60)[1]
+            wait_until(lambda: "listening at" in center.said(), 60)
             address = f"http://127.0.0.1:{port}"
-            fleet = Fleet(Options(url=url, terminals=terminals, sites=4, rate=1, faults_per_hour=0))
+            fleet = Fleet(Options(url=url, terminals=terminals, sites=4, rate=1, faults_per_hour=0, fail_share=0))
             fleet.start()
             try:
                 with httpx.Client(base_url=address, timeout=20) as api:
                     csrf = _log_in(api, password)
                     made = Desk(fleet, browser, address, api, csrf, key_file)
                     made.port = broker.port
-                    wait_until(lambda: len(made.get("/terminals", limit=200)["items"]) == terminals, 30)
+                    wait_until(lambda: len(made.get("/terminals", limit=200)["items"]) == terminals, 60)
                     yield made
                     made.close_pages()
             finally:
                 fleet.close()
-            assert center.terminate(20)[0] == 0, center.said()
+            assert center.terminate(60)[0] == 0, center.said()
     finally:
         broker.kill()
 

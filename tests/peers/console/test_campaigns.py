@@ -50,7 +50,7 @@ def test_a_campaign_is_counted_made_started_and_watched(desk: Desk, language: st
     expect(page.locator(".reach")).to_contain_text(count)
     page.get_by_label({"en": "Waves", "zh": "批次"}[language], exact=True).fill("100%")
     halt = {"en": "Stop above this share of failures, in %", "zh": "失败比例超过此值时停止（%）"}[language]
-    page.get_by_label(halt).fill("100")  # of the fleet's answers some fail by chance
+    page.get_by_label(halt).fill("100")
     page.get_by_role("button", name=make).click()
     page.wait_for_url("**/console/campaign/camp-*")
     expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
@@ -58,7 +58,7 @@ def test_a_campaign_is_counted_made_started_and_watched(desk: Desk, language: st
     result = page.locator("#targets .ag-row")
     expect(result).to_have_count(2)
     expect(page.locator("#waves li").first).to_contain_text({"en": "all the others", "zh": "其余全部"}[language])
-    expect(page.locator(".lights").first).to_contain_text(done, timeout=30_000)
+    expect(page.locator(".lights").first).to_contain_text(done, timeout=60_000)
     page.goto(f"{desk.address}/console/campaigns?state=done")
     expect(page.get_by_role("link", name=HOSTILE).first).to_be_visible()
 

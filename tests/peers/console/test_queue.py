@@ -96,7 +96,7 @@ def test_typing_leaves_only_rows_with_these_words(desk: Desk) -> None:
 def test_a_row_names_its_terminal_and_no_other_fault_makes_it_sell(desk: Desk, width: int) -> None:
     estate, terminal = desk.terminals[7]
     desk.fault(terminal, "reader/card_jam")
-    wait_until(lambda: desk.get(f"/terminals/{estate}/{terminal}")["verdict"]["can_sell"] == "no", 15)
+    wait_until(lambda: desk.get(f"/terminals/{estate}/{terminal}")["verdict"]["can_sell"] == "no")
     desk.fault(terminal, "printer/paper_out")
     rows = [desk.incident(terminal, each)["id"] for each in ("reader/card_jam", "printer/paper_out")]
     page = desk.page("/console/queue", width=width)

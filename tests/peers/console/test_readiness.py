@@ -26,7 +26,7 @@ def test_terminals_that_did_not_answer_are_not_ready(desk: Desk, language: str) 
     ask = {"en": "Ask all to check now", "zh": "立即全部检查"}[language]
     expect(page.get_by_role("link", name=ask)).to_have_attribute("href", "/console/campaigns/new?kind=readiness")
     waiting = page.locator("a.tile").filter(has_text={"en": "have not answered", "zh": "尚未应答"}[language])
-    expect(waiting.locator(".figure")).to_have_text("3", timeout=20_000)
+    expect(waiting.locator(".figure")).to_have_text("3", timeout=60_000)
     ready = page.locator("a.tile").filter(has_text={"en": "terminals ready", "zh": "已就绪"}[language])
     expect(ready.locator(".figure")).to_have_text("0")
     expect(page.locator("#stores .ag-row").first).to_contain_text({"en": "no answer yet", "zh": "尚未应答"}[language])

@@ -98,7 +98,7 @@ PAPER_OUT = (
 
 def test_what_comes_together_leaves_in_one_segment(tmp_path: Path, broker: Broker) -> None:
     """Segments with data, as the kernel counts them: tcpi_data_segs_out."""
-    with Agent(tmp_path, broker.port, replace(QUICK, gather_s=2), link="metered") as agent:
+    with Agent(tmp_path, broker.port, replace(QUICK, gather_s=2, ack_s=60), link="metered") as agent:
         wait_until(lambda: agent.uplink.connected and agent.uplink.status()["in_flight"] == 0)
 
         def segments() -> int:

@@ -171,7 +171,7 @@ class Day:
     def _plan_trouble(self, terminal: Terminal) -> None:
         """The next thing that happens there: hardly any at night."""
         hourly = self.per_hour * self._rate * (0.05 + 2 * self.load())
-        wait_s = terminal.dice.expovariate(hourly / HOUR_S) if hourly > 0 else HOUR_S
+        wait_s = terminal.dice.expovariate(hourly / HOUR_S) if hourly > 0 else math.inf
         if wait_s > HOUR_S / self._rate:  # look again: by then it is another hour, or somebody has set another rate
             self._loop.after(HOUR_S / self._rate, lambda: self._plan_trouble(terminal))
         else:

@@ -30,7 +30,7 @@ class Host:
     def write(self, data: bytes) -> None:
         os.write(self.handle, data)
 
-    def read(self, size: int, limit_s: float = 3.0) -> bytes:
+    def read(self, size: int, limit_s: float = 20.0) -> bytes:
         """At least `size` bytes, or what came within the limit."""
         data = b""
         end = time.monotonic() + limit_s
@@ -38,6 +38,6 @@ class Host:
             data += os.read(self.handle, 4096)
         return data
 
-    def ask(self, data: bytes, size: int, limit_s: float = 3.0) -> bytes:
+    def ask(self, data: bytes, size: int, limit_s: float = 20.0) -> bytes:
         self.write(data)
         return self.read(size, limit_s)

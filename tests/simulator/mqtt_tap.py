@@ -19,6 +19,8 @@ class Tap:
 
     target: int
     packets: list[mqtt5.Packet] = field(default_factory=list)
+    blocked: bool = False
+    """Whether new connections are closed at once."""
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -26,6 +28,7 @@ class Tap:
         self._waker, self._wake = socket.socketpair()
         self._pairs: dict[socket.socket, socket.socket] = {}
         self._rest: dict[socket.socket, bytes] = {}
+        self._was_cut = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, name="tap")
         self._thread.start()
         return self
@@ -39,19 +42,23 @@ class Tap:
     def cut(self) -> None:
         """End every connection now, without a word."""
         self._wake.send(b"cut")
+        self._was_cut.acquire()
 
     def _run(self) -> None:
+        ending = False
         while True:
             with selectors.DefaultSelector() as ready:
                 for sock in (self._listener, self._waker, *self._pairs):
                     ready.register(sock, selectors.EVENT_READ)
-                events = [key.fileobj for key, _ in ready.select()]
+                events = [key.fileobj for key, _ in ready.select(0 if ending else None)]
+            if ending and not events:  # what had been written by then has been read
+                return
             for sock in events:
                 if sock is self._waker:
-                    if self._waker.recv(3) == b"end":
-                        return
-                    for each in list(self._pairs):
+                    ending = self._waker.recv(3) == b"end"
+                    for each in [] if ending else list(self._pairs):
                         self._end(each)
+                    self._was_cut.release()
                 elif sock is self._listener:
                     self._accept()
                 elif sock in self._pairs:
@@ -59,6 +66,9 @@ class Tap:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
+        if self.blocked:
+            client.close()
+            return
         try:
             broker = socket.create_connection(("127.0.0.1", self.target))
         except OSError:  # it has been killed

@@ -16,6 +16,7 @@ from tests.simulator.mqtt_tap import Tap, body
 from tests.system.stage import Agent, Sim
 from tests.wait import wait_until
 
+pytestmark = pytest.mark.timeout(240)  # the first test waits until both have had their day
 AGENT, FLEET = "agent", "fleet"
 BY_TIME = {"telemetry", "health", "inventory"}  # come when they are due, not when something happens
 
@@ -100,7 +101,7 @@ def _is_of(told: Any, key: str) -> bool:
 
 
 def _until(tap: Tap, suffix: str, wanted: Callable[[Any], bool]) -> None:
-    wait_until(lambda: any(wanted(body(p)) for p in tap.published() if _suffix(p) == suffix), 30)
+    wait_until(lambda: any(wanted(body(p)) for p in tap.published() if _suffix(p) == suffix), 90)
 
 
 def _suffix(packet: mqtt5.PublishPacket) -> str:

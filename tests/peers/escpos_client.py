@@ -5,7 +5,15 @@ import sys
 from escpos.printer import Serial
 from serve import serve
 
-printer = Serial(sys.argv[1], baudrate=9600, timeout=0.3)
+
+class Printer(Serial):
+    """The library always waits out its timeout, for it asks for 16 bytes; so that had to be short for every answer."""
+
+    def _read(self):
+        return self.device.read(1) + self.device.read(self.device.in_waiting)
+
+
+printer = Printer(sys.argv[1], baudrate=9600, timeout=3)
 serve(
     {
         "online": printer.is_online,

@@ -84,6 +84,7 @@ def test_what_it_prints_is_what_it_sent(pos_terminal: Terminal, tap: Tap, client
     asked, answered = tap.take()
     assert asked == expected + ONLINE
     assert answered == b"\x12"
+    wait_until(lambda: len(pos_terminal.printed()) >= len(expected))
     assert pos_terminal.printed() == expected
     assert pos_terminal.violations() == {}
 
@@ -95,10 +96,10 @@ def test_a_slip_waits_for_paper_and_comes_out_once(pos_terminal: Terminal, tap: 
     assert pos_terminal.printed() == b""
     pos_terminal.set({"printer.paper": "ok"})
     assert client.ask("paper") == PLENTY
-    assert wait_until(pos_terminal.printed).endswith(b"waits\n")
+    wait_until(lambda: pos_terminal.printed().endswith(b"waits\n"))
     client.ask("cut", "PART")
     assert client.ask("online") is True
-    assert pos_terminal.printed().endswith(b"waits\n\x1bd\x06\x1dV\x01")
+    wait_until(lambda: pos_terminal.printed().endswith(b"waits\n\x1bd\x06\x1dV\x01"))
     assert pos_terminal.printed().count(b"waits") == 1
     assert tap.answered == b"\x7e\x12\x12"
     assert pos_terminal.violations() == {}

@@ -11,7 +11,7 @@ import pytest
 import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from center.access import accounts
 from center.db.engine import Database
@@ -67,7 +67,7 @@ def test_a_merchant_goes_the_whole_way_on_a_phone_without_scripts(browser: Brows
     with opened(browser) as page:
         page.goto(f"{at.base}/m/{token}")
         page.get_by_role("link", name="English").click()
-        assert page.get_by_role("heading", level=1).inner_text() == "The paper roll is empty"
+        expect(page.get_by_role("heading", level=1)).to_have_text("The paper roll is empty")
         pictures = page.locator(".steps li svg")
         assert pictures.count() == page.locator(".steps li").count() > 2
         box = pictures.first.bounding_box()
@@ -75,18 +75,18 @@ def test_a_merchant_goes_the_whole_way_on_a_phone_without_scripts(browser: Brows
         assert box["width"] >= 48
         page.get_by_label("Write to support").fill("Where do I get paper?")
         page.get_by_role("button", name="Send").click()
-        assert page.get_by_role("status").inner_text() == "Your message is with support."
-        assert page.get_by_text("Where do I get paper?").is_visible()
+        expect(page.get_by_role("status")).to_have_text("Your message is with support.")
+        expect(page.get_by_text("Where do I get paper?")).to_be_visible()
         at.world.fault("printer/paper_out", "cleared")
         at.world.run()
         at.world.later(HOUR)
         page.reload()
         page.get_by_role("button", name="It works again").click()
-        assert page.get_by_role("status").inner_text() == "Thank you. The case is closed."
+        expect(page.get_by_role("status")).to_have_text("Thank you. The case is closed.")
         page.get_by_label("Yes").check()
         page.get_by_label("5, very well").check()
         page.get_by_role("button", name="Send").first.click()
-        assert page.get_by_role("status").inner_text() == "Thank you for your answers."
+        expect(page.get_by_role("status")).to_have_text("Thank you for your answers.")
         assert page.context.cookies() == []
     assert [row["score"] for row in at.world.rows(surveys)] == [5]
 
@@ -123,8 +123,7 @@ def test_logging_in_and_choosing_a_password_by_keyboard_alone(browser: Browser, 
         page.keyboard.press("Tab")
         _type(page, "password", "not it")
         page.keyboard.press("Enter")
-        page.get_by_role("alert").wait_for()
-        assert page.get_by_role("alert").inner_text() == "The name or the password is wrong."
+        expect(page.get_by_role("alert")).to_have_text("The name or the password is wrong.")
         _type(page, "password", password)
         page.keyboard.press("Enter")
         page.wait_for_url("**/login/password*")
@@ -133,7 +132,7 @@ def test_logging_in_and_choosing_a_password_by_keyboard_alone(browser: Browser, 
         _type(page, "again", "a long new password")
         page.keyboard.press("Enter")
         page.wait_for_url(f"**/console/print/terminal/{ESTATE}/t1")
-        assert "by admin" in page.locator(".printed").inner_text()
+        expect(page.locator(".printed")).to_contain_text("by admin")
 
 
 def _type(page: Page, field: str, text: str) -> None:

@@ -147,6 +147,7 @@ def test_nobody_comes_in_without_a_session(desk: Desk) -> None:
 def test_scripts_are_fetched_once(desk: Desk) -> None:
     """A megabyte of a table's script, fetched and compiled for each page, was half a second of each."""
     page = desk.page("/console/queue")
+    page.wait_for_load_state("networkidle")  # what is broken off on its way would be fetched again
     page.goto("/console/terminals")
     page.wait_for_selector(".ag-row")
     fetched = page.evaluate(

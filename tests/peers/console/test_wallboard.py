@@ -36,7 +36,8 @@ def test_it_says_that_it_is_old_and_comes_back_by_itself(desk: Desk) -> None:
     page.clock.fast_forward(25_000)
     expect(page.locator(".wall.old .wall-age")).to_contain_text("OUT OF DATE")
     page.route("**/healthz", lambda route: route.abort())
-    page.clock.fast_forward(60_000)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/healthz")):
+        page.clock.fast_forward(60_000)
     assert page.evaluate("window.mark") == "the page before"  # it waits for the center, and not at an error page
     page.unroute("**/healthz")
     with page.expect_navigation():

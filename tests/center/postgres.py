@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 
+from tests.mqtt.broker import free_port
+
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-_PORTS = range(20_000, 30_000)
-"""Below those that the kernel gives to whoever asks for any, which may be a server or a client of another test."""
 
 
 class Postgres:
@@ -25,23 +23,14 @@ class Postgres:
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         self._directory = Path(tempfile.mkdtemp(prefix="posdiag-postgres-"))
         self._names = 0
-        self.port = 0
+        self.port = free_port()
         if self._as:
             shutil.chown(self._directory, "postgres")
         self._run("initdb", "--auth=trust", "--username=posdiag", "--encoding=UTF8", "--no-sync", "--locale=C")
-        self._options = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync={durable}"
+        self._options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync={durable}"
         if any((PROGRAMS[-1].parent / "lib").glob("timescaledb.so")):
             self._options += " -c shared_preload_libraries=timescaledb -c max_worker_processes=0"  # ours does its work
-        self._start_first()
-
-    def _start_first(self) -> None:
-        """On a port that is free."""
-        for port in random.sample(_PORTS, 5):
-            self.port = port
-            with suppress(subprocess.CalledProcessError):
-                self.start()
-                return
-        raise AssertionError((self._directory / "log").read_text())
+        self.start()
 
     def _run(self, program: str, *words: str) -> None:
         command = [*self._as, str(PROGRAMS[-1] / program), "-D", str(self._directory / "data"), *words]
@@ -60,7 +49,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start it; once it is back here it takes connections."""
-        self._run("pg_ctl", "-w", "-o", f"-p {self.port} {self._options}", "-l", str(self._directory / "log"), "start")
+        self._run("pg_ctl", "-w", "-o", self._options, "-l", str(self._directory / "log"), "start")
 
     def crash(self) -> None:
         """Stop it as a crash does: connections break, nothing is written any more."""

@@ -324,7 +324,7 @@ def test_every_answer_forbids_what_no_page_of_ours_needs(api: Api) -> None:
 
 
 def test_lines_that_are_no_http_are_answered_and_the_next_one_is_served(api: Api) -> None:
-    with socket.create_connection(("127.0.0.1", api.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=30) as raw:
         raw.sendall(b"\x16\x03\x01nonsense\r\n\r\n")
         assert b"400" in raw.recv(1000)
     assert api.client.get("/healthz").status_code == 200

@@ -167,16 +167,17 @@ def test_a_center_starts_from_what_was_restored(office: list[str | Path], tmp_pa
             stderr=log,
         )
     try:
-        found = wait_until(lambda: re.search(r"listening at (\S+)", (tmp_path / "log").read_text()), 30)
-        with httpx.Client(base_url=f"{found[1]}/api/v1", headers={"authorization": f"Bearer {token}"}) as api:
+        found = wait_until(lambda: re.search(r"listening at (\S+)", (tmp_path / "log").read_text()))
+        headers = {"authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=f"{found[1]}/api/v1", headers=headers, timeout=30) as api:
             assert api.get("/cases").json()["items"][0]["title"] == "no paper"
             verified = api.get("/audit/verify").json()
             assert (verified["broken_id"], verified["rows"] >= 5) == (None, True)
             (pack,) = api.get("/evidence").json()["items"]
             assert api.get(f"/evidence/{pack['id']}/verify").json()["problems"] == []
     finally:
-        process.terminate()
-        process.wait(15)
+        process.kill()
+        process.wait()
 
 
 @SQLITE

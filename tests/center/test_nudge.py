@@ -43,7 +43,7 @@ def test_a_nudge_wakes_threads_and_loops_until_they_leave() -> None:
     async def follow() -> None:
         with nudge.event() as woken:
             await asyncio.to_thread(nudge.tell)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await woken.wait()
 
     with nudge.waking(thread.set):
@@ -78,11 +78,11 @@ def test_what_another_process_appends_is_told_too(database: Database, database_u
     watch = FeedWatch(database)
     try:
         with database.fed.waking(woken.set):
-            assert woken.wait(10)  # it watches
+            assert woken.wait(30)  # it watches
             for _ in range(3):
                 woken.clear()
                 _append(other)
-                assert woken.wait(10)
+                assert woken.wait(30)
     finally:
         watch.close()
         other.close()
@@ -138,7 +138,7 @@ def test_a_fault_reaches_a_listener_and_becomes_an_incident_without_anybody_look
     storing = Database(database_url) if elsewhere else database
     writer, batch, told = Writer(storing), Batch(), []
     batch.add(Reader(), "pos/1/e/t1/fault/printer/paper_out", said.fault(), retained=False, now_ms=said.AT_MS)
-    client = httpx.Client(base_url=center, headers={"authorization": f"Bearer {token}"}, timeout=20)
+    client = httpx.Client(base_url=center, headers={"authorization": f"Bearer {token}"}, timeout=40)
     wait_until(lambda: _leads(database))
     with client, client.stream("GET", "/api/v1/stream") as answer:
         lines = answer.iter_lines()

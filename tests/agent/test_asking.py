@@ -42,12 +42,12 @@ def test_one_that_hangs_or_fails_costs_nobody_elses_answer() -> None:
         "good": GOOD,
     }
     began = time.monotonic()
-    answers = gather(questions, 0.3)
-    assert time.monotonic() - began < 2
+    answers = gather(questions, 1.5)
+    assert time.monotonic() - began < 20
     release.set()
     silent = {"paper": unknown("no_reply"), "reply": unknown("no_reply")}
     assert answers == {
-        "hung": Answer(silent, "no answer within 0.3 s"),
+        "hung": Answer(silent, "no answer within 1.5 s"),
         "busy": Answer(silent, "busy was busy for more than 8 s"),
         "broken": Answer({"paper": unknown("failed"), "reply": unknown("failed")}, "ZeroDivisionError: by zero"),
         "good": Answer({"paper": known("ok")}, "fine"),
@@ -56,7 +56,7 @@ def test_one_that_hangs_or_fails_costs_nobody_elses_answer() -> None:
 
 def test_without_threads_each_says_so(no_threads: list[str]) -> None:
     no_threads.append("ask-hung")
-    answers = gather({"hung": raising(ZeroDivisionError()), "good": GOOD}, 5)
+    answers = gather({"hung": raising(ZeroDivisionError()), "good": GOOD}, 20)
     assert answers["good"].text == "fine"
     assert answers["hung"] == Answer({"paper": unknown("failed"), "reply": unknown("failed")}, "can't start new thread")
 
@@ -105,31 +105,28 @@ def test_a_question_ends_the_rest_between_two_polls(port: str, share: str) -> No
     try:
         wait_until(lambda: sink.readings)
         wait_until(lambda: open_files(port) == 1)  # the test's own: between two polls it is nobody's
-        began = time.monotonic()
         with pytest.raises(Exception, match="no reply" if share == "idle" else "by configuration"):
-            worker.ask(lambda driver: driver.check_health(Level.INTERNAL), 8)
-        assert time.monotonic() - began < 6
+            worker.ask(lambda driver: driver.check_health(Level.INTERNAL), 30)  # the next poll is ten minutes away
     finally:
-        began = time.monotonic()
         worker.stop()
-        worker.join(5)
-    assert time.monotonic() - began < 1
+        worker.join(20)
+    assert not worker.is_alive()
 
 
 def test_what_nobody_waits_for_any_more_is_not_done(port: str) -> None:
     done: list[str] = []
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
     worker = PortWorker(DeviceConfig(name="printer", family="escpos", port=port, poll_s=600), Heard())
     worker.start()
     try:
-        blocker = threading.Thread(target=lambda: worker.ask(lambda _driver: release.wait(20), 20))
+        blocker = threading.Thread(target=lambda: worker.ask(lambda _driver: (begun.set(), release.wait(30)), 30))
         blocker.start()
-        wait_until(lambda: not worker._jobs.qsize())
+        assert begun.wait(20)
         with pytest.raises(TimeoutError, match=r"printer was busy for more than 0\.1 s"):
             worker.ask(lambda _driver: done.append("printed"), 0.1)
         release.set()
-        blocker.join(5)
-        worker.ask(lambda _driver: done.append("asked"), 5)
+        blocker.join(20)
+        worker.ask(lambda _driver: done.append("asked"), 20)
         assert done == ["asked"]
     finally:
         release.set()
@@ -143,10 +140,10 @@ def test_a_device_that_is_the_applications_alone_is_not_asked(tmp_path: Path) ->
 
     port = tmp_path / "tty"
     device = DeviceConfig(name="reader", family="crt571", port=str(port), share="never")
-    lost = gather({"reader": of_device(device, Level.INTERNAL, run)}, 1)["reader"].readings
+    lost = gather({"reader": of_device(device, Level.INTERNAL, run)}, 20)["reader"].readings
     assert lost["port"] == known("lost")
     port.touch()
-    answer = gather({"reader": of_device(device, Level.INTERNAL, run)}, 1)["reader"]
+    answer = gather({"reader": of_device(device, Level.INTERNAL, run)}, 20)["reader"]
     readings, text = answer.readings, answer.text
     assert readings.pop("port") == known("ok")
     assert set(readings.values()) == {unknown("not_asked")}

@@ -27,4 +27,4 @@ def test_a_child_that_reads_nothing_is_ended_in_time(tmp_path: Path, monkeypatch
         job = Job(id="c", expires=0, end_s=end_s, stopping=threading.Event(), tell=lambda _output: None)
         with pytest.raises(RuntimeError, match=r"^the bundle was not uploaded in time$"):
             collect.run({"url": "https://depot.test/x"}, job)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30, "the child would sleep a minute"

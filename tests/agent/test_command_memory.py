@@ -75,7 +75,7 @@ def given(books: Books) -> tuple[list[str], dict[str, int], int]:
         wait_until(lambda: told and told[-1]["state"] in {"rejected", "succeeded"}, 20)
     finally:
         commands.stop()
-        commands.join(5)
+        commands.join(20)
     return [body["state"] for body in told], commands.refused, len(runs)
 
 

@@ -24,13 +24,13 @@ def test_an_answer_and_a_refusal(tmp_path: Path) -> None:
     server = ControlServer(tmp_path / "control.sock", answers)
     server.start()
     try:
-        assert ask(tmp_path, {"cmd": "hello"}, 5) == {"you": "hello"}
+        assert ask(tmp_path, {"cmd": "hello"}, 20) == {"you": "hello"}
         with pytest.raises(ControlError, match=r"^not now$") as refused:
-            ask(tmp_path, {"cmd": "no"}, 5)
+            ask(tmp_path, {"cmd": "no"}, 20)
         assert not isinstance(refused.value, NoDaemon)
     finally:
         server.close()
-        server.join(5)
+        server.join(20)
 
 
 def test_one_that_takes_long_delays_nobody_else(tmp_path: Path) -> None:
@@ -49,15 +49,15 @@ def test_one_that_takes_long_delays_nobody_else(tmp_path: Path) -> None:
     try:
         for thread in slow:
             thread.start()
-            assert begun.acquire(timeout=5)
-        assert [ask(tmp_path, {"cmd": "quick"}, 5) for _ in range(9)] == ["quick"] * 9
+            assert begun.acquire(timeout=20)
+        assert [ask(tmp_path, {"cmd": "quick"}, 20) for _ in range(9)] == ["quick"] * 9
         assert said == []
     finally:
         release.set()
         for thread in slow:
-            thread.join(5)
+            thread.join(20)
         server.close()
-        server.join(5)
+        server.join(20)
     assert said == ["slow"] * 3
 
 
@@ -66,10 +66,10 @@ def test_without_another_thread_it_answers_in_its_own(tmp_path: Path, no_threads
     server = ControlServer(tmp_path / "control.sock", answers)
     server.start()
     try:
-        assert [ask(tmp_path, {"cmd": "hello"}, 5) for _ in range(9)] == [{"you": "hello"}] * 9
+        assert [ask(tmp_path, {"cmd": "hello"}, 20) for _ in range(9)] == [{"you": "hello"}] * 9
     finally:
         server.close()
-        server.join(5)
+        server.join(20)
 
 
 def test_a_daemon_that_ends_meanwhile(tmp_path: Path) -> None:
@@ -85,17 +85,17 @@ def test_a_daemon_that_ends_meanwhile(tmp_path: Path) -> None:
         ends = threading.Thread(target=end)
         ends.start()
         with pytest.raises(NoDaemon, match=r"^the daemon ended before it answered$"):
-            ask(tmp_path, {"cmd": "check"}, 5)
-        ends.join(5)
+            ask(tmp_path, {"cmd": "check"}, 20)
+        ends.join(20)
 
 
 def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(NoDaemon, match=f"^no daemon runs with {tmp_path}$"):
-        ask(tmp_path, {"cmd": "hello"}, 5)
+        ask(tmp_path, {"cmd": "hello"}, 20)
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(str(tmp_path / "control.sock"))
         with pytest.raises(NoDaemon, match=r"^no daemon runs with"):
-            ask(tmp_path, {"cmd": "hello"}, 5)
+            ask(tmp_path, {"cmd": "hello"}, 20)
 
 
 def test_a_port_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:

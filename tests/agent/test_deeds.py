@@ -64,7 +64,7 @@ def built(tmp_path: Path, ports: list[str]) -> Iterator[App]:
     yield daemon
     daemon.stop("test_over")
     for thread in (*daemon.workers, *daemon.runners, daemon.commands):
-        thread.join(5)
+        thread.join(20)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_devices_that_hang_are_waited_for_at_the_same_time(app: App, monkeypatch
     monkeypatch.setattr("agent.deeds._DEVICE_S", 1.0)
     began = time.monotonic()
     said = app.deeds.control({"cmd": cmd})
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 3, "one after the other it would be 3 s"
     assert said == {
         **{name: {"error": "no_reply", "text": f"{name} was busy for more than 1 s"} for name in HUNG},
         "theirs": {"error": "not_asked", "text": "not asked: by configuration the payment application has it alone"},

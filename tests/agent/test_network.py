@@ -115,6 +115,18 @@ class Deaf:
         self._listener.close()
 
 
+class Closed:
+    """A port that refuses: it is taken, so that nobody else gets it, and nobody listens on it."""
+
+    def __init__(self) -> None:
+        self._taken = socket.socket()
+        self._taken.bind(("127.0.0.1", 0))
+        self.port = self._taken.getsockname()[1]
+
+    def close(self) -> None:
+        self._taken.close()
+
+
 def reply_to(query: bytes, *addresses: str, rcode: int = 0) -> bytes:
     records = b"".join(b"\xc0\x0c" + struct.pack(">2HIH", 1, 1, 60, 4) + socket.inet_aton(each) for each in addresses)
     return query[:2] + struct.pack(">5H", 0x8180 | rcode, 1, len(addresses), 0, 0) + query[12:] + records
@@ -256,7 +268,7 @@ def plain(readings) -> dict[str, object]:
 def walk(probe: NetworkProbe) -> dict[str, object]:
     began = time.monotonic()
     found = plain(probe.run())
-    assert time.monotonic() - began < 7
+    assert time.monotonic() - began < 10
     return found
 
 
@@ -398,13 +410,15 @@ def test_a_gateway_that_lets_everything_through_is_not_at_fault(kernel, place, a
 
 
 def test_a_refusal_is_an_answer(kernel, place, authority):
-    found = walk(world(kernel, place, authority, gateway=f"127.0.0.1:{closed_port()}"))
+    found = walk(world(kernel, place, authority, gateway=f"127.0.0.1:{place(Closed).port}"))
     assert found["gateway"] == "ok"
 
 
 def test_without_a_default_route_the_gateway_is_what_is_missing(kernel, place, authority):
     kernel.write("proc/net/route", ROUTE + NEAR)
-    found = walk(world(kernel, place, authority, gateway="", interface="eth0", acquirer=f"127.0.0.1:{closed_port()}"))
+    found = walk(
+        world(kernel, place, authority, gateway="", interface="eth0", acquirer=f"127.0.0.1:{place(Closed).port}")
+    )
     assert (found["gateway"], found["gateway_why"]) == ("failed", "no_default_route")
 
 
@@ -415,11 +429,6 @@ def test_a_neighbour_that_the_kernel_knows_need_not_answer_echoes(kernel, place,
     )
     found = walk(world(kernel, place, authority, gateway=""))
     assert found["gateway"] == "ok"
-
-
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as link:
-        return int(link.getsockname()[1])
 
 
 def test_names_that_nobody_answers(kernel, place, authority):
@@ -443,7 +452,7 @@ def test_the_next_resolver_is_asked(kernel, place, authority):
 
 
 def test_a_refused_acquirer(kernel, place, authority):
-    found = walk(world(kernel, place, authority, acquirer=f"{HOST}:{closed_port()}"))
+    found = walk(world(kernel, place, authority, acquirer=f"{HOST}:{place(Closed).port}"))
     assert rungs(found)[4:6] == ["failed", "?not_asked"]
     assert found["acquirer_why"] == "refused"
 
@@ -472,7 +481,7 @@ def test_an_acquirer_by_address_needs_no_names(kernel, place, authority):
 )
 def test_the_portal_check(kernel, place, authority, answer, portal):
     check = f"http://portal.test:{place(Tcp, speak_http(answer)).port}/check"
-    found = walk(world(kernel, place, authority, portal_check=check, acquirer=f"{HOST}:{closed_port()}"))
+    found = walk(world(kernel, place, authority, portal_check=check, acquirer=f"{HOST}:{place(Closed).port}"))
     assert found["portal"] == portal
 
 
@@ -494,7 +503,7 @@ def test_a_failure_is_looked_at_again_soon_and_health_less_often(kernel, place, 
     assert "gateway" not in walk(probe)  # only what was measured is said
     clock.now += 10
     assert "gateway" in walk(probe)
-    probe = world(kernel, place, authority, clock=clock, poll_s=30, acquirer=f"{HOST}:{closed_port()}")
+    probe = world(kernel, place, authority, clock=clock, poll_s=30, acquirer=f"{HOST}:{place(Closed).port}")
     said = []
     for _ in range(8):
         said.append(walk(probe).get("acquirer"))
@@ -552,11 +561,11 @@ def test_a_slow_reply_is_not_a_lost_one(place):
         )  # the first answer comes after the second question
 
     server = ("127.0.0.1", place(Udp, late).port)
-    found = dns.lookup([server], HOST, time.monotonic() + 1.0)
+    found = dns.lookup([server], HOST, time.monotonic() + 3.0)
     assert found.answer == dns.Answer(("127.0.0.1",))
     assert found.lost == 0
     assert found.ms is not None
-    assert 400 < found.ms < 1000
+    assert 1400 < found.ms < 3000
 
 
 @pytest.mark.parametrize(
@@ -571,15 +580,15 @@ def test_a_slow_reply_is_not_a_lost_one(place):
 )
 def test_a_reply_that_is_none_is_ignored(place, spoil):
     server = ("127.0.0.1", place(Udp, lambda query, _: [spoil(query), reply_to(query, "127.0.0.1")]).port)
-    found = dns.lookup([server], HOST, time.monotonic() + 1.0)
+    found = dns.lookup([server], HOST, time.monotonic() + 20.0)
     assert found.answer == dns.Answer(("127.0.0.1",))
 
 
-def test_a_resolver_that_refuses_is_not_waited_for():
+def test_a_resolver_that_refuses_is_not_waited_for(place):
     began = time.monotonic()
-    found = dns.lookup([("127.0.0.1", closed_port())], HOST, time.monotonic() + 5)
+    found = dns.lookup([("127.0.0.1", place(Closed).port)], HOST, time.monotonic() + 20)
     assert found.answer is None
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("name", ["", "a" * 64 + ".test", ".".join(["abcdefgh"] * 40), "a..b"])

@@ -166,7 +166,7 @@ def test_a_server_that_says_nothing_costs_two_seconds(ask):
     with Server(lambda _: b"") as server:
         began = time.monotonic()
         assert ask(server)["mains"] == "?no_reply"
-        assert 1.5 < time.monotonic() - began < 4
+        assert 1.5 < time.monotonic() - began < 10
 
 
 def test_a_server_that_was_restarted_is_asked_again_at_once(ask):

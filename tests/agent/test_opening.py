@@ -50,11 +50,17 @@ def test_another_verb_waits_and_drops_nothing(line: tuple[int, DeviceConfig]) ->
     assert had == ["one", "other"]
 
 
-@pytest.mark.parametrize(("sale", "least_s", "most_s"), [(False, 0.5, 3.0), (True, 0.0, 0.4)])
+@pytest.mark.parametrize(("sale", "busy_s", "least_s", "most_s"), [(False, 0.5, 0.5, 20.0), (True, 30.0, 0.0, 20.0)])
 def test_nobody_waits_for_ever_or_into_a_sale(
-    line: tuple[int, DeviceConfig], monkeypatch: pytest.MonkeyPatch, *, sale: bool, least_s: float, most_s: float
+    line: tuple[int, DeviceConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    sale: bool,
+    busy_s: float,
+    least_s: float,
+    most_s: float,
 ) -> None:
-    monkeypatch.setattr("agent.opening._BUSY_S", 0.5)
+    monkeypatch.setattr("agent.opening._BUSY_S", busy_s)
     _far, device = line
     with opened(device, no_sale):
         began = time.monotonic()

@@ -410,7 +410,7 @@ def test_killed_at_any_moment_no_promise_is_broken(tmp_path: Path) -> None:
     settled: set[tuple[str, int, int]] = set()
     for run in range(30):
         boot = 1 + run // 3
-        told = killed_writer(tmp_path, boot, chance.uniform(0.0, 0.05))
+        told = killed_writer(tmp_path, boot, chance.randrange(12), chance.uniform(0.0, 0.05))
         for line in told:
             if line[0] == "put":
                 put[line[1], boot, int(line[2])] += 1
@@ -428,16 +428,18 @@ def test_killed_at_any_moment_no_promise_is_broken(tmp_path: Path) -> None:
     assert set(put) - settled - set(stored) == set(), "an acknowledged row is lost"
 
 
-def killed_writer(directory: Path, boot: int, after_s: float) -> list[list[str]]:
+def killed_writer(directory: Path, boot: int, after_lines: int, after_s: float) -> list[list[str]]:
+    """What it said until it was killed, so long after so many lines, which a slow disk takes longer for."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.agent.writer", str(directory), str(boot)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     with process.stdout:
         assert process.stdout.readline() == "ready\n"
+        told = [process.stdout.readline().split() for _ in range(after_lines)]
         timer = threading.Timer(after_s, process.kill)
         timer.start()
-        told = [line.split() for line in process.stdout if line.endswith("\n")]
+        told += [line.split() for line in process.stdout if line.endswith("\n")]
         timer.join()
     process.wait()
     return told

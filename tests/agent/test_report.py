@@ -55,7 +55,7 @@ def test_the_listener_survives_everything_and_counts_it(tmp_path):
             app.sendto(datagram, str(tmp_path / "report.sock"))
     wait_until(lambda: len(heard) == 2)
     listener.close()
-    listener.join(2)
+    listener.join(20)
     assert not listener.is_alive()
     assert [readings["good"].value for _, readings in heard] == [1, 2]
     assert listener.refused >= 3

@@ -31,5 +31,5 @@ def test_what_comes_while_a_probe_runs_is_looked_at_by_another_run() -> None:
         wait_until(lambda: probe.runs == 2)
     finally:
         probe.runner.stop()
-        probe.runner.join(5)
+        probe.runner.join(20)
     assert probe.runs == 2, "and then it rests"

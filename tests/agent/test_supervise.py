@@ -209,14 +209,14 @@ def test_a_worker_that_hangs_loses_its_port_to_another(line: str) -> None:
         assert all(reading["port"] == known("ok") for reading in sink.readings), "the port was free for it"
         before = len(sink.readings)
         release.set()
-        first.join(5)
+        first.join(20)
         assert not first.is_alive()
         wait_until(lambda: len(sink.readings) > before + 2)
         assert all(reading["port"] == known("ok") for reading in sink.readings), "the old one closed its own line only"
     finally:
         release.set()
         second.stop()
-        second.join(5)
+        second.join(20)
 
 
 @DIES
@@ -225,7 +225,7 @@ def test_a_worker_that_died_has_a_successor_that_knows_what_it_knew(line: str) -
     first = PortWorker(device(line), sink)
     first.recalled["tamper"] = known("yes")
     first.start()
-    first.join(5)
+    first.join(20)
     second = first.successor()
     second.start()
     try:
@@ -233,7 +233,7 @@ def test_a_worker_that_died_has_a_successor_that_knows_what_it_knew(line: str) -
         assert second.recalled["tamper"] == known("yes")
     finally:
         second.stop()
-        second.join(5)
+        second.join(20)
 
 
 def test_a_worker_says_when_it_last_went_round_and_is_given_time(line: str) -> None:
@@ -244,7 +244,7 @@ def test_a_worker_says_when_it_last_went_round_and_is_given_time(line: str) -> N
         wait_until(lambda: worker.turned_at > began + 0.5)
     finally:
         worker.stop()
-        worker.join(5)
+        worker.join(20)
     assert worker.patience_s >= 30
     assert PortWorker(DeviceConfig(name="x", family="escpos", port=line, poll_s=60), Heard()).patience_s >= 600
 
@@ -281,13 +281,13 @@ def test_a_runner_has_a_successor_and_is_heard_no_more(how: str) -> None:
     try:
         wait_until(lambda: heard)
         release.set()
-        first.join(5)
+        first.join(20)
         assert second.name == first.name
         assert all(readings == {"it": known("ok")} for readings in heard)
     finally:
         release.set()
         second.stop()
-        second.join(5)
+        second.join(20)
 
 
 def test_a_child_that_takes_too_long_is_ended_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,10 +338,10 @@ def test_the_successor_of_the_command_thread_keeps_the_counts() -> None:
     first.refused["flood"] = 3
     first.start()
     second = first.successor()
-    first.join(5)
+    first.join(20)
     second.start()
     second.stop()
-    second.join(5)
+    second.join(20)
     assert second.refused == {"flood": 3}
     assert second.busy_since == float("inf")
 
@@ -373,7 +373,7 @@ state_dir = "{tmp_path}/state"
     yield daemon
     daemon.stop("test_over")
     for thread in (*daemon.workers, *daemon.runners, daemon.commands):
-        thread.join(5)
+        thread.join(20)
 
 
 def die() -> None:
@@ -425,7 +425,7 @@ def test_a_look_that_fails_is_a_fault_and_the_daemon_goes_on(app: App, monkeypat
         assert main.is_alive()
     finally:
         app.ask_to_stop()
-        main.join(5)
+        main.join(20)
     assert not main.is_alive()
 
 
@@ -448,5 +448,5 @@ def test_the_daemon_gives_a_hung_port_to_another_worker(app: App, monkeypatch: p
         assert app.supervisor.answers(app.clock.monotonic())
     finally:
         release.set()
-        first.join(5)
+        first.join(20)
     assert not first.is_alive()

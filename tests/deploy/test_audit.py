@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -41,12 +42,15 @@ class _Deaf(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def no_way_out(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Deaf) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.delenv("no_proxy", raising=False)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("PIP_CACHE_DIR", "XDG_CACHE_HOME"):  # what was learned a while ago would still be an answer
+            monkeypatch.setenv(name, str(tmp_path))
         yield
         server.shutdown()
         thread.join()

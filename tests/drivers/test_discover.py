@@ -83,7 +83,7 @@ def test_a_pin_pad_with_checked_frames_is_certain():
     assert found.confidence == "certain"
     assert "check" in found.reason
     assert all(isinstance(step, Trying) for step in steps[:-1])
-    assert took < 5
+    assert took < 15
 
 
 def test_looking_for_a_pad_does_not_empty_its_removal_log():
@@ -102,7 +102,7 @@ def test_a_printer_gets_nothing_that_it_would_print():
     found = steps[-1]
     assert isinstance(found, Found)
     assert (found.family, found.identity.model, found.confidence) == ("escpos", "TM-X", "certain")
-    assert took < 3
+    assert took < 10
     rest = _GS_I.sub(b"", _DLE_EOT.sub(b"", heard))
     assert rest == b"", "neither text nor a setting, such as automatic status"
 
@@ -136,7 +136,7 @@ def test_a_modem_is_found_by_its_maker(maker: str, family: str):
     found = steps[-1]
     assert isinstance(found, Found)
     assert (found.family, found.identity.manufacturer, found.confidence) == (family, maker, "certain")
-    assert took < 6
+    assert took < 15
 
 
 def test_silence_is_nothing_and_ends_in_time(monkeypatch: pytest.MonkeyPatch):
@@ -144,11 +144,11 @@ def test_silence_is_nothing_and_ends_in_time(monkeypatch: pytest.MonkeyPatch):
     with FarEnd() as far:
         steps, took = look(far)
     assert steps[-1] == Nothing(far.port, 0)
-    assert took < 3.5
+    assert took < 10
 
 
 def test_a_port_that_talks_unasked_is_told(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(discover, "PORT_S", 0.1)
+    monkeypatch.setattr(discover, "PORT_S", 1.0)
     done = threading.Event()
     with FarEnd() as far:
 

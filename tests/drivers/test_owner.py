@@ -19,7 +19,7 @@ NOBODY = (None, True)  # and that is certain
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str) -> Iterator[None]:
     """The service as systemd starts it, with its listener as handle 3; /proc shows us nothing of others."""
     monkeypatch.setattr(owner, "SERVICE", str(tmp_path / "owner.sock"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -28,6 +28,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         start = f"import os; os.dup2({listener.fileno()}, 3); from drivers.owner_service import main; main()"
         process = subprocess.Popen([sys.executable, "-c", start], cwd=ROOT, pass_fds=(listener.fileno(),))
     monkeypatch.setattr(owner, "scan", lambda _device, _asking: (None, False))
+    wait_until(lambda: owner.look(port) == NOBODY)  # its start may take longer than the second of a question
     yield
     assert process.poll() is None, "it must outlive every question"
     process.kill()
@@ -43,11 +44,12 @@ def port() -> Iterator[str]:
 
 
 def test_the_holder_is_named_and_the_one_who_asks_does_not_count(service: None, port: str):
-    assert owner.look(port) == NOBODY
     with open(port, "rb") as handle, subprocess.Popen(["sleep", "60"], stdin=handle) as app:  # noqa: PTH123 - a terminal
-        assert owner.who_has_open(port) == f"sleep (pid {app.pid})"
-        assert owner.look(port) != NOBODY
+        holder = f"sleep (pid {app.pid})"
+        wait_until(lambda: owner.look(port) == (holder, True))
+        wait_until(lambda: owner.who_has_open(port) == holder)
         app.kill()
+    wait_until(lambda: owner.look(port) == NOBODY)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "/dev/../etc/passwd", "", "/proc/self/mem", "a\0b"])
@@ -61,8 +63,7 @@ def test_one_who_says_nothing_and_one_who_leaves_hold_nobody_up(service: None, p
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as leaving:
             leaving.connect(owner.SERVICE)
             leaving.send(port.encode())
-        assert owner.look(port) != NOBODY, "not within the second that a question may take"
-    wait_until(lambda: owner.look(port) == NOBODY, 5)
+        wait_until(lambda: owner.look(port) == NOBODY)
 
 
 def test_without_the_service_nothing_is_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str):

@@ -63,11 +63,14 @@ class Place:
         pass
 
     def outcome(self) -> str:
-        """The latest word: ok, or what is wrong with the port, else with the answering."""
-        if not self.said:
-            return "nothing"
-        port, reply = (str(self.said[-1][name].value) for name in ("port", "reply"))
-        return port if port != "ok" else reply
+        """The latest word, as `word_of` has it."""
+        return word_of(self.said[-1]) if self.said else "nothing"
+
+
+def word_of(readings: Mapping[str, Reading]) -> str:
+    """What a worker's word comes to: ok, or what is wrong with the port, else with the answering."""
+    port, reply = (str(readings[name].value) for name in ("port", "reply"))
+    return port if port != "ok" else reply
 
 
 class Fleet:
@@ -107,7 +110,7 @@ class Fleet:
         for worker in workers:
             worker.stop()
         for worker in workers:
-            worker.join(10)
+            worker.join(60)
             assert not worker.is_alive()
 
     def set(self, **values: str) -> None:

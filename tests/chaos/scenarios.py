@@ -28,7 +28,7 @@ def killed_at_each_write(place: Place, times: int) -> None:
         place.start("--die-at", str(point))
         if turn % 4 == 3:
             place.disturb()
-        place.dead(60)
+        place.dead()
     recovered(place)
 
 
@@ -42,7 +42,7 @@ def killed_at_random(place: Place, times: int) -> None:
         if turn % 3 == 0:
             place.disturb()
         if turn % 2:
-            wait_until(lambda now=before: place.conn() > now, 20)
+            wait_until(lambda now=before: place.conn() > now, 60)
         pause(chance.uniform(0.05, LONGEST_S))
         place.kill()
         if turn % 5 == 4:
@@ -58,13 +58,23 @@ def killed_inside_a_write(place: Place, times: int) -> None:
     place.kill()
     torn = 0
     for _ in range(times):
-        grown = max(each.stat().st_size for each in place.state_dir.iterdir())  # the store's log goes on where it was
-        place.start("--die-writing", str(grown + chance.randint(1, 80_000)), log=Path(os.devnull))
-        place.disturb()
+        _start_to_die_writing(place, chance.randint(1, 80_000))
         pause(chance.uniform(1, 2 * LONGEST_S))
+        torn += place.kill() == -signal.SIGXFSZ
+    if not torn:  # where a start takes longer than those pauses
+        process = _start_to_die_writing(place, 1)
+        wait_until(lambda: place.disturb() or process.poll() is not None, 120, every_s=0.5)
         torn += place.kill() == -signal.SIGXFSZ
     assert torn, "nobody died as planned"
     recovered(place)
+
+
+def _start_to_die_writing(place: Place, room: int) -> subprocess.Popen[bytes]:
+    """A life that ends when a file grows by more than `room` bytes, with something to write."""
+    grown = max(each.stat().st_size for each in place.state_dir.iterdir())  # the store's log goes on where it was
+    process = place.start("--die-writing", str(grown + room), log=Path(os.devnull))
+    place.disturb()
+    return process
 
 
 def recovered(place: Place) -> None:
@@ -150,7 +160,7 @@ def line_cut(place: Place, times: int) -> None:
             return bed.line.cut_after_bytes is None
 
         wait_until(cut, 30, every_s=0.5)
-        wait_until(lambda now=before: place.conn() > now, 20)
+        wait_until(lambda now=before: place.conn() > now, 60)
     before = place.conn()
     bed.line.cut()
     place.right(before)
@@ -294,10 +304,10 @@ def cable_pulled(place: Place, times: int) -> None:
         unit = ("printer", "reader", "keypad")[turn % 3]
         pause(bed.chance.uniform(0, 1))
         bed.sim.apply({f"{unit}.cable": "out"})
-        wait_until(lambda unit=unit: f"{unit}/port_lost" in bed.account(place.terminal)["faults"], 10)
+        wait_until(lambda unit=unit: f"{unit}/port_lost" in bed.account(place.terminal)["faults"], 60)
         place.disturb()
         bed.sim.apply({f"{unit}.cable": "in"})
-        wait_until(lambda unit=unit: _over(place, f"{unit}/port_lost"), 20)
+        wait_until(lambda unit=unit: _over(place, f"{unit}/port_lost"), 60)
     before = place.conn()
     bed.line.cut()
     place.right(before)
@@ -318,9 +328,10 @@ def two_agents(place: Place, times: int) -> None:
     first = place._process
     for turn in range(times):
         config, says = ((place.config, "another agent is running"), (other, "another agent is using"))[turn % 2]
-        second = place.start(config=config)
-        assert second.wait(10) == 2
-        assert says in place.tail().splitlines()[-1]
+        log = place.log.with_name(f"{place.terminal}-second.log")  # the first goes on writing in its own
+        second = place.start(config=config, log=log)
+        assert second.wait(60) == 2
+        assert says in log.read_text().splitlines()[-1]
         place._process = first
         place.disturb()
         pause(1)

@@ -9,10 +9,12 @@ import pytest
 from tests.chaos.bed import Bed
 from tests.chaos.scenarios import SHORT, Scenario, play
 
+pytestmark = pytest.mark.timeout(400)
+
 
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    with Bed(tmp_path_factory.mktemp("chaos"), seed=4) as shared:
+    with Bed(tmp_path_factory.mktemp("chaos"), seed=4, patience=4) as shared:
         yield shared
 
 

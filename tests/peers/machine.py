@@ -30,7 +30,7 @@ class Machine:
 
     def __enter__(self) -> Self:
         self.root.mkdir()
-        assert run("tar", "-C", self.root, "-xf", DEBIAN, limit_s=60).returncode == 0
+        assert run("tar", "-C", self.root, "-xf", DEBIAN, limit_s=180).returncode == 0
         with (self._folder / "boot.log").open("wb") as log:
             self._boot = subprocess.Popen(
                 [program("sh"), str(HERE / "boot.sh"), str(self.root)],
@@ -39,7 +39,8 @@ class Machine:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(lambda: self.run("systemctl", "is-system-running").stdout.strip() == "running", 30, 0.2)
+        wait_until(self._systemd_is_first, 60)
+        wait_until(lambda: self.run("systemctl", "is-system-running").stdout.strip() == "running", 90, 0.2)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,7 +55,7 @@ class Machine:
         places = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
         return [*enter, program("env"), "-i", places, "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *words]
 
-    def run(self, *words: str, limit_s: float = 30) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a program in the machine to its end; the caller judges the exit code."""
         return subprocess.run(
             self.command(*words),
@@ -66,7 +67,7 @@ class Machine:
             check=False,
         )
 
-    def good(self, *words: str, limit_s: float = 30) -> str:
+    def good(self, *words: str, limit_s: float = 60) -> str:
         """What a program printed that must succeed."""
         done = self.run(*words, limit_s=limit_s)
         assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
@@ -82,9 +83,16 @@ class Machine:
         status: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
         return status
 
-    def _first(self) -> int:
+    def _first(self) -> int | None:
         children = Path(f"/proc/{self._boot.pid}/task/{self._boot.pid}/children").read_text().split()
-        return int(children[0]) if children else self._boot.pid
+        return int(children[0]) if children else None
+
+    def _systemd_is_first(self) -> bool:
+        """Before that its first process is still at home in this machine, and its systemd would be asked."""
+        with contextlib.suppress(OSError):  # a child that ended meanwhile
+            first = self._first()
+            return first is not None and Path(f"/proc/{first}/comm").read_text().strip() == "systemd"
+        return False
 
 
 def _no_groups_left() -> bool:
@@ -112,7 +120,7 @@ class Background:
         self._process.send_signal(signal.SIGTERM)
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait(10)
+        self._process.wait(30)
 
     def ask(self, line: str) -> str:
         """One line there, one back."""

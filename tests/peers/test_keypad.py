@@ -80,4 +80,4 @@ def test_a_key_that_was_held_before_the_daemon_came_is_stuck_and_typing_stays_pr
 def passes(seconds: float) -> None:
     """A person's time: how long a key is down is what is tested."""
     end = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() >= end, seconds + 1)
+    wait_until(lambda: time.monotonic() >= end, seconds + 30)

@@ -20,7 +20,7 @@ from tests.peers.machine import REPOSITORY, Background, Machine
 from tests.peers.peer import run
 from tests.wait import wait_until
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]  # the first test waits for the package to be built
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(600)]  # the first test waits for the package to be built
 
 PYTHON = "/usr/lib/posdiag/bin/python3"
 SITE = "usr/lib/posdiag/lib/python3.11/site-packages"
@@ -61,7 +61,7 @@ def package() -> Path:
 @pytest.fixture(scope="module")
 def contents(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("contents")
-    assert run("dpkg-deb", "-x", package, folder, limit_s=60).returncode == 0
+    assert run("dpkg-deb", "-x", package, folder, limit_s=180).returncode == 0
     return folder
 
 
@@ -108,7 +108,7 @@ def machine(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         shutil.copytree(REPOSITORY / "simulator", machine.root / "srv/code/simulator")
         (machine.root / "srv/sim.py").write_text(SIMULATOR)
         (machine.root / "srv/payment.py").write_text(PAYMENT)
-        said = machine.good("dpkg", "--force-unsafe-io", "--install", "/root/posdiag.deb", limit_s=60)
+        said = machine.good("dpkg", "--force-unsafe-io", "--install", "/root/posdiag.deb", limit_s=180)
         (machine.root / "root/posdiag.deb").unlink()
         assert "posdiag starts once /etc/posdiag/agent.toml is there" in said
         # Its serial lines are pseudo-terminals here, which no terminal has; and nobody waits ten seconds for a test.
@@ -175,7 +175,7 @@ def lean(machine: Machine) -> bool:
 
 def pass_by(seconds: float) -> None:
     end = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() > end, seconds + 5)
+    wait_until(lambda: time.monotonic() > end, seconds + 30)
 
 
 def test_confined_it_reaches_everything_that_it_needs(machine: Machine, terminal: Background) -> None:
@@ -185,14 +185,14 @@ def test_confined_it_reaches_everything_that_it_needs(machine: Machine, terminal
         host = [readings.get(*path[:1], {}).get(path[1]) for path in (("network", "gateway"), ("system", "disk"))]
         return ports == ["ok"] * 4 and host == ["ok", "ok"]
 
-    wait_until(heard, 20, 0.2)
+    wait_until(heard, 90, 0.2)
     assert machine.unit("posdiag.service", "ActiveState") == "active"
-    assert machine.unit("posdiag.service", "StatusText").startswith("can sell: ")
+    wait_until(lambda: machine.unit("posdiag.service", "StatusText").startswith("can sell: "), every_s=0.2)
     assert lean(machine)
     change(machine, "printer.paper=out")
-    wait_until(lambda: "printer/paper_out" in faults(machine), 10, 0.1)
+    wait_until(lambda: "printer/paper_out" in faults(machine), every_s=0.1)
     change(machine, "printer.paper=ok")
-    wait_until(lambda: "printer/paper_out" not in faults(machine), 10, 0.1)
+    wait_until(lambda: "printer/paper_out" not in faults(machine), every_s=0.1)
     log = machine.good("journalctl", "-u", "posdiag", "-o", "cat", "--no-pager")
     assert "Traceback" not in log
     assert "Permission denied" not in log
@@ -212,20 +212,20 @@ def test_another_users_application_is_seen_selling_and_holding_a_port(machine: M
         assert payment.first == "open\n"
         for _ in range(2):  # it keeps the file open from sale to sale
             assert payment.ask("2") == "done"  # LOCK_EX
-            pass_by(1.5)  # who listens for what the printer says by itself does so for a second
+            pass_by(3)  # who listens for what the printer says by itself does so for a second
             change(machine, "printer.paper=out")
             pass_by(2.5)
             assert "printer/paper_out" not in faults(machine), "nothing is asked during a sale"
             assert payment.ask("8") == "done"  # LOCK_UN
-            wait_until(lambda: "printer/paper_out" in faults(machine), 10, 0.1)
+            wait_until(lambda: "printer/paper_out" in faults(machine), every_s=0.1)
             change(machine, "printer.paper=ok")
-            wait_until(lambda: "printer/paper_out" not in faults(machine), 10, 0.1)
+            wait_until(lambda: "printer/paper_out" not in faults(machine), every_s=0.1)
     port = str((machine.root / "srv/sim/t/printer").readlink())
     machine.good("chmod", "666", port)
     with Background(machine, *application[:-1], port) as payment:
         assert payment.first == "open\n"
-        wait_until(lambda: "printer/port_busy" in faults(machine), 15, 0.1)
-    wait_until(lambda: "printer/port_busy" not in faults(machine), 15, 0.1)
+        wait_until(lambda: "printer/port_busy" in faults(machine), every_s=0.1)
+    wait_until(lambda: "printer/port_busy" not in faults(machine), every_s=0.1)
 
 
 def test_it_may_restart_the_terminal_and_nobody_else_may(machine: Machine) -> None:
@@ -251,8 +251,7 @@ def test_killed_it_is_started_again(machine: Machine, terminal: Background) -> N
             machine.unit("posdiag.service", "MainPID") not in {before, "0"}
             and machine.unit("posdiag.service", "ActiveState") == "active"
         ),
-        15,
-        0.1,
+        every_s=0.1,
     )
     assert lean(machine), "also where its settings were checked before"
 
@@ -261,10 +260,10 @@ def test_an_upgrade_keeps_settings_history_and_what_the_administrator_chose(
     machine: Machine, terminal: Background, package: Path, tmp_path: Path
 ) -> None:
     parts = tmp_path / "next"
-    assert run("dpkg-deb", "-R", package, parts, limit_s=60).returncode == 0
+    assert run("dpkg-deb", "-R", package, parts, limit_s=180).returncode == 0
     control = parts / "DEBIAN/control"
     control.write_text(re.sub(r"^Version: .*$", "Version: 99.0", control.read_text(), flags=re.MULTILINE))
-    assert run("dpkg-deb", "-Znone", "-b", parts, machine.root / "root/next.deb", limit_s=60).returncode == 0
+    assert run("dpkg-deb", "-Znone", "-b", parts, machine.root / "root/next.deb", limit_s=180).returncode == 0
 
     configuration = (machine.root / "etc/posdiag/agent.toml").read_bytes()
     key = (machine.root / "var/lib/posdiag/report.key").read_bytes()
@@ -273,7 +272,7 @@ def test_an_upgrade_keeps_settings_history_and_what_the_administrator_chose(
     assert waiting > 5, "told to nobody yet"
     machine.good("systemctl", "start", "posdiag.service")
     before = machine.unit("posdiag.service", "MainPID")
-    machine.good("dpkg", "--force-unsafe-io", "--install", "/root/next.deb", limit_s=60)
+    machine.good("dpkg", "--force-unsafe-io", "--install", "/root/next.deb", limit_s=180)
     assert machine.good("dpkg-query", "-W", "-f", "${Version}", "posdiag") == "99.0"
     assert machine.unit("posdiag.service", "ActiveState") == "active"
     assert machine.unit("posdiag.service", "MainPID") != before
@@ -282,7 +281,7 @@ def test_an_upgrade_keeps_settings_history_and_what_the_administrator_chose(
 
     machine.good("systemctl", "disable", "--now", "posdiag.service")
     assert events(machine) > waiting
-    machine.good("dpkg", "--force-unsafe-io", "--install", "/root/next.deb", limit_s=60)
+    machine.good("dpkg", "--force-unsafe-io", "--install", "/root/next.deb", limit_s=180)
     (machine.root / "root/next.deb").unlink()
     assert machine.unit("posdiag.service", "UnitFileState") == "disabled"
     machine.good("systemctl", "enable", "posdiag.service")

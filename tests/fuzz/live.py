@@ -30,6 +30,7 @@ from tests.fuzz.targets import COMMAND, DNS_ANSWERS, MESSAGES, NTP_REPLY, NTP_TO
 from tests.wait import wait_until
 
 _REQUEST_BYTES = 4096
+_AT_ONCE_S = 20.0  # what ends in a fraction of that, unless it hangs
 
 
 class Far:
@@ -87,7 +88,7 @@ def _dns(stack: ExitStack) -> Target:
         piece = data
         began = time.monotonic()
         found = dns.lookup([far.address], "host.acquirer.test", began + 0.05, attempts=1)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < _AT_ONCE_S
         return found.answer is not None
 
     return Target(name="DNS, a resolver", corpus=DNS_ANSWERS, take=take)
@@ -106,7 +107,7 @@ def _sntp(stack: ExitStack) -> Target:
         piece = data
         began = time.monotonic()
         found = sntp.clock_offset_s(far.address, 0.05)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < _AT_ONCE_S
         return found is not None
 
     return Target(name="NTP, a server", corpus=[NTP_REPLY], take=take)
@@ -124,7 +125,7 @@ def _nut(stack: ExitStack) -> Target:
         began = time.monotonic()
         readings = probe.run()
         probe.close()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < _AT_ONCE_S
         assert set(readings) == names
         return readings["mains"].value is not None
 

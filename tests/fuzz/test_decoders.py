@@ -19,6 +19,7 @@ from drivers.codecs import escpos
 from tests.fuzz.devices import DECODERS, MOST_HELD, drain, golden, held
 from tests.fuzz.mutator import Mutator
 
+pytestmark = pytest.mark.timeout(300)
 BYTES_EACH = 130_000
 EACH = pytest.mark.parametrize("name", DECODERS)
 

@@ -17,6 +17,7 @@ from firmware_notes import load_golden
 from tests.drivers.scripted import ManualClock, ScriptedLink
 from tests.fuzz.mutator import Mutator
 
+pytestmark = pytest.mark.timeout(300)
 FAMILIES = catalog.families()
 ROUNDS = 200
 VERBS = {

@@ -21,6 +21,8 @@ from tests.fuzz.devices import INSIDE, LINE_PARSERS, MODEM_FRAMES, reads
 from tests.fuzz.mutator import Mutator
 from tests.fuzz.targets import COMMAND
 
+pytestmark = pytest.mark.timeout(300)
+
 # --- modem lines ------------------------------------------------------------------------------------------------------
 
 

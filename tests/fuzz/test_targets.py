@@ -14,6 +14,7 @@ BYTES_EACH = 20_000
 BYTES_LIVE = 2000
 SOME_FLOODS = [each for each in FLOODS if each[:1] in {b"[", b"{", b"9", b"\xff", b"a"}]
 SLOW_MACHINE = 4
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)

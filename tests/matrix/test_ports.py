@@ -39,9 +39,9 @@ def echo(place: Place) -> frozenset[str]:
     return frozenset({"bad"}) if place.family == "escpos" else OK
 
 
-# What is expected, and within how many seconds each way, `SLOW_MACHINE` times as much here; `test_wire` counts them. A
-# question that goes unanswered costs up to 0.6 s and then two seconds of quiet; a port is looked for once a second. What
-# a slow line still holds when it gets well, up to 154 bytes, comes at its old pace.
+# What is expected, and within how many seconds each way, `SLOW_MACHINE` times as much here; `test_wire` counts them.
+# A question that goes unanswered costs up to 0.6 s and then two seconds of quiet; a port is looked for once a second.
+# What a slow line still holds when it gets well, up to 154 bytes, comes at its old pace.
 FAULTS = {
     "slow": ({"line": "slow"}, slow, 10, 25),
     "garbled": ({"line": "garbled"}, lambda _place: UNREADABLE, 5, 10),

@@ -16,6 +16,7 @@ import pytest
 
 from tests.planted.mutant import STALE
 
+pytestmark = pytest.mark.timeout(200)  # a Python and a test run each, and whatever hypothesis makes of what fails
 ROOT = Path(__file__).parents[2]
 
 
@@ -143,7 +144,7 @@ def _run(module: str, old: str, new: str, judges: tuple[str, ...], scratch: Path
         env={**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(scratch)},  # what fails here must not be remembered
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
 

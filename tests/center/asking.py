@@ -61,19 +61,28 @@ class Asker:
 
 @contextmanager
 def asking(database: Database, settings: Settings | None = None, **more: Any) -> Iterator[Api]:
-    """The API over a database, with a client that follows no redirects and keeps no cookies but its own."""
+    """The API over a database."""
     api: Api
     app = create_app(settings or Settings(), database, now_ms=lambda: api.clock_ms, **more)
+    with served(app) as (client, port):
+        api = Api(database, client, port)
+        yield api
+
+
+@contextmanager
+def served(app: Any) -> Iterator[tuple[httpx.Client, int]]:
+    """An application on loopback: a client that follows no redirects and keeps no cookies but its own, and the port."""
     with listen("127.0.0.1:0") as listening:
         port = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+        # The client leaves a connection that was idle for 5 s; if the server did so too, a request could meet its end.
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, timeout_keep_alive=600)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],))
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            api = Api(database, client, port)
             thread.start()
             try:
                 wait_until(lambda: server.started or not thread.is_alive())
-                yield api
+                yield client, port
             finally:
                 server.should_exit = True
                 thread.join()

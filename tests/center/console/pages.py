@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 
 from center.access import accounts
 from center.access.limits import Rate
@@ -19,9 +17,8 @@ from center.domain.cases import NewCase
 from center.domain.cases_policy import Policy, ServicePoint
 from center.domain.merchant import MerchantDesk
 from center.settings import Settings
-from center.web import listen
+from tests.center.asking import served
 from tests.center.desk_world import AGENT, DAY, ESTATE, START_MS, World, act
-from tests.wait import wait_until
 
 PASSWORD = "correct horse battery"
 POLICY = Policy(
@@ -81,18 +78,8 @@ def shop(world: World, **more: Any) -> Iterator[Shop]:
     app = create_app(settings, world.database, **(clock | more))
     if not any(getattr(route, "path", "") == "/login" for route in app.routes):
         add_pages(app)
-    with listen("127.0.0.1:0") as listening:
-        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        with httpx.Client(base_url=base, timeout=30) as client:
-            thread.start()
-            try:
-                wait_until(lambda: server.started or not thread.is_alive())
-                yield Shop(world, client, base)
-            finally:
-                server.should_exit = True
-                thread.join()
+    with served(app) as (client, port):
+        yield Shop(world, client, f"http://127.0.0.1:{port}")
 
 
 def new_world(database: Any) -> World:

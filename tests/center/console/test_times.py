@@ -35,4 +35,4 @@ def test_ages_follow_on_each_other_without_a_gap() -> None:
     for bound, younger, older in zip(AGES_MS, asked[:-2], asked[1:-1], strict=True):
         end = now - timedelta(milliseconds=bound)
         for told in (younger["since"], older["until"]):
-            assert abs(datetime.fromisoformat(told) - end) < timedelta(seconds=5)
+            assert abs(datetime.fromisoformat(told) - end) < timedelta(seconds=30)

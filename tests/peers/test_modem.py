@@ -14,6 +14,7 @@ import pytest
 from simulator.terminal import Terminal
 from tests.peers.peer import Client, run
 from tests.peers.tap import Tap
+from tests.wait import wait_until
 
 pytestmark = pytest.mark.peers
 
@@ -29,6 +30,14 @@ def tap(pos_terminal: Terminal) -> Iterator[Tap]:
     with Tap(pos_terminal.path("modem")) as tap:
         yield tap
     assert pos_terminal.violations() == {}
+
+
+def change(terminal: Terminal, tap: Tap, keys: dict[str, object]) -> None:
+    """Set keys. A SIM that changes is told unasked, which whoever asks something meanwhile takes for the answer."""
+    tap.take()
+    terminal.set(keys)
+    if "modem.sim" in keys:
+        wait_until(lambda: re.search(rb"\+CPIN: [^\r]+\r\n", tap.answered))
 
 
 def answer_to(tap: Tap, command: str) -> str:
@@ -65,7 +74,7 @@ def test_gammu_identifies_the_modem_with_and_without_a_sim(pos_terminal: Termina
     assert answer_to(tap, "+CGMI") == "Quectel|OK"
     assert answer_to(tap, "+CIMI") == f"{IMSI}|OK"
 
-    pos_terminal.set({"modem.sim": "absent"})
+    change(pos_terminal, tap, {"modem.sim": "absent"})
     code, told = gammu("--identify")
     assert code != 0
     assert told["IMEI"] == IMEI
@@ -86,7 +95,7 @@ def test_gammu_identifies_the_modem_with_and_without_a_sim(pos_terminal: Termina
     ids=["home", "roaming", "searching", "denied", "no_sim"],
 )
 def test_gammu_tells_the_registration(pos_terminal: Terminal, tap: Tap, gammu, keys, stat, state, gprs) -> None:
-    pos_terminal.set(keys)
+    change(pos_terminal, tap, keys)
     code, told = gammu("--networkinfo")
     assert code == 0
     assert told["Network state"] == told["Packet network state"] == state
@@ -141,7 +150,7 @@ def test_gnokii_identifies_the_modem(tap: Tap, gnokii) -> None:
 def test_gnokii_monitors_place_and_signal(
     pos_terminal: Terminal, tap: Tap, gnokii, keys, stat, network, place, signal
 ) -> None:
-    pos_terminal.set(keys)
+    change(pos_terminal, tap, keys)
     told = gnokii("--monitor", "once")
     assert told["Network"] == f"unknown, unknown ({network})"
     assert told["LAC"] == place
@@ -198,7 +207,7 @@ def test_gsmmodem_follows_what_changes_while_it_is_connected(pos_terminal: Termi
 def test_gsmmodem_refuses_a_modem_without_a_usable_sim(
     pos_terminal: Terminal, tap: Tap, sim: str, refusal: bytes, why: str
 ) -> None:
-    pos_terminal.set({"modem.sim": sim})
+    change(pos_terminal, tap, {"modem.sim": sim})
     with Client("gsmmodem_client.py", tap.path) as client, pytest.raises(AssertionError, match=why):
         client.ask("connect")
     assert b"AT+CPIN?\r" in tap.asked

@@ -58,7 +58,8 @@ class Line:
     def take(self, most: int = 100_000) -> list[dict[str, Any]]:
         """Deliver what waits: topic, claims, and what the message carries beside."""
         with self._database.begin() as connection:
-            rows = connection.execute(select(outbox).where(outbox.c.state == "waiting").limit(most)).all()
+            waiting = select(outbox).where(outbox.c.state == "waiting").order_by(outbox.c.id)
+            rows = connection.execute(waiting.limit(most)).all()
             ids = [row.id for row in rows]
             for start in range(0, len(ids), 500):
                 some = outbox.c.id.in_(ids[start : start + 500])

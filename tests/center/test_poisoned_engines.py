@@ -118,7 +118,8 @@ def test_a_poisonous_change_is_found_by_halves(database: Database) -> None:
     engine.steps(200)
     assert engine.taken == [str(key) for key in range(300) if key not in {150, 151, 299}]
     with database.read() as connection:
-        rows = connection.execute(select(quarantine.c.topic, quarantine.c.why, quarantine.c.head)).all()
+        aside = select(quarantine.c.topic, quarantine.c.why, quarantine.c.head).order_by(quarantine.c.id)
+        rows = connection.execute(aside).all()
     assert [(row.topic, row.why, bytes(row.head)) for row in rows] == [
         ("aside/engine/fault/e/t", "TypeError: it is", key) for key in (b"150", b"151", b"299")
     ]

@@ -87,7 +87,8 @@ def _dns(stack: ExitStack) -> Target:
         nonlocal piece
         piece = data
         began = time.monotonic()
-        found = dns.lookup([far.address], "host.acquirer.test", began + 0.05, attempts=1)
+        wait_s = 1.0 if data in DNS_ANSWERS else 0.05  # what is damaged is mostly no answer
+        found = dns.lookup([far.address], "host.acquirer.test", began + wait_s, attempts=1)
         assert time.monotonic() - began < _AT_ONCE_S
         return found.answer is not None
 
@@ -106,7 +107,7 @@ def _sntp(stack: ExitStack) -> Target:
         nonlocal piece
         piece = data
         began = time.monotonic()
-        found = sntp.clock_offset_s(far.address, 0.05)
+        found = sntp.clock_offset_s(far.address, 1.0 if data == NTP_REPLY else 0.05)
         assert time.monotonic() - began < _AT_ONCE_S
         return found is not None
 
@@ -132,11 +133,8 @@ def _nut(stack: ExitStack) -> Target:
     return Target(name="NUT, a server", corpus=NUT_LISTS, take=take)
 
 
-HTTP = [
-    b"HTTP/1.1 204 No Content\r\n\r\n",
-    b"HTTP/1.0 302 Found\r\nLocation: http://portal.test/\r\n\r\n",
-    b"HTTP/1.1 200",
-]
+_FOUND = b"HTTP/1.0 302 Found\r\nLocation: http://portal.test/\r\n\r\n"
+HTTP = [b"HTTP/1.1 204 No Content\r\n\r\n", _FOUND, b"HTTP/1.1 200"]
 
 
 def _http(stack: ExitStack) -> Target:

@@ -40,7 +40,7 @@ def make_key(folder: Path) -> Path:
 
 def settings(sim: Sim, keys: Path, **more: Any) -> Path:
     """A configuration that takes signed commands alone."""
-    values = {"per_minute": 600, "per_hour": 60, "consent_s": 20, "reboot": "/bin/true", **more}
+    values = {"per_minute": 600, "per_hour": 60, "consent_s": 120, "reboot": "/bin/true", **more}
     return sim.write_config(
         add=SETTINGS.format(keys=keys, **values),
         change=lambda text: text.replace("commands = true", "commands = false"),
@@ -49,7 +49,7 @@ def settings(sim: Sim, keys: Path, **more: Any) -> Path:
 
 def bare(folder: Path, mqtt_port: int, keys: Path, *, id: str = "till-1", add: str = "", **commands: Any) -> Path:  # noqa: A002
     """A configuration of a terminal without devices, which takes signed commands."""
-    values = {"per_minute": 600, "per_hour": 60, "consent_s": 20, "reboot": "/bin/true", **commands}
+    values = {"per_minute": 600, "per_hour": 60, "consent_s": 120, "reboot": "/bin/true", **commands}
     path = folder / "agent.toml"
     path.write_text(
         f"""[terminal]
@@ -120,24 +120,22 @@ class Desk:
         """What was told of it; what came twice, as it may with QoS 1 after a cut, is taken once."""
         topic = f"{self.agent.base}/result/{command_id}"
         heard = [heard.body for heard in list(self.observer.heard) if heard.topic == topic]
-        return list({(body["boot"], body["seq"]): body for body in heard}.values())
+        return once(heard)
 
     def life(self, command_id: str) -> list[dict[str, Any]]:
         """Its results once the last has come."""
         final = {"succeeded", "failed", "rejected", "expired", "interrupted"}
-        life = wait_until(lambda: (r := self.results(command_id)) and r[-1]["state"] in final and r, 20)
+        life = wait_until(lambda: (r := self.results(command_id)) and r[-1]["state"] in final and r, 40)
         assert all(each.keys() >= {"id", "state", "code", "output", "error", "ms"} for each in life), life
         return life
 
     def done(self, command_id: str) -> list[dict[str, Any]]:
         """What the log says of its end, once it says so."""
-        topic = f"{self.agent.base}/event"
         return wait_until(
             lambda: [
-                heard.body["data"]
-                for heard in list(self.observer.heard)
-                if heard.topic == topic and heard.body["event"] == "command.done"
-                if heard.body["data"]["id"] == command_id
+                body["data"]
+                for body in events(self.observer, self.agent)
+                if body["event"] == "command.done" and body["data"]["id"] == command_id
             ]
         )
 
@@ -147,6 +145,16 @@ class Desk:
 
     def facts(self) -> dict[str, Any]:
         return ask_socket(self.agent.run_dir / "control.sock", {"cmd": "facts"})["ok"]
+
+
+def once(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what came twice, told by the contract's key."""
+    return list({(body["boot"], body["seq"]): body for body in bodies}.values())
+
+
+def events(observer: Observer, agent: Agent) -> list[dict[str, Any]]:
+    """The terminal's log as heard so far. What a kill kept from being noted as sent comes again, and counts once."""
+    return once([heard.body for heard in list(observer.heard) if heard.topic == f"{agent.base}/event"])
 
 
 def states(life: list[dict[str, Any]]) -> list[str]:

@@ -23,7 +23,7 @@ POSDIAG = (sys.executable, *_COMMAND)
 
 
 def posdiag(
-    *words: str, timeout_s: float = 30, env: Mapping[str, str] | None = None
+    *words: str, timeout_s: float = 60, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run one verb to its end."""
     return subprocess.run(
@@ -79,7 +79,7 @@ class Process:
         """Its exit status."""
         return self._process.wait(limit_s)
 
-    def terminate(self, limit_s: float = 10) -> tuple[int, float]:
+    def terminate(self, limit_s: float = 20) -> tuple[int, float]:
         """SIGTERM; the exit status and how long it took."""
         started = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
@@ -102,7 +102,7 @@ class Sim(Process):
         super().__init__(
             folder / "sim.log", "sim", "run", "--dir", str(folder), "--mqtt", url, "--seed", seed, "--json", *more
         )
-        self.about = wait_until(self._described, 20)
+        self.about = wait_until(self._described, 40)
         for busy in ("stat", "meminfo"):  # the load of the machine that runs the tests is no fault of the terminal
             (folder / "proc" / busy).unlink(missing_ok=True)
 
@@ -152,7 +152,7 @@ def ask_socket(path: Path, request: object) -> Any:
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-            link.settimeout(15)
+            link.settimeout(30)
             link.connect(f"/proc/self/fd/{folder}/{path.name}")
             link.sendall(json.dumps(request).encode() + b"\n")
             with link.makefile("rb") as answers:
@@ -175,8 +175,8 @@ class Agent(Process):
 
     def __exit__(self, *_: object) -> None:
         if self.alive():
-            status, took_s = self.terminate()
-            assert (status, took_s < 2) == (0, True), f"{status} after {took_s:.1f} s\n{self.said()[-2000:]}"
+            status, took_s = self.terminate()  # that it takes less than two seconds is for test_lifecycle to see
+            assert status == 0, f"{status} after {took_s:.1f} s\n{self.said()[-2000:]}"
         assert "Traceback" not in self.said(), self.said()[-4000:]
 
     def status(self) -> dict[str, Any]:
@@ -200,7 +200,7 @@ class Agent(Process):
         """Raised faults of status.json by key."""
         return raised(self.status())
 
-    def until(self, wanted: Callable[[dict[str, Any]], Any], limit_s: float = 15) -> dict[str, Any]:
+    def until(self, wanted: Callable[[dict[str, Any]], Any], limit_s: float = 40) -> dict[str, Any]:
         """Wait until status.json is as wanted, and return it."""
 
         def look() -> dict[str, Any] | None:
@@ -213,7 +213,7 @@ class Agent(Process):
         except AssertionError as error:
             raise AssertionError(f"not so after {limit_s} s: {json.dumps(brief(self.status()), indent=1)}") from error
 
-    def until_healthy(self, limit_s: float = 20) -> dict[str, Any]:
+    def until_healthy(self, limit_s: float = 45) -> dict[str, Any]:
         """Everything has answered and nothing is raised."""
         return self.until(lambda s: s["verdict"]["can_sell"] == "yes" and not s["faults"] and s["connected"], limit_s)
 

@@ -10,6 +10,7 @@ import time
 import tty
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -123,6 +124,23 @@ def tapped(sim: Sim) -> Iterator[tuple[Agent, dict[str, Tap]]]:
         yield agent, taps
 
 
+def pass_time(until: float) -> float:
+    """Wait for a moment. The longest time between two turns of this process meanwhile, which a busy machine makes."""
+    turns = [time.monotonic()]
+
+    def over() -> bool:
+        turns.append(time.monotonic())
+        return turns[-1] > until
+
+    wait_until(over, until - turns[0] + 30)
+    return max(later - earlier for earlier, later in pairwise(turns))
+
+
+def noticed(began: float, late_s: float) -> float:
+    """When every worker has noticed a sale: the contract's 0.2 s, and what a busy machine adds on both sides."""
+    return began + 0.2 + 2 * late_s
+
+
 @contextmanager
 def sale(agent: Agent) -> Iterator[float]:
     """What the payment application does for the time of a sale; the moment when it began."""
@@ -139,8 +157,7 @@ def test_no_byte_goes_to_a_device_during_a_sale(sim: Sim) -> None:
         for unit, tap in taps.items():
             assert len(tap.written) > 1, unit
         with sale(agent) as began:
-            quiet_from = began + 0.2
-            wait_until(lambda: time.monotonic() > quiet_from + 3)
+            quiet_from = noticed(began, pass_time(began + 3.2))
             for unit, tap in taps.items():
                 assert tap.since(quiet_from) == [], unit
             # What is asked for meanwhile is refused, and costs no byte either.
@@ -150,15 +167,15 @@ def test_no_byte_goes_to_a_device_during_a_sale(sim: Sim) -> None:
             assert agent.status()["faults"] == []
         ended = time.monotonic()
         for tap in taps.values():
-            wait_until(lambda tap=tap: tap.since(ended), 3)
+            wait_until(lambda tap=tap: tap.since(ended))
         assert agent.status()["faults"] == []
 
 
 def test_the_simulated_till_holds_the_same_lock(sim: Sim) -> None:
     with tapped(sim) as (agent, taps):
         sim.set(system_sale="yes")
-        quiet_from = time.monotonic() + 0.2
-        wait_until(lambda: time.monotonic() > quiet_from + 1.5)
+        began = time.monotonic()
+        quiet_from = noticed(began, pass_time(began + 1.7))
         assert not any(tap.since(quiet_from) for tap in taps.values())
         sim.set(system_sale="no")
         agent.until_healthy()
@@ -179,12 +196,12 @@ def test_an_exchange_in_progress_gives_way(sim: Sim) -> None:
         asking.start()
         wait_until(lambda: any(tap.since(asked) for tap in taps.values()))
         with sale(agent) as began:
-            asking.join(10)
+            asking.join(30)
             moment, said = answered[0]
             assert said["ok"]["printer"]["error"] == "sale"
-            wait_until(lambda: time.monotonic() > began + 2)
+            quiet_from = noticed(began, pass_time(time.monotonic() + 2))
             for unit, tap in taps.items():
-                assert tap.since(began + 0.2) == [], unit
-            assert moment - began < 1, "a wait for a dead line must end with the sale's beginning"
+                assert tap.since(quiet_from) == [], unit
+            assert moment < quiet_from + 1, "a wait for a dead line must end with the sale's beginning"
         sim.apply({f"{unit}.line": "clean" for unit in UNITS})
         agent.until(lambda status: not status["faults"], 30)

@@ -12,7 +12,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.mqtt.broker import Observer, Rumqttd
-from tests.system.desk import Desk, bare, make_key
+from tests.system.desk import Desk, bare, events, make_key
 from tests.system.stage import Agent
 from tests.wait import wait_until
 
@@ -34,8 +34,8 @@ def test_a_visit_is_believed_only_when_it_is_signed_for_this_terminal(
             observer.publish(f"{agent.base}/case", json.dumps({**plain, **more}).encode(), retain=True)
 
         def orders() -> list[tuple[str, dict[str, Any]]]:
-            heard = [h.body for h in list(observer.heard) if h.topic == f"{agent.base}/event"]
-            return [(e["event"], e["data"]) for e in heard if e["event"].startswith("work_order.")]
+            told = events(observer, agent)
+            return [(e["event"], e["data"]) for e in told if e["event"].startswith("work_order.")]
 
         stranger = jwt.encode(body, Ed25519PrivateKey.generate(), "EdDSA", {"kid": desk.key["kid"]})
         refused = [

@@ -140,7 +140,9 @@ def test_a_fault_reaches_a_listener_and_becomes_an_incident_without_anybody_look
     batch.add(Reader(), "pos/1/e/t1/fault/printer/paper_out", said.fault(), retained=False, now_ms=said.AT_MS)
     client = httpx.Client(base_url=center, headers={"authorization": f"Bearer {token}"}, timeout=40)
     wait_until(lambda: _leads(database))
-    with client, client.stream("GET", "/api/v1/stream") as answer:
+    with database.read() as connection:
+        after = feed.head(connection)  # a disk that is nearly full is an incident, too
+    with client, client.stream("GET", "/api/v1/stream", params={"after": after}) as answer:
         lines = answer.iter_lines()
         next(lines)
         writer.write(batch)

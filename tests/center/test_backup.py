@@ -143,6 +143,7 @@ def _empty(request: pytest.FixtureRequest, database: Database) -> str:
 
 
 @SQLITE
+@pytest.mark.timeout(180)
 def test_a_center_starts_from_what_was_restored(office: list[str | Path], tmp_path: Path, run: Run) -> None:
     code, public, _ = run("backup-key", tmp_path / "id")
     assert (code, (tmp_path / "id").stat().st_mode & 0o777) == (0, 0o600)
@@ -167,7 +168,7 @@ def test_a_center_starts_from_what_was_restored(office: list[str | Path], tmp_pa
             stderr=log,
         )
     try:
-        found = wait_until(lambda: re.search(r"listening at (\S+)", (tmp_path / "log").read_text()))
+        found = wait_until(lambda: re.search(r"listening at (\S+)", (tmp_path / "log").read_text()), 60)
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=f"{found[1]}/api/v1", headers=headers, timeout=30) as api:
             assert api.get("/cases").json()["items"][0]["title"] == "no paper"

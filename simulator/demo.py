@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -112,7 +113,19 @@ def _folder(wanted: str | None) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """As a command that somebody typed in another window may write there yet, it is tried for a second."""
+    for _ in range(10):
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+    with contextlib.suppress(OSError):  # it went just now, or the window did
+        left = ", ".join(sorted(path.name for path in folder.iterdir()))
+        print(f"posdiag: {folder} could not be removed, with {left} in it", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -132,12 +132,27 @@ class Parts:
         )
 
     def stay(self, seconds: float, watcher: subprocess.Popen[bytes] | None = None) -> None:
-        """Until the time is up (0 for never) or `watcher` ends. Raises DemoError when a part ends."""
+        """Until the time is up (0 for never) or `watcher` ends.
+
+        Raises DemoError when a part ends, KeyboardInterrupt when the window closes.
+        """
         end = time.monotonic() + seconds if seconds else float("inf")
+        window = _in_window()
         while time.monotonic() < end and (watcher is None or watcher.poll() is None):
             for part in self.all:
                 part.check()
+            if window and not _in_window():  # a shell passes the signal on; make and ssh, run without one, do not
+                raise KeyboardInterrupt
             time.sleep(0.2)
+
+
+def _in_window() -> bool:
+    """Whether there is a terminal that Ctrl-C comes from."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

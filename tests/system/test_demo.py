@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import pty
 import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +25,8 @@ from tests.wait import wait_until
 
 NEW_PASSWORD = "five tills in a corner"
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+OF_THIS_MACHINE = {"system/cpu_overload", "system/memory_low"}
+"""Faults that the demo's terminals rightly have while the machine that runs the tests is overloaded for a minute."""
 TERMINALS = [f"terminal-{number}" for number in range(1, 6)]
 
 
@@ -48,7 +52,7 @@ class Demo:
     def progress(self) -> str:
         return self.err.read_text("utf-8")
 
-    def wait_for(self, text: str, limit_s: float = 40) -> str:
+    def wait_for(self, text: str, limit_s: float = 100) -> str:
         """What it said, once it said this."""
 
         def there() -> bool:
@@ -63,7 +67,7 @@ class Demo:
         began = time.monotonic()
         self.process.send_signal(number)
         try:
-            assert self.process.wait(20) == 0, self.progress()
+            assert self.process.wait(40) == 0, self.progress()
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)  # whatever has not ended
@@ -89,7 +93,7 @@ class Desk:
 
     def send(self, method: str, path: str, body: str | None = None, headers: Any = None) -> tuple[int, str]:
         """Status and text of one answer."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)) as link:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)) as link:
             link.request(method, path, body, headers or {})
             answer = link.getresponse()
             if cookie := answer.headers.get("set-cookie"):
@@ -126,6 +130,7 @@ def of(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(240)
 def test_the_tour_leads_from_the_first_password_to_a_closed_case(tmp_path: Path) -> None:
     with a_demo(tmp_path) as demo:
         tour = demo.wait_for("Ctrl-C")
@@ -153,15 +158,15 @@ def test_the_tour_leads_from_the_first_password_to_a_closed_case(tmp_path: Path)
         broker = re.search(r"broker at (\S+)", demo.progress())
         assert broker
         with Process(tmp_path / "audit.log", "center", "audit", "--mqtt", broker[1], "--json") as audit:
-            wait_until(lambda: "listening to" in audit.said(), 20)
+            wait_until(lambda: "listening to" in audit.said())
             assert posdiag("sim", "set", *out).returncode == 0
-            case = wait_until(lambda: desk.items("cases"), 20)[0]
+            case = wait_until(lambda: [c for c in desk.items("cases") if c["fault"] not in OF_THIS_MACHINE])[0]
             _a_person_works_on_it(desk, case, "--dir", *ok)
             assert audit.terminate()[0] == 0, audit.said()
-        assert demo.end() < 5
-    assert not demo.folder.exists()
+        assert demo.end() < 10
+    assert not demo.folder.exists(), demo.progress()
     assert "Traceback" not in demo.progress() + demo.said()
-    wait_until(lambda: not of(demo.folder), 5)
+    wait_until(lambda: not of(demo.folder))
 
 
 def _a_mistyped_name_is_answered(folder: Path) -> None:
@@ -175,16 +180,17 @@ def _a_mistyped_name_is_answered(folder: Path) -> None:
 
 
 def _the_shop_is_whole(desk: Desk) -> None:
+    wait_until(lambda: {t["verdict"]["can_sell"] for t in desk.items("terminals?estate=demo")} == {"yes"})
+    operators = {"mobile", "telecom", None}  # told by the modem, which is asked last
+    wait_until(lambda: {each["operator"] for each in desk.items("terminals?estate=demo")} == operators)
     terminals = desk.items("terminals?estate=demo")
     assert [terminal["terminal"] for terminal in terminals] == TERMINALS
     assert len({terminal["model"] for terminal in terminals}) == len(TERMINALS)
     assert {(each["site"], each["status"]) for each in terminals} == {("corner-shop", "online")}
-    wait_until(lambda: {t["verdict"]["can_sell"] for t in desk.items("terminals?estate=demo")} == {"yes"}, 10)
-    assert {each["operator"] for each in terminals} == {"mobile", "telecom", None}
     site = desk.ask("GET", "sites/demo/corner-shop")
     assert (site["name"], site["timezone"]) == ("Corner shop", "Asia/Shanghai")
     assert all(site[name] for name in ("lat", "lon", "address"))
-    assert desk.items("faults") == []
+    assert [each for each in desk.items("faults") if each["fault"] not in OF_THIS_MACHINE] == []
     assert desk.items("tokens") == [] or all(token["revoked_at"] for token in desk.items("tokens"))
 
 
@@ -199,7 +205,7 @@ def _a_person_works_on_it(desk: Desk, case: dict[str, Any], *mend: str) -> None:
 
     mended = time.monotonic()
     assert posdiag("sim", "set", *mend).returncode == 0
-    wait_until(lambda: desk.ask("GET", path)["state"] == "asking", 20)
+    wait_until(lambda: desk.ask("GET", path)["state"] == "asking", 60)
     assert time.monotonic() - mended > 4, "it watches before it asks"
     once = re.search(r'name="key" value="([^"]+)"', desk.send("GET", page)[1])
     assert once
@@ -210,6 +216,7 @@ def _a_person_works_on_it(desk: Desk, case: dict[str, Any], *mend: str) -> None:
     assert kinds == ["opened", "acknowledged", "eta", "fault_cleared", "watching", "asking", "closed"]
 
 
+@pytest.mark.timeout(240)
 def test_the_demo_in_chinese_opens_a_console_in_chinese(tmp_path: Path) -> None:
     with a_demo(tmp_path, "--language", "zh") as demo:
         tour = demo.wait_for("Ctrl-C")
@@ -222,10 +229,10 @@ def test_the_demo_in_chinese_opens_a_console_in_chinese(tmp_path: Path) -> None:
         again = posdiag("demo", "--dir", str(demo.folder))
         assert (again.returncode, again.stderr.count("\n")) == (2, 1)
         assert f"a demo already runs in {demo.folder}" in again.stderr
-        assert demo.end(signal.SIGHUP) < 5
-    assert not demo.folder.exists()
+        assert demo.end(signal.SIGHUP) < 10
+    assert not demo.folder.exists(), demo.progress()
     assert "Traceback" not in demo.progress() + demo.said()
-    wait_until(lambda: not of(demo.folder), 5)
+    wait_until(lambda: not of(demo.folder))
 
 
 def _its_command_lists_the_terminals(tour: str) -> None:
@@ -237,22 +244,43 @@ def _its_command_lists_the_terminals(tour: str) -> None:
     assert all(terminal in done.stdout for terminal in TERMINALS)
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("ending", ["seconds", "sigint", "sighup"])
 def test_the_small_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, ending: str) -> None:
-    more = ["--seconds", "6"] if ending == "seconds" else []
+    more = ["--seconds", "15"] if ending == "seconds" else []  # long enough for a slow machine to see the fault
     with a_demo(tmp_path, "--without-center", "--json", *more) as demo:
-        demo.wait_for('"status": "online"', 30)
+        demo.wait_for('"status": "online"')
         assert posdiag("sim", "set", str(demo.folder), "printer.paper=out").returncode == 0
-        said = demo.wait_for('"printer/paper_out"', 10)
+        said = demo.wait_for('"printer/paper_out"')
         if ending == "seconds":
-            assert demo.process.wait(20) == 0
+            assert demo.process.wait(60) == 0
         else:
-            assert demo.end(signal.Signals[ending.upper()]) < 5
+            assert demo.end(signal.Signals[ending.upper()]) < 10
     raised = [json.loads(line) for line in said.splitlines() if '"printer/paper_out"' in line and line.endswith("}")]
     assert next(message["state"] for message in raised if "fault" in message) == "raised"
     assert "Traceback" not in demo.progress()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.err", "demo.out"]
-    wait_until(lambda: not of(tmp_path), 5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.err", "demo.out"], demo.progress()
+    wait_until(lambda: not of(tmp_path))
+
+
+_LEADER = "import signal, subprocess, sys; signal.signal(1, lambda *_: None); subprocess.call(sys.argv[1:])"
+"""The first process of a window that, as make does, tells nobody that the window has closed."""
+
+
+@pytest.mark.timeout(240)
+def test_a_window_that_closes_ends_it_though_nothing_passes_the_signal_on(tmp_path: Path) -> None:
+    leader, window = pty.fork()
+    if leader == 0:
+        os.environ["TMPDIR"] = str(tmp_path)
+        os.execv(sys.executable, [sys.executable, "-c", _LEADER, *POSDIAG, "demo", "--small"])  # noqa: S606 - what a terminal does
+    said = bytearray()
+    try:
+        while b"sim set" not in said:
+            said += os.read(window, 4096)
+    finally:
+        os.close(window)
+    wait_until(lambda: not of(tmp_path) and list(tmp_path.iterdir()) == [], 60)
+    os.waitpid(leader, 0)
 
 
 @pytest.mark.parametrize(
@@ -270,10 +298,11 @@ def test_what_cannot_start_is_said_on_one_line(words: list[str], says: str) -> N
     assert (done.returncode, done.stderr.strip()) == (2, says)
 
 
+@pytest.mark.timeout(240)
 def test_a_folder_in_use_is_left_as_it_is(tmp_path: Path) -> None:
     own = tmp_path / "own"
     with a_demo(tmp_path, "--small", "--dir", str(own)) as demo:
-        wait_until((own / "run" / "status.json").exists, 30)
+        wait_until(lambda: "sim set" in demo.progress(), 60)  # all has been started by then
         before = {path: path.stat().st_mtime_ns for path in (own / "broker.toml", own / "agent.toml", own / "logs")}
         for words in ((), ("--small",)):
             again = posdiag("demo", "--dir", str(own), *words)

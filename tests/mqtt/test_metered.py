@@ -29,7 +29,7 @@ def line(broker: Broker) -> Iterator[Line]:
         yield between
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_the_agents_own_count_is_the_wires() -> None:
     """Two hours with two reconnects, two faults and a command over TLS: counted at the far end by the kernel."""
     outcome = play(replace(TYPICAL, hours=2, reconnects=2, faults=2, commands=1))
@@ -126,7 +126,7 @@ def test_a_silent_loss_shortens_the_keep_alive_for_good(tmp_path: Path, broker: 
         assert agent.uplink._keep_alive.now_s == 0.75 * before
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_a_day_that_costs_too_much_ends_with_faults_alone() -> None:
     """The same hours with a budget that they exceed: telemetry stops, faults arrive."""
     daily = 44 * 1024  # half of it is kept for faults, and a start takes 16 KiB

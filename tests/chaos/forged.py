@@ -85,6 +85,11 @@ class Storm:
         once = {(body["boot"], body["seq"]): body for body in events if body["event"] == "maintenance.entered"}
         return Counter(body["data"]["reason"] for body in once.values())
 
+    def heard_out(self) -> bool:
+        """Whether the daemon's last word has come, before which everything else was acknowledged."""
+        topic = f"{self.desk.agent.base}/state"
+        return any(h.body["reason"] == "sigterm" for h in list(self.desk.observer.heard) if h.topic == topic)
+
     def handled(self) -> int:
         """How many messages were refused by this run of the daemon, or taken by any: a replayed one may be the first."""
         prefix = f"{self.desk.agent.base}/result/"
@@ -200,6 +205,7 @@ def play(folder: Path, broker: Broker, observer: Observer, tries: int, kills: in
                 agent.until(lambda status: status["connected"], 30)
         wait_until(lambda: storm.ran()[f"good-{len(storm.good) - 1}"] or storm.kills, 10)
         assert agent.terminate()[0] == 0
+        wait_until(storm.heard_out)
     finally:
         if agent.alive():
             agent.kill()

@@ -7,6 +7,15 @@ import pytest
 
 from tests.mqtt.broker import Observer, Rumqttd
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Many processes start in each test. On a slow machine that takes long; every single wait has a limit of its own."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(300))
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rumqttd]:

@@ -222,7 +222,7 @@ def test_without_the_filter_they_are_found(stage: tuple[Sim, Path], broker: Rumq
         agent.until(
             lambda status: status["devices"]["printer"]["firmware"] and status["devices"]["modem"]["firmware"], 30
         )
-        wait_until(lambda: "printer's text" in on_wire(observer, agent), 20)
+        wait_until(lambda: {"printer's text", "modem's text", "command's id"} <= on_wire(observer, agent))
         found = places(agent, observer)
         assert {"printer's text", "modem's text", "configured channel", "configured port's name", "case"} <= found[
             "run"

@@ -130,7 +130,6 @@ def of(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(240)
 def test_the_tour_leads_from_the_first_password_to_a_closed_case(tmp_path: Path) -> None:
     with a_demo(tmp_path) as demo:
         tour = demo.wait_for("Ctrl-C")
@@ -216,7 +215,6 @@ def _a_person_works_on_it(desk: Desk, case: dict[str, Any], *mend: str) -> None:
     assert kinds == ["opened", "acknowledged", "eta", "fault_cleared", "watching", "asking", "closed"]
 
 
-@pytest.mark.timeout(240)
 def test_the_demo_in_chinese_opens_a_console_in_chinese(tmp_path: Path) -> None:
     with a_demo(tmp_path, "--language", "zh") as demo:
         tour = demo.wait_for("Ctrl-C")
@@ -244,7 +242,6 @@ def _its_command_lists_the_terminals(tour: str) -> None:
     assert all(terminal in done.stdout for terminal in TERMINALS)
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("ending", ["seconds", "sigint", "sighup"])
 def test_the_small_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, ending: str) -> None:
     more = ["--seconds", "15"] if ending == "seconds" else []  # long enough for a slow machine to see the fault
@@ -267,7 +264,6 @@ _LEADER = "import signal, subprocess, sys; signal.signal(1, lambda *_: None); su
 """The first process of a window that, as make does, tells nobody that the window has closed."""
 
 
-@pytest.mark.timeout(240)
 def test_a_window_that_closes_ends_it_though_nothing_passes_the_signal_on(tmp_path: Path) -> None:
     leader, window = pty.fork()
     if leader == 0:
@@ -298,7 +294,6 @@ def test_what_cannot_start_is_said_on_one_line(words: list[str], says: str) -> N
     assert (done.returncode, done.stderr.strip()) == (2, says)
 
 
-@pytest.mark.timeout(240)
 def test_a_folder_in_use_is_left_as_it_is(tmp_path: Path) -> None:
     own = tmp_path / "own"
     with a_demo(tmp_path, "--small", "--dir", str(own)) as demo:

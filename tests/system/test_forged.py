@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.chaos.forged import KINDS, play
 from tests.mqtt.broker import Observer, Rumqttd
 
 
-@pytest.mark.timeout(240)
 def test_what_must_not_run_does_not_while_the_daemon_is_killed(
     folder: Path, broker: Rumqttd, observer: Observer
 ) -> None:

@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 from PIL import Image
 
 from tests.mqtt.broker import Observer, Rumqttd
-from tests.system.stage import Agent, Sim, ask_socket, posdiag
+from tests.system.stage import Agent, Sim, ask_socket, posdiag, raised
 from tests.wait import wait_until
 
 SUPPORT = "400-820-8820"
@@ -113,7 +113,7 @@ def test_a_printer_that_is_the_fault_leaves_the_screen(shop: Shop, agent: Agent)
     assert shown.stdout.count("█") > 200
 
     shop.sim.set(printer_paper="ok", reader_card="jammed")
-    agent.until(lambda s: s["verdict"]["cause"] == "reader/card_jam")
+    agent.until(lambda s: s["verdict"]["cause"] == "reader/card_jam" and "printer/paper_out" not in raised(s))
     assert posdiag("status", "--config", str(shop.config)).stdout.count("█") == 0
 
 

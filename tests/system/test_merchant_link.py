@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import httpx
 import zxingcpp
 from PIL import Image
 
-from tests.mqtt.broker import Rumqttd
+from tests.mqtt.broker import Rumqttd, free_port
 from tests.system.stage import Agent, Process, Sim, posdiag
 from tests.wait import wait_until
 
@@ -18,8 +17,7 @@ PUBLIC = "https://pos.example.org"
 
 def test_a_phone_reads_the_merchants_page_off_the_slip(folder: Path, broker: Rumqttd) -> None:
     (folder / "policy.toml").write_text("[open_s]\ncritical = 1\nmajor = 1\nmerchant = 1\n")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        at = f"127.0.0.1:{free.getsockname()[1]}"
+    at = f"127.0.0.1:{free_port()}"
     settings = folder / "center.toml"
     settings.write_text(
         f'db = "sqlite:///{folder}/center.db"\nmqtt = "mqtt://127.0.0.1:{broker.port}"\nhttp = "{at}"\n'
@@ -44,5 +42,5 @@ def test_a_phone_reads_the_merchants_page_off_the_slip(folder: Path, broker: Rum
             codes = [found.text for found in zxingcpp.read_barcodes(image)]
         assert sorted(code.split("-")[0][:8] for code in codes) == ["POSDIAG1", "https://"]
         assert told["link"] in codes
-        page = httpx.get(told["link"].replace(PUBLIC, f"http://{at}"))
+        page = httpx.get(told["link"].replace(PUBLIC, f"http://{at}"), timeout=30)
         assert (page.status_code, told["case"] in page.text) == (200, True)

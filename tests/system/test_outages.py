@@ -40,7 +40,6 @@ def _raised_and_cleared(observer: Observer) -> list[tuple[str, str, bool]]:
     ]
 
 
-@pytest.mark.timeout(240)
 def test_a_broker_that_dies_during_faults_gets_everything_later(mortal: Rumqttd, folder: Path) -> None:
     mortal.start()
     with Line(mortal.port) as line, Sim(folder, line.port) as sim, Agent(sim.config) as agent:
@@ -115,7 +114,6 @@ def _expected(sim: Sim) -> set[str]:
     return {fault for fault, (key, value) in words.items() if sim.get(key) == value}
 
 
-@pytest.mark.timeout(240)
 def test_a_broker_that_comes_later(mortal: Rumqttd, folder: Path) -> None:
     with Sim(folder, mortal.port) as sim, Agent(sim.config) as agent:
         sim.set(printer_paper="out")
@@ -140,7 +138,6 @@ def test_a_broker_that_comes_later(mortal: Rumqttd, folder: Path) -> None:
             assert started["late"] is True
 
 
-@pytest.mark.timeout(240)
 def test_the_last_contact_is_told_while_the_broker_is_away_and_after_a_restart(mortal: Rumqttd, folder: Path) -> None:
     config = folder / "agent.toml"
 

@@ -53,7 +53,7 @@ def test_what_the_contract_shows_is_in_the_bytes(desk: Desk) -> None:
                     heard.setdefault(kind, []).append(each.body)
             return heard.keys() >= KINDS.keys()
 
-        wait_until(collect, 20)
+        wait_until(collect, 45)  # the first health comes a quarter of a minute after the start
     assert heard.keys() == KINDS.keys()
     for kind, bodies in heard.items():
         for body in bodies:

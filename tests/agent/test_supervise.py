@@ -196,6 +196,7 @@ def device(port: str) -> DeviceConfig:
     return DeviceConfig(name="printer", family="escpos", port=port, poll_s=0.2)
 
 
+@pytest.mark.timeout(180)
 def test_a_worker_that_hangs_loses_its_port_to_another(line: str) -> None:
     release = threading.Event()
     sink = Heard(hang=release)

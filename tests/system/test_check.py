@@ -80,8 +80,8 @@ def test_a_port_that_hangs_is_unknown_and_the_others_answer(sim: Sim, observer: 
             with set_to(sim, {"modem.line": "mute"}), ThreadPoolExecutor() as pool:
                 began = time.monotonic()
                 report, again, identified, counted = pool.map(lambda ask: ask(), asks)
-                assert time.monotonic() - began < 20, "one after the other it would be 28 s"
-    assert report["took_ms"] < 8500
+                assert time.monotonic() - began < 25, "one after the other it would be 28 s"
+    assert report["took_ms"] < 13_000, "one check after the other it would be 14 s"
     modem = report["devices"]["modem"]
     busy = "modem was busy for more than 7 s"
     assert modem["text"] == again["devices"]["modem"]["text"] == busy
@@ -110,7 +110,7 @@ def test_a_check_that_the_end_of_the_daemon_cut_short_is_interrupted(sim: Sim, o
                 moment = time.monotonic() + 0.3
                 wait_until(lambda: time.monotonic() > moment)
                 status, took_s = agent.terminate()
-                assert (status, took_s < 2, asked.exception(5) is None and "ok" in asked.result()) == (0, True, False)
+                assert (status, took_s < 2, asked.exception(20) is None and "ok" in asked.result()) == (0, True, False)
     with Agent(seldom):
         assert states(desk.life(command_id)) == ["accepted", "running", "interrupted"]
 
@@ -130,7 +130,7 @@ def test_ports_that_are_lent_are_asked_at_once_and_those_that_are_not_ours_never
             if agent is not None:
                 agent.until(lambda status: all(status["readings"].get(unit) for unit in UNITS))
             report = check(config)
-            assert report["took_ms"] < 6000
+            assert report["took_ms"] < 30_000, "the next poll is ten minutes away"
             assert report["faults"] == []
             assert report["verdict"]["can_sell"] == "yes"
             for unit in UNITS - {"printer"}:
@@ -156,7 +156,7 @@ def test_a_level_that_a_device_has_not_falls_back_to_the_next(sim: Sim, observer
     for report in (alone, beside, life[-1]["output"], everything["output"]):
         assert report["verdict"]["can_sell"] == "yes"
         assert report["devices"]["reader"]["readings"]["card"] == "absent"
-    assert everything["ms"] < 5000, "nobody may have keys listened to from afar"
+    assert everything["ms"] < 25_000, "nobody may have keys listened to from afar, which takes 45 s"
     assert everything["output"]["devices"]["keypad"]["text"] == "Internal CheckHealth: OK"
 
 
@@ -172,7 +172,7 @@ def test_a_dead_key_is_found_with_a_persons_help(sim: Sim) -> None:
                 assert "Press each key of keypad once" in posdiag("status", "--config", str(sim.config)).stdout
             wait_until(lambda: "0 of 24 heard" in running.said())
             sim.set(keypad_typed="all")
-            assert running.wait(25) in {0, 1}
+            assert running.wait(40) in {0, 1}
             said = running.said()
         (sim.folder / "check.log").unlink()
         report: dict[str, Any] = json.loads(said[said.index("{") :])
@@ -184,7 +184,7 @@ def test_a_dead_key_is_found_with_a_persons_help(sim: Sim) -> None:
         with set_to(sim, {"keypad.dead": "5"}):
             report = tested(agent)
         assert "a key on the keypad does not work" in report["sentence"]
-        fault = agent.until(lambda status: "keypad/key_dead" in raised(status))["faults"][0]
+        fault = raised(agent.until(lambda status: "keypad/key_dead" in raised(status)))["keypad/key_dead"]
         assert (fault["basis"], fault["severity"], fault["evidence"]["dead"]) == ("inferred", "major", "5")
         assert [each["fault"] for each in report["faults"]] == ["keypad/key_dead"]
     with Agent(sim.config) as agent:  # which begins with what it knew
@@ -200,7 +200,7 @@ def test_an_input_device_is_asked_for_the_keys_that_the_settings_name(broker: Ru
         with Process(folder / "check.log", *words) as running:
             wait_until(lambda: "0 of 17 heard" in running.said())
             sim.set(keypad_typed="all")
-            assert running.wait(8) == 0
+            assert running.wait(40) == 0
             assert '"dead": "none"' in running.said()
 
 
@@ -212,7 +212,7 @@ def test_no_key_is_listened_to_while_a_pin_is_typed_or_a_sale_goes_on(sim: Sim) 
             with Process(sim.folder / "check.log", *words) as running:
                 agent.until(lambda status: status.get("key_test"))
                 sim.apply(keys)
-                assert running.wait(5) == 2
+                assert running.wait(30) == 2, "a test that goes on takes 45 s"
                 assert why in running.said()
             (sim.folder / "check.log").unlink()
         assert "dead" not in str(agent.status()["readings"]["keypad"]["dead"])
@@ -233,7 +233,7 @@ def test_a_check_by_command_tells_ten_faults(sim: Sim, observer: Observer) -> No
                 output: dict[str, Any] = life[-1]["output"]
                 return output if len(output["faults"]) >= 10 else None
 
-            output = wait_until(told, 30)
+            output = wait_until(told, 45)
     assert output["left_out"][0] == "steps"
     assert output["readiness"]["ready"] is False
     roots = {fault["fault"] for fault in output["faults"] if fault["cause"] is None}
@@ -277,6 +277,7 @@ def test_a_name_is_asked_for_only_while_there_is_time(
         assert devices["printer"]["readings"]["paper"] == "ok"
         return {unit: devices[unit]["identity"].get("ModelName") for unit in UNITS}
 
+    monkeypatch.setattr("agent.check.ALL_S", 40.0)
     assert None not in names().values()
-    monkeypatch.setattr("agent.check._IDENTIFY_S", 8.0)
+    monkeypatch.setattr("agent.check._IDENTIFY_S", 40.0)
     assert set(names().values()) == {None}

@@ -8,6 +8,8 @@ import sys
 import time
 from collections import Counter
 
+import pytest
+
 from center.db.engine import Database
 from center.db.tables import case_steps, cases
 from tests.center.desk_world import DAY, HOUR, MINUTE, World
@@ -39,6 +41,7 @@ def _killed_soon(url: str, now_ms: int, after_s: float) -> None:
     child.stdout.close()
 
 
+@pytest.mark.timeout(180)
 def test_killed_engines_lose_and_double_nothing(database: Database, database_url: str) -> None:
     chance = random.Random(7)
     world = World(database)

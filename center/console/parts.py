@@ -148,7 +148,7 @@ def why(visit: Visit, reasons: Sequence[str] | Callable[[], Sequence[str]], titl
     """A button that tells the reasons of a verdict, worked out when it is pressed where they are a function."""
 
     def show() -> None:
-        with ui.dialog() as dialog, ui.card().classes("asking"):
+        with visit.client, ui.dialog() as dialog, ui.card().classes("asking"):  # the button may be drawn anew
             text("h2", title or visit.say("shell.why"))
             with ui.element("ul"):
                 for reason in reasons() if callable(reasons) else reasons:
@@ -189,7 +189,7 @@ def ask(
 ) -> None:
     """A form in a dialog. `do` gets the values, times as RFC 3339; when it is refused, the form stays and says why."""
     inputs: dict[str, Any] = {}
-    with ui.dialog() as dialog, ui.card().classes("asking"):
+    with visit.client, ui.dialog() as dialog, ui.card().classes("asking"):  # whoever asked may be drawn anew
         text("h2", title)
         for each in fields:
             inputs[each.name] = entry(each)

@@ -64,6 +64,20 @@ def test_clocks_stand_still_with_a_reason_and_text_stays_text(desk: Desk) -> Non
     desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
 
 
+def test_a_form_stays_open_while_its_case_changes(desk: Desk) -> None:
+    case = opened(desk, desk.terminals[6])
+    page = desk.page(f"/console/case/{case['id']}")
+    page.get_by_role("button", name="Promise a time").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Reason").fill("the part is late")
+    desk.post(f"/cases/{case['id']}/acknowledge", {})
+    expect(page.locator(".head .lights")).to_contain_text("acknowledged")
+    expect(form.get_by_label("Reason")).to_have_value("the part is late")
+    form.get_by_role("button", name="Promise a time").click()
+    expect(page.locator("#promises li")).to_have_count(1)
+    desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
+
+
 def test_what_was_done_opens_the_gate(desk: Desk) -> None:
     case = opened(desk, desk.terminals[7])
     page = desk.page(f"/console/case/{case['id']}", width=360)

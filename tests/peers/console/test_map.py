@@ -60,7 +60,7 @@ def test_a_mark_follows_and_leads_to_its_site(desk: Desk, placed: dict[str, str]
     at_site = [terminal for terminal, site in placed.items() if site == placed[first]]
     page = desk.page("/console/map")
     shop = page.locator('.map-place[aria-label^="<b>Corner</b> shop"]')
-    expect(shop.locator(".level-0 .number")).to_have_text("0%")
+    expect(shop.locator(".level-0 .number")).to_have_text("0%", timeout=60_000)
     for terminal in at_site:
         desk.fault(terminal, "system/payment_app_down")
     expect(shop.locator(".level-2 .number")).to_have_text("100%", timeout=60_000)

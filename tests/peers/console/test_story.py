@@ -90,6 +90,7 @@ def test_paper_runs_out_and_the_case_is_closed(shop: Shop, browser: Browser) -> 
     page.wait_for_url("**/console/case/*")
     page.get_by_role("button", name="Acknowledge").click()
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    expect(page.locator(".head .lights")).to_contain_text("acknowledged")  # drawn anew, and its buttons with it
     page.get_by_role("button", name="Promise a time").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Promise a time").click()
     expect(page.get_by_role("dialog")).to_have_count(0)

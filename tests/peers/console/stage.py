@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from playwright.sync_api import Browser, BrowserContext, Error, Page
+from playwright.sync_api import TimeoutError as NotInTimeError
 
 from simulator.fleet import Fleet, Options
 from tests.mqtt.broker import Rumqttd, free_port
@@ -114,6 +115,19 @@ class Desk:
     def _told(self, path: str, kind: str, text: str) -> None:
         if kind == "error" and not _HARMLESS.search(text):
             self.errors.append(f"{path}: {text}")
+
+
+def choose(page: Page, words: str) -> None:
+    """Choose from the menu More. A change that comes meanwhile draws the page anew, which closes the menu."""
+
+    def chosen() -> bool:
+        page.get_by_role("button", name="More").click()
+        with suppress(NotInTimeError):
+            page.get_by_text(words).click(timeout=3000)
+            return True
+        return False
+
+    wait_until(chosen, 60)
 
 
 @contextmanager

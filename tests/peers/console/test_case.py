@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.peers.console.stage import Desk
+from tests.peers.console.stage import Desk, choose
 from tests.wait import wait_until
 
 pytestmark = pytest.mark.peers
@@ -50,16 +50,14 @@ def test_a_promise_is_kept_in_its_history(desk: Desk, language: str) -> None:
 def test_clocks_stand_still_with_a_reason_and_text_stays_text(desk: Desk) -> None:
     case = opened(desk, desk.terminals[6])
     page = desk.page(f"/console/case/{case['id']}")
-    page.get_by_role("button", name="More").click()
-    page.get_by_text("Stop the clocks…").click()
+    choose(page, "Stop the clocks…")
     form = page.get_by_role("dialog")
     form.get_by_label("What exactly").fill("<img src=x onerror=alert(1)> is shut")
     form.get_by_role("button", name="Stop the clocks").click()
     expect(page.locator("#clocks")).to_contain_text("The clocks stand still: waiting for the merchant")
     expect(page.locator("#timeline")).to_contain_text("<img src=x onerror=alert(1)> is shut")
     assert page.locator("#timeline img").count() == 0
-    page.get_by_role("button", name="More").click()
-    page.get_by_text("Let the clocks run").click()
+    choose(page, "Let the clocks run")
     expect(page.locator("#clocks")).not_to_contain_text("stand still")
     desk.post(f"/cases/{case['id']}/dismiss", {"outcome": "false_alarm", "reason": "a test"})
 
@@ -82,8 +80,7 @@ def test_what_was_done_opens_the_gate(desk: Desk) -> None:
     case = opened(desk, desk.terminals[7])
     page = desk.page(f"/console/case/{case['id']}", width=360)
     expect(page.locator("#gate")).to_contain_text("run a check that passes, or say that it is repaired")
-    page.get_by_role("button", name="More").click()
-    page.get_by_text("It is repaired…").click()
+    choose(page, "It is repaired…")
     form = page.get_by_role("dialog")
     form.get_by_label("What was done").click()
     page.get_by_role("option", name="cleaned").click()
@@ -155,8 +152,7 @@ def test_the_merchants_word_by_telephone_goes_on_and_a_link_is_withdrawn(desk: D
     page.get_by_role("button", name="Make a new link").click()
     expect(page.locator("[data-link]")).not_to_have_text(address)
 
-    page.get_by_role("button", name="More").click()
-    page.get_by_text("The merchant answered by phone…").click()
+    choose(page, "The merchant answered by phone…")
     form = page.get_by_role("dialog")
     form.get_by_label("With whom").fill("Mrs Li")
     form.get_by_role("button", name="The merchant answered by phone").click()
@@ -194,8 +190,7 @@ def test_an_owner_is_picked_from_those_who_may_have_it(desk: Desk) -> None:
     case = opened(desk, desk.terminals[4], "reader/shutter_error")
     page = desk.page(f"/console/case/{case['id']}")
     for pick, outside, shown in (("kim", "", "kim"), ("", "Fast Repairs Ltd", "Fast Repairs Ltd")):
-        page.get_by_role("button", name="More").click()
-        page.get_by_text("Assign…").click()
+        choose(page, "Assign…")
         form = page.get_by_role("dialog")
         form.get_by_label("To whom").click()
         expect(page.get_by_role("option", name="admin")).to_be_visible()

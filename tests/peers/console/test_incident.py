@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.peers.console.stage import Desk
+from tests.peers.console.stage import Desk, choose
 from tests.wait import wait_until
 
 pytestmark = pytest.mark.peers
@@ -75,8 +75,7 @@ def test_incidents_are_merged_by_hand_and_taken_apart_again(desk: Desk) -> None:
         desk.fault(name, "printer/paper_out")
     part, whole = (desk.incident(name, "printer/paper_out")["id"] for name in names)
     page = desk.page(f"/console/incident/{part}")
-    page.get_by_role("button", name="More").click()
-    page.get_by_text("Merge into another…").click()
+    choose(page, "Merge into another…")
     form = page.get_by_role("dialog")
     form.get_by_label("It is a part of").click()
     page.get_by_role("option", name=names[1]).click()

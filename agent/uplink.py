@@ -104,8 +104,8 @@ class Uplink:
         self._stopping.set()
         self._hurry.set()
         self.kick()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        if self._thread is not None:  # without a broker nothing is to be said, and an attempt on its way may hang
+            self._thread.join(timeout_s if self.connected else timeout_s / 3)
         if self.is_alive():
             return False
         with self._wake_lock:

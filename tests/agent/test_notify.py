@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.notify import Notifier
+from tests.agent.test_network import Deaf
 from tests.system.stage import Process
 from tests.wait import wait_until
 
@@ -87,14 +88,13 @@ def test_the_daemon_is_ready_alive_and_ends_in_time(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     config = tmp_path / "agent.toml"
-    # Nothing answers: neither the broker (TEST-NET-1, RFC 5737) nor the device.
+    broker = Deaf()  # nothing answers: neither the broker nor the device
     config.write_text(f"""
 [terminal]
 id = "till-1"
 estate = "demo"
 [mqtt]
-url = "mqtt://192.0.2.1:1883"
-without_tls = true
+url = "mqtt://127.0.0.1:{broker.port}"
 [[device]]
 name = "printer"
 family = "escpos"
@@ -110,6 +110,7 @@ state_dir = "{tmp_path}/state"
             assert (status, took_s < 2) == (0, True), f"{status} after {took_s:.1f} s\n{daemon.said()}"
     finally:
         systemd.close()
+        broker.close()
     heard = systemd.heard
     assert heard.index("READY=1") < heard.index("WATCHDOG=1")
     assert any(line.startswith("STATUS=can sell: ") and "no broker" in line for line in heard)

@@ -31,6 +31,7 @@ from simulator.fleet_member import Clocks, Member
 from simulator.fleet_parts import make_parts
 from simulator.loop import Loop
 from simulator.scenario import Outcome, Step, load, play
+from simulator.stop import Stop
 
 MOST: Final = 20_000
 _BEGINNING_OF_2026: Final = 1_767_225_600
@@ -161,8 +162,8 @@ def _steady_wall() -> Callable[[], float]:
     return lambda: time.monotonic() + offset
 
 
-def run_fleet(options: Options, *, as_json: bool, stop: threading.Event) -> int:
-    """Publish until the time is up or `stop` is set. 0 done, 1 a scenario's expectation failed, 2 it could not run."""
+def run_fleet(options: Options, *, as_json: bool, stop: Stop) -> int:
+    """Publish until the time is up or it is stopped. 0 done, 1 a scenario's expectation failed, 2 it could not run."""
     try:
         steps = load(options.scenario) if options.scenario else ()
         broker.reach(options.url)
@@ -198,7 +199,7 @@ def _make_room(terminals: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _stay(fleet: Fleet, steps: tuple[Step, ...], seconds: float, stop: threading.Event, *, as_json: bool) -> int:
+def _stay(fleet: Fleet, steps: tuple[Step, ...], seconds: float, stop: Stop, *, as_json: bool) -> int:
     """Tell figures until the time is up, while the scenario plays."""
     end = time.monotonic() + seconds if seconds else float("inf")
     every_s = 1.0 if as_json or sys.stderr.isatty() else _LINE_EVERY_S

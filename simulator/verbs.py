@@ -9,9 +9,7 @@ import argparse
 import json
 import re
 import shlex
-import signal
 import sys
-import threading
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -21,6 +19,7 @@ from urllib.parse import urlsplit
 from simulator.control import NotRunning, Refused, ask
 from simulator.near import unknown_key
 from simulator.scenario import BadScenario, Outcome, Running, load, play
+from simulator.stop import Stop
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -72,9 +71,7 @@ def _broker(url: str) -> str:
 def run_terminal(args: argparse.Namespace) -> int:
     from simulator import terminal as terminals  # noqa: PLC0415 - the other verbs need not load every device
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = Stop()
     try:
         steps = load(args.scenario) if args.scenario else ()
         terminal = terminals.Terminal(
@@ -94,7 +91,7 @@ def run_terminal(args: argparse.Namespace) -> int:
         terminal.close()
 
 
-def _play_inside(terminal: Any, steps: Any, stop: threading.Event, *, as_json: bool) -> int:
+def _play_inside(terminal: Any, steps: Any, stop: Stop, *, as_json: bool) -> int:
     """Play the scenario, if there is one, and wait for the end. An early end is not a failed expectation."""
     held = True
     try:
@@ -114,7 +111,7 @@ class _Stopped(Exception):
 
 
 class _Wait:
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: Stop) -> None:
         self._stop = stop
 
     def __call__(self, seconds: float) -> None:
@@ -238,9 +235,7 @@ def run_fleet(args: argparse.Namespace) -> int:
     operators = tuple(args.operators.split(","))
     if not all(re.fullmatch("[a-z0-9_-]{1,64}", name) for name in (*operators, args.estate)):
         return _unable("--estate and the names of --operators are of a-z, 0-9, _ and -")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = Stop()
     options = Options(
         url=args.mqtt,
         terminals=args.terminals,

@@ -44,6 +44,7 @@ def _day_of_the_agent(folder: Any, tap: Tap) -> None:
         with Agent(config) as agent:
             agent.until_healthy()
             _until(tap, "inventory", lambda told: bool(told["agent"]["report_key"]))
+            _until(tap, "telemetry", lambda told: "printer.PaperCutCount" in str(told))  # while the printer has power
             sim.set(printer_paper="out")
             _until(tap, "fault/printer/paper_out", lambda told: told["state"] == "raised")
             sim.set(printer_paper="ok")

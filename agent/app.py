@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from agent.cards import CleanPublisher, clean, clean_identity, clean_json, clean_readings
+from agent.cards import CleanPublisher, CleanReadings, clean, clean_identity, clean_json, clean_readings
 from agent.commands import Commands
 from agent.control import ControlServer
 from agent.deeds import Deeds
@@ -57,6 +57,7 @@ class App:
         self.config = config = delivery.config
         self.clock, self.run_dir, self.store = delivery.clock, delivery.run_dir, delivery.store
         self.outbox, self.uplink, self.core = delivery.outbox, delivery.uplink, delivery.core
+        self._clean = CleanReadings()
         self.budget, self.topics, self._boots = delivery.budget, delivery.topics, delivery.boots
         self._stopping = self.restarting = False
         self.sale = SaleLock(self.run_dir / "busy.lock")
@@ -290,7 +291,7 @@ class App:
 
     def observe(self, source: str, readings: Mapping[str, Reading]) -> None:
         """Hand readings on, and give other probes what they need of them."""
-        readings = clean_readings(readings)
+        readings = self._clean.of(source, readings)
         self.core.observe(source, readings)
         self.trends.observe(source, readings, self.clock.wall())
         self.watchman.heard(source, readings)

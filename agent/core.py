@@ -86,7 +86,7 @@ class Core:
                 latest = self._latest[source] = {}
             if not latest.keys() >= readings.keys():
                 self._learn(source, readings)
-            if not self._status.stale and any(latest.get(name) != reading for name, reading in readings.items()):
+            if not self._status.stale and not latest.items() >= readings.items():
                 self._status.stale = True
             latest.update(readings)
             idle = self._telemetry.due_at() is None

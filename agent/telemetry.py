@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from agent.config import TelemetryConfig
 from agent.wire import JsonValue, timestamp
-from drivers.reading import Reading, Readings, Value
+from drivers.reading import Reading, Readings
 
 BATCH_BYTES: Final = 6000  # estimated; a batch leaves early then, far below the 16 KiB that a packet may have
 SAMPLE_BYTES: Final = 12
@@ -48,7 +48,7 @@ class Telemetry:
     def __init__(self, config: TelemetryConfig, units: Mapping[str, str] | None = None) -> None:
         self._config = self._pace = config
         self._units: dict[str, str] = dict(units or {})
-        self._sent: dict[str, dict[str, tuple[Value | str, bool, float]]] = {}
+        self._sent: dict[str, dict[str, tuple[Reading, float]]] = {}
         self._samples: list[tuple[int, dict[str, JsonValue]]] = []
         self._began = 0.0
         self._bytes = 0
@@ -65,23 +65,23 @@ class Telemetry:
             last = sent.get(name)
             if (
                 last is not None
-                and now - last[2] < self._pace.heartbeat_s
-                and (self._same(device, name, reading, last) or self._too_soon(reading, last, now))
+                and now - last[1] < self._pace.heartbeat_s
+                and (
+                    reading is last[0]
+                    or self._same(device, name, reading, last[0])
+                    or self._too_soon(reading, *last, now)
+                )
             ):
                 continue
-            failed = reading.value is None
-            value = reading.unknown if reading.value is None else reading.value
-            assert value is not None  # noqa: S101 - a Reading has one or the other
-            sent[name] = (value, failed, now)
-            changed[f"{device}.{name}"] = {"error": value} if failed else value
+            sent[name] = reading, now
+            changed[f"{device}.{name}"] = {"error": reading.unknown} if reading.value is None else reading.value
         if changed:
             self._add(changed, now)
 
-    def _same(self, device: str, name: str, reading: Reading, last: tuple[Value | str, bool, float]) -> bool:
-        told, failed, _ = last
-        value = reading.value
-        if value is None or failed:
-            return failed and told == reading.unknown
+    def _same(self, device: str, name: str, reading: Reading, sent: Reading) -> bool:
+        value, told = reading.value, sent.value
+        if value is None or told is None:
+            return reading.unknown == sent.unknown
         if told == value or name in QUIET:
             return True
         if isinstance(value, str | bool) or isinstance(told, str | bool):
@@ -89,15 +89,14 @@ class Telemetry:
         band = DEAD_BANDS.get(self._units.get(f"{device}.{name}", ""))
         return band is not None and band.holds(told, value)
 
-    def _too_soon(self, reading: Reading, last: tuple[Value | str, bool, float], now: float) -> bool:
+    def _too_soon(self, reading: Reading, sent: Reading, at: float, now: float) -> bool:
         """A number told in the present stretch of `number_s`; all have the same stretches, hence one batch."""
-        told, failed, at = last
         words = str | bool | None
         stretch_s = self._pace.number_s
         return (
             stretch_s > 0
             and now // stretch_s == at // stretch_s
-            and not (failed or isinstance(reading.value, words) or isinstance(told, words))
+            and not (isinstance(reading.value, words) or isinstance(sent.value, words))
         )
 
     def spare(self, *, batch: float = 1.0, values: float = 1.0) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from drivers.codecs import at_requests
 from drivers.codecs.at import CLOSE_MUX, AtDecoder, Final, Line, Request
 from drivers.errors import BadReply, LinkLost, NoReply, Refused
 from drivers.exchange import Channel, Decoder
+from drivers.redact import redact_text
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class AtLine:
         self._ready = False
         self._silences = 0
         self._lacking: dict[Request, float] = {}
+        self._parsed: dict[Request, tuple[list[str], Any]] = {}
 
     def forget(self) -> None:
         """The modem restarted, or the line failed: the next question sets up anew."""
@@ -70,7 +72,7 @@ class AtLine:
         self.query(request, lambda _lines: None, before)
 
     def query(self, request: Request, parse: Callable[[list[str]], T], before: bytes = b"") -> T:
-        """The parsed answer. `parse` raises ValueError for an unreadable one, which is asked for once more.
+        """The parsed answer, not to be changed. `parse` raises ValueError for an unreadable one, which is asked again.
 
         Raises Refused with the error's number or text, Unreadable, NoReply, BadReply, LinkLost or Yielded.
         """
@@ -86,10 +88,18 @@ class AtLine:
                 if final.code in _UNKNOWN_COMMAND and request not in _MAY_BE_REFUSED_LATER:
                     self._lacking[request] = self.channel.clock() + _LACKING_FOR_S
                 raise Refused(request.text, final.code)
+            told, parsed = self._parsed.get(request, (None, None))
+            if lines == told:  # most answers are the last one's words, and each request has one parser
+                return cast("T", parsed)
             try:
-                return parse(lines)
+                parsed = parse(lines)
             except ValueError as error:
                 why = str(error)
+                continue
+            text = "\n".join(lines)
+            if redact_text(text) == text:  # what may hold a card number is not kept
+                self._parsed[request] = lines, parsed
+            return parsed
         raise Unreadable(request.text, b"", why)  # no bytes: an unasked line among them may name a caller
 
     def _set_up(self) -> None:

@@ -6,6 +6,7 @@ See `firmware_notes/crt571/notes.md`. It never moves, captures or reads a card.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import ClassVar, cast
 
 from drivers.codecs.creator import ACK, NAK, BadCheck, Decoder, Message, Nak, Reply, Request, encode
@@ -97,7 +98,7 @@ class Crt571(Driver):
             return self._refused(reply.error)
         readings = _from_status(reply.status)
         if level is Level.EXTERNAL:
-            readings |= self._cross_check(readings["card"])
+            readings = readings | self._cross_check(readings["card"])
         return readings
 
     def statistics(self) -> dict[str, Value]:
@@ -193,6 +194,7 @@ class _AskingAgain:
             raise
 
 
+@lru_cache(8)
 def _from_status(status: bytes) -> dict[str, Reading]:
     """st0 st1 st2 of a unit without a pending error."""
     readings = {name: known("ok", status) for name in ("shutter", "sensor", "self_test")}

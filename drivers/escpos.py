@@ -14,11 +14,11 @@ from drivers.codecs.escpos import Kind, Request
 from drivers.codecs.escpos_profiles import PROFILES, profile_named
 from drivers.codecs.escpos_status import (
     SPECS,
-    decode_full_status,
     decode_packet,
     decode_status,
     last_byte_is_legal,
     readings_from,
+    readings_of,
 )
 from drivers.deadline import Deadline
 from drivers.driver import Driver
@@ -241,22 +241,16 @@ class EscposDriver(Driver):
     def _round(self, deadline: Deadline) -> dict[str, Reading] | None:
         """All status questions once; None when something came among the answers that does not belong there."""
         noise = self._line.noises
-        facts: dict[str, bool | None] = {}
         raw = b""
         for number in (1, 2, 3, 4):
             if deadline.expired:
                 raise BadReply("status", raw or self._status, "answers are too slow to be confirmed")
-            byte = self._status_byte(number)
-            facts |= decode_status(number, byte)
-            raw += bytes((byte,))
-        if self.profile.has_full_status:
-            full = self._line.ask(escpos.encode_full_status_request()).data
-            facts |= decode_full_status(full)
-            raw += full
-        self._status = raw
+            raw += bytes((self._status_byte(number),))
+        full = self._line.ask(escpos.encode_full_status_request()).data if self.profile.has_full_status else b""
+        self._status = raw + full
         if self._line.noises != noise:
             return None
-        return readings_from(facts, self.profile, raw)
+        return dict(readings_of(raw, full, self.profile))
 
     def _found_by_asking(self, now: Mapping[str, Reading]) -> None:
         """A change that no packet told: the printer has forgotten that it should tell."""

@@ -279,7 +279,7 @@ class AtModem(Driver):
         cid = self.options.get("cid")
         active = self._line.query(ask.ACTIVE, at_replies.parse_active)
         if cid is not None:
-            active &= {int(cid)}
+            active = active & {int(cid)}
         if not active:
             return {"data": known("no active context")}
         if not self._line.query(ask.ATTACHED, at_replies.parse_attached):

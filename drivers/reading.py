@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
+from typing import Final
 
 Value = bool | int | float | str
+
+_KEPT: Final = 256  # a terminal says far fewer different things in a minute
+_SHORT: Final = 12  # digits
 
 
 class Cause:
@@ -44,12 +49,24 @@ class Reading:
 
 def known(value: Value, raw: bytes = b"") -> Reading:
     """A measured value, with the bytes that said so."""
-    return Reading(value=value, raw=raw.hex())
+    return _reading(value, None, raw.hex())
 
 
 def unknown(cause: str, raw: bytes = b"") -> Reading:
     """No value, and why; `cause` is one of `Cause`."""
-    return Reading(unknown=cause, raw=raw.hex())
+    return _reading(None, cause, raw.hex())
+
+
+def _reading(value: Value | None, cause: str | None, raw: str) -> Reading:
+    """What is said again is the same object, since nearly all is and it is compared often.
+
+    Only what is too short for a card number is kept for that.
+    """
+    short = len(raw) <= _SHORT and (len(value) <= _SHORT if isinstance(value, str) else abs(value or 0) < 10**_SHORT)
+    return (_same if short else Reading)(value, cause, raw)
+
+
+_same = lru_cache(_KEPT, typed=True)(Reading)
 
 
 Readings = Mapping[str, Reading]

@@ -7,6 +7,7 @@ Bit tables: Epson TM-U220A and TM-T88III specifications; Custom KPM150H and TG24
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from drivers.codecs.escpos_profiles import Profile
@@ -92,6 +93,17 @@ def decode_full_status(data: bytes) -> dict[str, bool | None]:
 def last_byte_is_legal(packet: bytes, profile: Profile) -> bool:
     """Whether the reserved byte of a packet is what this maker sends."""
     return packet[3] in profile.last_bytes
+
+
+@lru_cache(8)  # a printer says the same each second
+def readings_of(statuses: bytes, full: bytes, profile: Profile) -> Mapping[str, Reading]:
+    """All readings by the replies to DLE EOT 1 to 4, and by the four bytes of full status where the printer has it."""
+    facts: dict[str, bool | None] = {}
+    for number, byte in enumerate(statuses, 1):
+        facts |= decode_status(number, byte)
+    if full:
+        facts |= decode_full_status(full)
+    return readings_from(facts, profile, statuses + full)
 
 
 def readings_from(facts: Facts, profile: Profile, raw: bytes) -> dict[str, Reading]:

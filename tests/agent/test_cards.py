@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from agent.cards import LogFilter, clean, clean_identity, clean_json, clean_readings
+from agent.cards import CleanReadings, LogFilter, clean, clean_identity, clean_json, clean_readings
 from drivers.reading import Identity, known
 
 PAN = "4111111111111111"
@@ -60,6 +60,19 @@ def test_a_healthy_message_is_passed_on_as_it_is_and_soon():
 
 def test_json_that_is_none_is_cleaned_as_text():
     assert clean_json(b"{card " + PAN.encode()) == b"{card <pan:16>"
+
+
+def test_readings_that_come_again_are_clean_again_and_others_are_looked_at():
+    clean_of = CleanReadings().of
+    good, bad = {"paper": known("ok", b"\x12")}, {"paper": known(PAN)}
+    assert clean_of("printer", good) is good
+    for _ in range(2):
+        assert clean_of("printer", good) is good
+        assert clean_of("printer", bad)["paper"].value == "<pan:16>"
+    assert clean_of("printer", {**good, "text": known(f"x{PAN}")})["text"].value == "x<pan:16>"
+    assert known(PAN) is not known(PAN), "what may be a card number is not kept to be the same object"
+    assert known("ok", b"\x12") is known("ok", b"\x12")
+    assert (known(1).value is True, known(True).value is True) == (False, True)
 
 
 def test_readings_and_identity():

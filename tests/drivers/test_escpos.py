@@ -634,14 +634,24 @@ def test_a_trusted_push_among_answers_is_told_before_the_round_ends():
     assert driver.wants_check is False
 
 
+Telling = tuple[FakePrinter, EscposDriver, list[dict[str, object]]]
+
+
 @pytest.fixture
-def going_offline() -> tuple[FakePrinter, EscposDriver, list[dict[str, object]]]:
-    """A printer that runs out of paper when it is asked for its maker, and does not answer that before it has paper."""
+def telling() -> Telling:
+    """A printer that was checked, its driver, and what that tells from now on."""
     printer = FakePrinter()
     driver = printer.driver()
     driver.check_health()
     told: list[dict[str, object]] = []
     driver.tell = lambda readings: told.append(said(readings))
+    return printer, driver, told
+
+
+@pytest.fixture
+def going_offline(telling: Telling) -> Telling:
+    """A printer that runs out of paper when it is asked for its maker, and does not answer that before it has paper."""
+    printer, _driver, _told = telling
     answer = printer.link.respond
 
     def respond(request: bytes) -> list[tuple[float, bytes]]:
@@ -650,7 +660,7 @@ def going_offline() -> tuple[FakePrinter, EscposDriver, list[dict[str, object]]]
         return [] if request[:1] == b"\x1d" and printer.state == "paper out" else answer(request)
 
     printer.link.respond = respond
-    return printer, driver, told
+    return telling
 
 
 ASKS_MAKER = b"\x1d\x49\x42"
@@ -702,12 +712,8 @@ def test_a_printer_that_threw_its_buffer_away_owes_no_answer_for_long(going_offl
     assert printer.clock.now - started < 1.0
 
 
-def test_a_push_behind_an_answer_in_the_same_bytes_is_told_at_once():
-    printer = FakePrinter()
-    driver = printer.driver()
-    driver.check_health()
-    told: list[dict[str, object]] = []
-    driver.tell = lambda readings: told.append(said(readings))
+def test_a_push_behind_an_answer_in_the_same_bytes_is_told_at_once(telling):
+    printer, driver, told = telling
     answer = printer.link.respond
 
     def respond(request: bytes) -> list[tuple[float, bytes]]:

@@ -145,6 +145,13 @@ class Place:
         self._process.kill()
         return self.dead()
 
+    def ends(self, within_s: float) -> bool:
+        """Whether it does by then."""
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(within_s)
+        return self._process.poll() is not None
+
     def dead(self, limit_s: float = 60.0) -> int:
         """Wait for its end, and look at what is promised. The exit status."""
         assert self._process is not None

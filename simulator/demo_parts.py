@@ -66,6 +66,7 @@ class Parts:
         self._logs = folder / "logs"
         self._logs.mkdir(exist_ok=True)
         self._started = time.monotonic()
+        self._window = _in_window()
         self._broker: subprocess.Popen[bytes] | None = None
         self.all: list[Part] = []
 
@@ -137,11 +138,10 @@ class Parts:
         Raises DemoError when a part ends, KeyboardInterrupt when the window closes.
         """
         end = time.monotonic() + seconds if seconds else float("inf")
-        window = _in_window()
         while time.monotonic() < end and (watcher is None or watcher.poll() is None):
             for part in self.all:
                 part.check()
-            if window and not _in_window():  # a shell passes the signal on; make and ssh, run without one, do not
+            if self._window and not _in_window():  # a shell passes the signal on; make and ssh, run without one, do not
                 raise KeyboardInterrupt
             time.sleep(0.2)
 

@@ -202,7 +202,7 @@ class App:
         now = self.clock.monotonic()
         if now >= self._look_due:
             self._look()
-            hurry = self.office.on_trial or self.store.problems()
+            hurry = self.office.on_trial or self.store.problems() or self._own.sweeping
             self._look_due = now + (_TRIAL_LOOK_S if hurry else self._look_s)
         if now >= self._health_due:
             self._health_due = now + self.config.telemetry.health_s

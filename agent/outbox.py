@@ -53,6 +53,8 @@ class Outbox:
             if cls in CLASSES and int(known_boot) == boot:
                 self._seq[cls] = int(seq)
         self._told_reset: tuple[str, str] | None = None
+        self.forgot = False
+        """Whether an earlier start may have told faults from memory, which nobody remembers. Taken back by who acts."""
         self._refresh()
         self._tell_reset()
         self._tell_unsaved()
@@ -83,6 +85,7 @@ class Outbox:
         while self._store.unsaved:
             cls, boot, first, last = self._store.unsaved.pop(0)
             self._store.keep("seq", {cls: f"{boot}:{last}"}, now=False)
+            self.forgot |= cls == "event"
             gap = {"class": cls, "boot": boot, "first": first, "last": last, "n": last - first + 1, "why": "memory"}
             self.put("event", {"event": "store.gap", "data": gap})
 

@@ -31,13 +31,21 @@ class OwnState:
         self._store_told: dict[str, Reading] = {}
         self._broker: Reading = unknown(Cause.NOT_ASKED)
         # Without the file nobody knows which faults the broker still holds of an earlier life.
-        forgotten = self._store.moved_aside or not self._store.generation
-        self._sweep_at = self._clock.monotonic() + _PROBED_S if forgotten else float("inf")
+        self._outbox.forgot |= bool(self._store.moved_aside) or not self._store.generation
+        self._sweep_at = float("inf")
+
+    @property
+    def sweeping(self) -> bool:
+        """Whether it is soon time to clear what an earlier life may have left at the broker."""
+        return self._sweep_at < float("inf")
 
     def look(self) -> None:
         """Broker and budget; a lost broker has the network looked at, a spent budget makes the rest sparing."""
         self._tell_broker()
         self._mind_budget()
+        if self._outbox.forgot:
+            self._outbox.forgot = False
+            self._sweep_at = self._clock.monotonic() + _PROBED_S
         if self._clock.monotonic() >= self._sweep_at:
             self._sweep_at = float("inf")
             for key in VOCABULARY.keys() - self._core.faults().keys():

@@ -356,7 +356,7 @@ SHORT: dict[Scenario, int] = {
     line_cut: 2,
     disk_full: 1,
     disk_readonly: 1,
-    killed_on_a_full_disk: 1,
+    killed_on_a_full_disk: 2,
     store_corrupt: 2,
     clock_wrong: 1,
     cable_pulled: 1,

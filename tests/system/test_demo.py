@@ -271,12 +271,16 @@ def test_a_window_that_closes_ends_it_though_nothing_passes_the_signal_on(tmp_pa
         os.execv(sys.executable, [sys.executable, "-c", _LEADER, *POSDIAG, "demo", "--small"])  # noqa: S606 - what a terminal does
     said = bytearray()
     try:
-        while b"sim set" not in said:
-            said += os.read(window, 4096)
+        try:
+            while b"sim set" not in said:
+                said += os.read(window, 4096)
+        finally:
+            os.close(window)
+        wait_until(lambda: not of(tmp_path) and list(tmp_path.iterdir()) == [], 60)
     finally:
-        os.close(window)
-    wait_until(lambda: not of(tmp_path) and list(tmp_path.iterdir()) == [], 60)
-    os.waitpid(leader, 0)
+        with suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGTERM)  # ends what has not
+        os.waitpid(leader, 0)
 
 
 @pytest.mark.parametrize(

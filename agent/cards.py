@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 
@@ -45,13 +44,10 @@ def clean(value: Any, name: str = "") -> Any:
     if isinstance(value, float):
         return _fraction(value)
     if isinstance(value, Mapping):
-        return {_clean_key(str(key)): clean(each, str(key)) for key, each in value.items()}
+        return {redact_text(str(key)): clean(each, str(key)) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [clean(each, name) for each in value]
     return value
-
-
-_clean_key = lru_cache(512)(redact_text)  # the same few hundred each time
 
 
 def _is_declared(name: str, value: str) -> bool:
@@ -113,7 +109,7 @@ class CleanReadings:
         self._found: dict[str, dict[str, Reading]] = {}
 
     def of(self, source: str, readings: Mapping[str, Reading]) -> Mapping[str, Reading]:
-        """Readings of a device or a probe, without card data. For one source not from two threads at once."""
+        """Readings of a device or a probe, without card data. From any thread."""
         found = self._found.setdefault(source, {})
         new = {name: reading for name, reading in readings.items() if found.get(name) is not reading}
         if clean_readings(new) is not new:

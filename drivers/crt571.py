@@ -96,9 +96,9 @@ class Crt571(Driver):
             return self._all(unknown(Cause.INCONSISTENT))
         if reply.error:
             return self._refused(reply.error)
-        readings = _from_status(reply.status)
+        readings = dict(_from_status(reply.status))
         if level is Level.EXTERNAL:
-            readings = readings | self._cross_check(readings["card"])
+            readings |= self._cross_check(readings["card"])
         return readings
 
     def statistics(self) -> dict[str, Value]:

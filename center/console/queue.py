@@ -58,6 +58,7 @@ async def build(
         table.noise(await shared(visit, "/noise"))
         cursor = page["next"]
         while cursor is not None and len(table) < _MOST:
+            await visit.client.connected()  # else nobody looks
             some = min(_PIECE, _MOST - len(table))
             following = await visit.api.get("/queue", limit=some, cursor=cursor, language=visit.language, **asked)
             add(following["items"])

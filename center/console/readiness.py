@@ -34,10 +34,7 @@ _AGAIN_S: Final = 5.0
 
 @screen("/readiness", "readiness")
 async def build(visit: Visit, campaign: str = "", state: str = "", what: str = "") -> None:
-    found, preventive = await asyncio.gather(
-        visit.api.get("/campaigns", limit=200),
-        visit.api.get("/preventive", limit=_PREVENTIVE, language=visit.language),
-    )
+    found = await visit.api.get("/campaigns", limit=200)
     some = [each for each in found["items"] if each["kind"] == "readiness"]
     known = next((each for each in some if each["id"] == campaign), some[0] if some else None)
     parts.heading(visit.say("readiness.title"), visit.say("readiness.about"))
@@ -51,7 +48,15 @@ async def build(visit: Visit, campaign: str = "", state: str = "", what: str = "
     else:
         await _checked(visit, known, state if state in STATES else "", what)
     with parts.section(visit.say("readiness.preventive"), "preventive"):
-        _preventive(visit, preventive["items"])
+        warnings = Pane(lambda rows: _preventive(visit, rows))
+    warnings.show(None)
+
+    async def preventive() -> None:
+        """Behind the page's back: it is shown with what comes first."""
+        await visit.client.connected()
+        warnings.show((await visit.api.get("/preventive", limit=_PREVENTIVE, language=visit.language))["items"])
+
+    visit.once(preventive)
 
 
 def _choice(visit: Visit, some: Sequence[Row], known: Row) -> None:
@@ -235,7 +240,10 @@ def _todo(visit: Visit, stores: Sequence[Store]) -> None:
                         parts.text("span", visit.word(f"readiness.act_{item['act']}", item["act"])).classes("needs")
 
 
-def _preventive(visit: Visit, rows: Sequence[Row]) -> None:
+def _preventive(visit: Visit, rows: Sequence[Row] | None) -> None:
+    if rows is None:
+        parts.text("p", visit.say("shell.loading")).classes("quiet").props('role="status"')
+        return
     if not rows:
         parts.empty(visit, "readiness.preventive_none")
         return

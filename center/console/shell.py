@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from html import escape
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -92,9 +94,22 @@ async def show(visit: Visit, name: str, theme: str, build: Build) -> None:
                     _refusal(visit, Refused(500, visit.say("shell.failed")))
 
     ui.add_head_html(f"<script>document.documentElement.lang = {_tag(visit.language)!r}</script>")
+    ui.add_body_html(_opening(visit, name, theme))
     if not bare:
         ui.keyboard(lambda key: _pressed(visit, key), ignore=["input", "select", "button", "textarea"])
     await again()
+
+
+def _opening(visit: Visit, name: str, theme: str) -> str:
+    """What can be seen while the browser still reads its scripts: which screen this will be, in its own colours."""
+    title, loading, needs = (escape(visit.say(key)) for key in (f"{name}.title", "shell.loading", "shell.needs_script"))
+    return (
+        '<div class="opening"><div class="opening-top">'
+        '<img src="/console/static/mark.svg" alt="" width="24" height="24">posdiag</div>'
+        f'<p class="opening-title">{title}</p><p class="quiet">{loading}</p>'
+        f'<p class="opening-needs">{needs}</p></div>'
+        f"<script>posdiag.opening({json.dumps(_THEMES.get(theme))})</script>"
+    )
 
 
 def _tag(language: str) -> str:

@@ -210,5 +210,11 @@ window.posdiag = (() => {
     emit(answer.ok ? "" : (await answer.json().catch(() => ({}))).error ?? String(answer.status));
   }
 
-  return { age, cells, open, key, fit, filter, put, copy, attach };
+  // What stands there until the screen does is in the screen's colours, and goes with the wait for it.
+  function opening(dark) {
+    document.body.classList.toggle("body--dark", dark ?? matchMedia("(prefers-color-scheme: dark)").matches);
+    addEventListener("load", () => document.querySelector(".opening")?.remove());
+  }
+
+  return { age, cells, open, key, fit, filter, put, copy, attach, opening };
 })();

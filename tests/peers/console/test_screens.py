@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route, expect
 
 from center.console.admin import PARTS
 from tests.peers.console import stage
@@ -97,6 +97,35 @@ def test_screen(named: dict[str, str], desk: Desk, where: str, language: str) ->
         page.set_viewport_size({"width": width, "height": 780})
         page.wait_for_timeout(100)  # for what is laid out behind the change
         wait_until(lambda width=width: page.evaluate("document.scrollingElement.scrollWidth") <= width)
+
+
+@pytest.mark.parametrize(("language", "theme", "title"), [("en", "light", "Fault queue"), ("zh", "dark", "故障队列")])
+def test_which_screen_it_will_be_can_be_read_before_the_scripts_are(
+    desk: Desk, language: str, theme: str, title: str
+) -> None:
+    page = desk.page("/console/queue", language, theme=theme)
+    assert page.locator(".opening").count() == 0  # its time is over
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    held: list[Route] = []
+    page.route("**/nicegui.js", lambda route: held.append(route))  # noqa: PLW0108 # of a builtin Playwright cannot keep what it made
+    page.goto("/console/queue", wait_until="commit")
+    opening = page.locator(".opening")
+    expect(opening.get_by_text(title, exact=True)).to_be_visible()
+    assert opening.evaluate("(it) => getComputedStyle(it).backgroundColor") == ground
+    held[0].continue_()
+    page.wait_for_selector("h1")
+    expect(opening).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("en", "The console needs JavaScript"), ("zh", "控制台需要 JavaScript")]
+)
+def test_a_browser_without_scripts_is_told_what_is_lacking(desk: Desk, language: str, told: str) -> None:
+    page = desk.page("/login/password", language, scripts=False)
+    page.goto("/console/queue")
+    lacking = page.get_by_text(told)
+    expect(lacking).to_have_css("opacity", "0")  # whoever has scripts does not read of them
+    expect(lacking).to_have_css("opacity", "1")
 
 
 def test_what_a_terminal_says_is_never_code(busy: Desk, desk: Desk) -> None:

@@ -107,7 +107,11 @@ def test_which_screen_it_will_be_can_be_read_before_the_scripts_are(
     assert page.locator(".opening").count() == 0  # its time is over
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     held: list[Route] = []
-    page.route("**/nicegui.js", lambda route: held.append(route))  # noqa: PLW0108 # of a builtin Playwright cannot keep what it made
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/nicegui.js", hold)
     page.goto("/console/queue", wait_until="commit")
     opening = page.locator(".opening")
     expect(opening.get_by_text(title, exact=True)).to_be_visible()

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
-from sqlalchemy import FromClause, and_, exists, false, or_, true
+from sqlalchemy import FromClause, and_, exists, false, or_, select, true, tuple_, union_all
 from sqlalchemy.sql import ColumnElement
 
+from center.db.engine import either
 from center.db.tables import campaign_targets, campaigns, cases, incident_members, incidents, retired, sites, terminals
 
 Names = tuple[str, ...] | None
@@ -48,8 +49,11 @@ class Scope:
         pairs = zip(asdict(self).values(), asdict(other).values(), strict=True)
         return all(mine is None or (theirs is not None and set(theirs) <= set(mine)) for mine, theirs in pairs)
 
-    def where(self, table: FromClause) -> ColumnElement[bool]:
-        """The condition that a row of this table, or of an alias of it, is inside. False where no rule tells."""
+    def where(self, table: FromClause, *, many: bool = False) -> ColumnElement[bool]:
+        """The condition that a row of this table, or of an alias of it, is inside. False where no rule tells.
+
+        With `many` the same, for a query that looks at so many rows that SQLite had better list once who is inside.
+        """
         if self.is_everything:
             return true()
         name = getattr(getattr(table, "element", table), "name", "")
@@ -58,12 +62,12 @@ class Scope:
             return exists().where(target.c.campaign_id == table.c.id, self.where(target))
         if "estate" not in table.c:
             return false()
-        return and_(self._in_estates(table), self._in_places(name, table))
+        return and_(self._in_estates(table), self._in_places(name, table, many=many))
 
     def _in_estates(self, table: FromClause) -> ColumnElement[bool]:
         return true() if self.estates is None else table.c.estate.in_(self.estates)
 
-    def _in_places(self, name: str, table: FromClause) -> ColumnElement[bool]:
+    def _in_places(self, name: str, table: FromClause, *, many: bool = False) -> ColumnElement[bool]:
         if self.regions is None and self.sites is None:
             return true()
         if "site" in table.c and "region" in table.c:
@@ -73,8 +77,8 @@ class Scope:
         if name == "changes":
             return self._in_change(table)
         if name == cases.name:
-            return or_(self._at_terminal(table), and_(table.c.terminal.is_(None), self._at_site(table)))
-        return self._at_terminal(table) if "terminal" in table.c else false()
+            return or_(self._at_terminal(table, many=many), and_(table.c.terminal.is_(None), self._at_site(table)))
+        return self._at_terminal(table, many=many) if "terminal" in table.c else false()
 
     def _placed(self, table: FromClause) -> ColumnElement[bool]:
         conditions = [
@@ -84,12 +88,17 @@ class Scope:
         ]
         return and_(true(), *conditions)
 
-    def _at_terminal(self, table: FromClause) -> ColumnElement[bool]:
+    def _at_terminal(self, table: FromClause, *, many: bool = False) -> ColumnElement[bool]:
         """Where it stands, or where it stood until it was retired."""
         at, gone = terminals.alias(), retired.alias()
-        here = and_(at.c.estate == table.c.estate, at.c.terminal == table.c.terminal)
-        there = and_(gone.c.estate == table.c.estate, gone.c.terminal == table.c.terminal, gone.c.returned_ms.is_(None))
-        return or_(exists().where(here, self._placed(at)), exists().where(there, self._placed(gone)))
+        inside = (at, self._placed(at)), (gone, and_(gone.c.returned_ms.is_(None), self._placed(gone)))
+        same = (
+            exists().where(of.c.estate == table.c.estate, of.c.terminal == table.c.terminal, it) for of, it in inside
+        )
+        if not many:
+            return or_(*same)
+        listed = union_all(*(select(of.c.estate, of.c.terminal).where(it) for of, it in inside))
+        return either(or_(*same), sqlite=tuple_(table.c.estate, table.c.terminal).in_(listed))
 
     def _at_site(self, table: FromClause) -> ColumnElement[bool]:
         at = sites.alias()

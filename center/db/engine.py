@@ -90,51 +90,37 @@ def among(columns: Sequence[ColumnElement[Any]], keys: Iterable[Sequence[str | i
     listed = func.json_each(json.dumps(some)).table_valued("value")
     parts = (func.json_extract(listed.c.value, f"$[{number}]") for number in range(len(columns)))
     together = tuple_(*columns)
-    return _Among(together.in_([tuple(key) for key in some]), together.in_(select(*parts)))
-
-
-class _Among(FunctionElement[bool]):
-    """The same twice: with the keys as values, and as JSON for SQLite, which takes no index for a list of values.
-
-    Without a type: SQLAlchemy would ask SQLite whether a boolean function `= 1`, and that takes no index either.
-    """
-
-    inherit_cache = True
-
-
-@compiles(_Among)
-def _among_values(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
-    values, _listed = element.clauses
-    return compiler.process(values, **how)
-
-
-@compiles(_Among, "sqlite")
-def _among_json(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
-    _values, listed = element.clauses
-    return compiler.process(listed, **how)
+    # As JSON for SQLite, which takes no index for a list of values.
+    return either(together.in_([tuple(key) for key in some]), sqlite=together.in_(select(*parts)))
 
 
 def holds(column: ColumnElement[Any], words: str) -> ColumnElement[bool]:
     """Whether a text holds these words, in small or capital letters."""
-    return _Holds(column.icontains(words, autoescape=True), column.contains(words, autoescape=True))
+    # SQLite's LIKE heeds no capitals by itself, and to lower each value first costs twice as much.
+    return either(column.icontains(words, autoescape=True), sqlite=column.contains(words, autoescape=True))
 
 
-class _Holds(FunctionElement[bool]):
-    """The same twice: SQLite's LIKE heeds no capitals by itself, and to lower each value first costs twice as much."""
+def either(usual: ColumnElement[bool], *, sqlite: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The same condition twice, of which the second is the one that SQLite is fast with."""
+    return _Either(usual, sqlite)
+
+
+class _Either(FunctionElement[bool]):
+    """Without a type: SQLAlchemy would ask SQLite whether a boolean function `= 1`, and that takes no index."""
 
     inherit_cache = True
 
 
-@compiles(_Holds)
-def _holds_lowered(element: _Holds, compiler: SQLCompiler, **how: Any) -> str:
-    lowered, _plain = element.clauses
-    return f"({compiler.process(lowered, **how)})"
+@compiles(_Either)
+def _usual(element: _Either, compiler: SQLCompiler, **how: Any) -> str:
+    usual, _sqlite = element.clauses
+    return f"({compiler.process(usual, **how)})"
 
 
-@compiles(_Holds, "sqlite")
-def _holds_plain(element: _Holds, compiler: SQLCompiler, **how: Any) -> str:
-    _lowered, plain = element.clauses
-    return f"({compiler.process(plain, **how)})"
+@compiles(_Either, "sqlite")
+def _for_sqlite(element: _Either, compiler: SQLCompiler, **how: Any) -> str:
+    _usual, sqlite = element.clauses
+    return f"({compiler.process(sqlite, **how)})"
 
 
 def insert_ignore(connection: Connection, table: Table, rows: Iterable[Row]) -> int:

@@ -253,7 +253,7 @@ def progress(connection: Connection, scope: Scope, campaign_id: str) -> dict[str
         raise Refusal("not_found", "no such campaign")
     target = campaign_targets.c
     query = select(target.wave, target.state, func.count()).where(
-        target.campaign_id == campaign_id, scope.where(campaign_targets)
+        target.campaign_id == campaign_id, scope.where(campaign_targets, many=True)
     )
     waves: dict[int, dict[str, int]] = {}
     total: dict[str, int] = {}

@@ -128,7 +128,8 @@ def summary(connection: Connection, scope: Scope, campaign_id: str) -> dict[str,
         "ready": func.count(case((and_(~waits, target.data["ready"].as_boolean()), 1))),  # never without a score
     }
     query = select(*(n.label(name) for name, n in counts.items())).select_from(campaign_targets)
-    found = connection.execute(query.where(target.campaign_id == campaign_id, scope.where(campaign_targets))).one()
+    inside = target.campaign_id == campaign_id, scope.where(campaign_targets, many=True)
+    found = connection.execute(query.where(*inside)).one()
     return {
         "ready": found.ready,
         "not_ready": found.known - found.ready,
@@ -149,7 +150,7 @@ def stores(
     order = (target.estate, place, target.terminal)
     its = target.campaign_id == campaign_id
     keys = select(*order).select_from(campaign_targets.outerjoin(terminals, at))  # sorted without the wide rows
-    keys = keys.where(its, scope.where(campaign_targets))
+    keys = keys.where(its, scope.where(campaign_targets, many=True))
     if after is not None:
         keys = keys.where(tuple_(*order) > after)
     some = [(estate, terminal) for estate, _, terminal in connection.execute(keys.order_by(*order).limit(limit))]

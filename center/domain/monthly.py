@@ -57,13 +57,11 @@ def monthly(connection: Connection, scope: Scope, policy: Policy, period: Period
     of the budget, above 1 once it is overdrawn · `kept`. `share`, `used` and `kept` are None where nothing was counted.
     """
     clocks = reports.deadlines(connection, scope, period)
-    bad: Mapping[str, Share] = clocks | {
-        "no_return": reports.repeats(connection, scope, period),
-        "true_alarm": reports.false_alarms(connection, scope, period),
-    }
+    closed = reports.closed(connection, scope, period)
+    bad: Mapping[str, Share] = clocks | {"no_return": closed["repeats"], "true_alarm": closed["false_alarms"]}
     good: Mapping[str, Share] = {
         "promise": reports.promises(connection, scope, period).last,
-        "first_time_fix": reports.first_time_fix(connection, scope, period),
+        "first_time_fix": closed["first_time_fix"],
     }
     missed = dict(bad) | {name: Share(each.of - each.n, each.of) for name, each in good.items()}
     return [_row(name, percent / 100, missed.get(name, Share(0, 0))) for name, percent in policy.targets.items()]

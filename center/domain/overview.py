@@ -143,7 +143,7 @@ def noise(connection: Connection, scope: Scope, now_ms: int) -> dict[str, list[i
     hour = (events.c.at_ms - first_ms) // HOUR_MS
     fault = events.c.data["fault"].as_string()
     recent = events.c.event == "fault.raised", events.c.at_ms > first_ms, events.c.at_ms <= now_ms
-    rows = select(fault, hour, func.count()).where(*recent, scope.where(events)).group_by(fault, hour)
+    rows = select(fault, hour, func.count()).where(*recent, scope.where(events, many=True)).group_by(fault, hour)
     found: dict[str, list[int]] = {}
     for key, number, n in connection.execute(rows):
         found.setdefault(key or "", [0] * 24)[min(23, int(number))] += n
@@ -170,7 +170,7 @@ def rhythm(
     hour = events.c.at_ms // HOUR_MS
     recent = events.c.event == "fault.raised", events.c.at_ms > now_ms - (days + 2) * DAY_MS, events.c.at_ms <= now_ms
     named = events.c.data["fault"].as_string() == fault
-    rows = select(hour, func.count()).where(*recent, named, scope.where(events)).group_by(hour)
+    rows = select(hour, func.count()).where(*recent, named, scope.where(events, many=True)).group_by(hour)
     week = [[0] * 24 for _ in range(7)]
     per_day: dict[date, int] = {}
     for number, n in connection.execute(rows):

@@ -6,7 +6,7 @@ Shares are None where nothing could be counted: no cases is not a hundred percen
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final, Literal
@@ -67,7 +67,7 @@ def times(connection: Connection, scope: Scope, period: Period) -> dict[str, Spr
     `acknowledge` from the opening until a person took it on; `repair` from when the center knew of it until it worked
     again and stayed so: whatever came back counts from the beginning.
     """
-    lengths = [case((where, length)) for length, where in (timed(name, scope, period) for name in SPANS)]
+    lengths = [case((known, length)) for length, known in map(_length, SPANS)]
     newest = select(*lengths).where(_opened(scope, period)).order_by(cases.c.created_ms.desc()).limit(MOST)
     columns = zip(*connection.execute(newest), strict=True)
     found = [spread(each for each in column if each is not None) for column in columns]
@@ -76,11 +76,16 @@ def times(connection: Connection, scope: Scope, period: Period) -> dict[str, Spr
 
 def timed(name: str, scope: Scope, period: Period) -> tuple[ColumnElement[int], ColumnElement[bool]]:
     """The length in milliseconds that one of `times` is about, and of which cases."""
+    length, known = _length(name)
+    return length, and_(_opened(scope, period), known)
+
+
+def _length(name: str) -> tuple[ColumnElement[int], ColumnElement[bool]]:
     since, until = SPANS[name]
     known = [since.is_not(None), until.is_not(None)]
     if name == "repair":
         known.append(cases.c.outcome.in_(_SOLVED))
-    return until - since, and_(_opened(scope, period), *known)
+    return until - since, and_(*known)
 
 
 def spread(lengths_ms: Iterable[int]) -> Spread:
@@ -93,12 +98,7 @@ def spread(lengths_ms: Iterable[int]) -> Spread:
 
 def first_time_fix(connection: Connection, scope: Scope, period: Period) -> Share:
     """Of fault cases closed in the period after a visit, those with exactly one that were never reopened."""
-    return _share(connection, *visited(scope, period))
-
-
-def visited(scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Whether a case was mended at the first visit, and of which cases that is asked."""
-    return and_(cases.c.visits == 1, cases.c.reopened == 0), and_(closed(scope, period), cases.c.visits > 0)
+    return _share(connection, *of_closed("first_time_fix", scope, period))
 
 
 def repeats(connection: Connection, scope: Scope, period: Period) -> Share:
@@ -106,28 +106,47 @@ def repeats(connection: Connection, scope: Scope, period: Period) -> Share:
 
     That is reopened, or a new case of the same fault of the same terminal within 30 days of the end.
     """
-    return _share(connection, *repeated(scope, period))
-
-
-def repeated(scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Whether a case's trouble came back, and of which cases that is asked."""
-    later = cases.alias()
-    again = exists().where(
-        *(later.c.estate == cases.c.estate, later.c.terminal == cases.c.terminal, later.c.fault == cases.c.fault),
-        *(later.c.created_ms > cases.c.closed_ms, later.c.created_ms <= cases.c.closed_ms + REPEAT_MS),
-    )
-    return (cases.c.reopened > 0) | again, and_(closed(scope, period), cases.c.terminal.is_not(None))
+    return _share(connection, *of_closed("repeats", scope, period))
 
 
 def false_alarms(connection: Connection, scope: Scope, period: Period) -> Share:
     """Of fault cases closed in the period, duplicates left out, those that a person dismissed as false."""
-    return _share(connection, *dismissed(scope, period))
+    return _share(connection, *of_closed("false_alarms", scope, period))
 
 
-def dismissed(scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Whether a case was a false alarm, and of which cases that is asked."""
-    where = (period.holds(cases.c.closed_ms), cases.c.kind == "fault", cases.c.outcome != "duplicate")
-    return cases.c.outcome == "false_alarm", and_(*where, scope.where(cases))
+def closed(connection: Connection, scope: Scope, period: Period) -> dict[str, Share]:
+    """`first_time_fix`, `repeats` and `false_alarms`, for which the closed cases are read once."""
+    counts = [_count(each) for which, met in CLOSED.values() for each in (and_(which, met), which)]
+    found = map(int, connection.execute(select(*counts).where(_closed(scope, period))).one())
+    return {name: Share(n, of) for name, n, of in zip(CLOSED, found, found, strict=False)}
+
+
+def of_closed(name: str, scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """What is counted of closed cases, and of which of them that is asked."""
+    which, met = CLOSED[name]
+    return met, and_(_closed(scope, period), which)
+
+
+def _closed(scope: Scope, period: Period) -> ColumnElement[bool]:
+    return and_(period.holds(cases.c.closed_ms), cases.c.kind == "fault", scope.where(cases, many=True))
+
+
+def _again() -> ColumnElement[bool]:
+    """Whether the same fault of the same terminal became a new case after this one was closed."""
+    later = cases.alias()
+    return exists().where(
+        *(later.c.estate == cases.c.estate, later.c.terminal == cases.c.terminal, later.c.fault == cases.c.fault),
+        *(later.c.created_ms > cases.c.closed_ms, later.c.created_ms <= cases.c.closed_ms + REPEAT_MS),
+    )
+
+
+_WELL: Final = cases.c.outcome.in_(_SOLVED)
+CLOSED: Final[Mapping[str, tuple[ColumnElement[bool], ColumnElement[bool]]]] = {
+    "first_time_fix": (and_(_WELL, cases.c.visits > 0), and_(cases.c.visits == 1, cases.c.reopened == 0)),
+    "repeats": (and_(_WELL, cases.c.terminal.is_not(None)), (cases.c.reopened > 0) | _again()),
+    "false_alarms": (cases.c.outcome != "duplicate", cases.c.outcome == "false_alarm"),
+}
+"""Of which closed cases each is asked, and what is counted."""
 
 
 def deflection(connection: Connection, scope: Scope, period: Period) -> Share:
@@ -141,7 +160,7 @@ def deflection(connection: Connection, scope: Scope, period: Period) -> Share:
         events.c.data["act"].as_string() == "merchant",
         events.c.data["cause"].as_string().is_(None),
         period.holds(events.c.at_ms),
-        scope.where(events),
+        scope.where(events, many=True),
     )
     total = connection.execute(select(func.count()).select_from(events).where(*raised)).scalar_one()
     by_device = (cases.c.channel == "device", cases.c.kind == "fault", cases.c.terminal.is_not(None))
@@ -152,7 +171,9 @@ def deflection(connection: Connection, scope: Scope, period: Period) -> Share:
         events.c.at_ms > cases.c.created_ms - DAY_MS,
     )
     opened = select(func.count()).select_from(cases).where(*by_device, mendable)
-    became = connection.execute(opened.where(period.holds(cases.c.created_ms), scope.where(cases))).scalar_one()
+    became = connection.execute(
+        opened.where(period.holds(cases.c.created_ms), scope.where(cases, many=True))
+    ).scalar_one()
     total = int(total) - _standing_without_case(connection, scope, period)
     return Share(max(0, total - int(became)), max(0, total))
 
@@ -166,7 +187,7 @@ def _standing_without_case(connection: Connection, scope: Scope, period: Period)
         faults.c.cause.is_(None),
         period.holds(faults.c.first_ms),
         ~exists().where(*same, cases.c.created_ms >= faults.c.first_ms),
-        scope.where(faults),
+        scope.where(faults, many=True),
     )
     return int(connection.execute(standing).scalar_one())
 
@@ -201,13 +222,13 @@ def promises(connection: Connection, scope: Scope, period: Period) -> Promises:
 
 def promised(scope: Scope, period: Period) -> ColumnElement[bool]:
     """Cases whose promises, if there were any, are counted."""
-    return and_(period.holds(cases.c.solved_ms), cases.c.state == "closed", scope.where(cases))
+    return and_(period.holds(cases.c.solved_ms), cases.c.state == "closed", scope.where(cases, many=True))
 
 
 def deadlines(connection: Connection, scope: Scope, period: Period) -> dict[str, Share]:
     """By clock: cases opened in the period whose deadline was missed, of those opened that have this clock."""
-    where = (period.holds(cases.c.created_ms), scope.where(cases))
-    clocks = [func.coalesce(func.sum(case((_has_clock(name), 1), else_=0)), 0) for name in CLOCKS]
+    where = (period.holds(cases.c.created_ms), scope.where(cases, many=True))
+    clocks = [_count(_has_clock(name)) for name in CLOCKS]
     had = dict(zip(CLOCKS, connection.execute(select(*clocks).where(*where)).one(), strict=True))
     key = case_steps.c.data["clock"].as_string()
     has_it = or_(*(and_(key == name, _has_clock(name)) for name in CLOCKS))
@@ -220,7 +241,7 @@ def deadlines(connection: Connection, scope: Scope, period: Period) -> dict[str,
 def overdue(clock: str, scope: Scope, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """Whether a case missed the deadline of this clock, and of which cases that is asked."""
     told = (case_steps.c.case_id == cases.c.id, case_steps.c.data["clock"].as_string() == clock)
-    where = (period.holds(cases.c.created_ms), _has_clock(clock), scope.where(cases))
+    where = (period.holds(cases.c.created_ms), _has_clock(clock), scope.where(cases, many=True))
     return exists().where(*told, *_BREACH), and_(*where)
 
 
@@ -265,9 +286,13 @@ def satisfaction(connection: Connection, scope: Scope, period: Period, by: Group
     group = group_of(by)
     rated = select(group.label("name"), func.count(), func.avg(cast(surveys.c.score, Float)))
     rated = rated.join(surveys, surveys.c.case_id == cases.c.id).where(
-        period.holds(surveys.c.at_ms), scope.where(cases)
+        period.holds(surveys.c.at_ms), scope.where(cases, many=True)
     )
-    ended = (period.holds(cases.c.closed_ms), cases.c.outcome.not_in(("duplicate", "false_alarm")), scope.where(cases))
+    ended = (
+        period.holds(cases.c.closed_ms),
+        cases.c.outcome.not_in(("duplicate", "false_alarm")),
+        scope.where(cases, many=True),
+    )
     closed = connection.execute(select(group, func.count()).where(*ended).group_by(group))
     asked = {str(name): int(count) for name, count in closed}
     rows = connection.execute(rated.group_by(group))
@@ -279,7 +304,9 @@ def tags(connection: Connection, scope: Scope, period: Period, limit: int = 100)
     """(tag, fault, cases) of cases opened in the period, so that suggestions can be counted by what they are about."""
     fault = func.coalesce(cases.c.fault, "")
     query = select(case_tags.c.tag, fault, func.count()).join(cases, cases.c.id == case_tags.c.case_id)
-    query = query.where(period.holds(cases.c.created_ms), scope.where(cases)).group_by(case_tags.c.tag, fault)
+    query = query.where(period.holds(cases.c.created_ms), scope.where(cases, many=True)).group_by(
+        case_tags.c.tag, fault
+    )
     rows = connection.execute(query.order_by(func.count().desc(), case_tags.c.tag, fault).limit(limit))
     return [(str(tag), str(name), int(count)) for tag, name, count in rows]
 
@@ -287,7 +314,7 @@ def tags(connection: Connection, scope: Scope, period: Period, limit: int = 100)
 def arrivals(connection: Connection, scope: Scope, period: Period) -> list[int]:
     """Cases opened in each hour of the week, in UTC: 168 counts from Thursday 00:00, the weekday of the epoch."""
     hour = (cases.c.created_ms // 3_600_000) % 168
-    where = (period.holds(cases.c.created_ms), scope.where(cases))
+    where = (period.holds(cases.c.created_ms), scope.where(cases, many=True))
     counts = [0] * 168
     for at, count in connection.execute(select(hour, func.count()).where(*where).group_by(hour)):
         counts[int(at)] += int(count)
@@ -295,14 +322,7 @@ def arrivals(connection: Connection, scope: Scope, period: Period) -> list[int]:
 
 
 def _opened(scope: Scope, period: Period) -> ColumnElement[bool]:
-    return and_(period.holds(cases.c.created_ms), cases.c.kind == "fault", _real(), scope.where(cases))
-
-
-def closed(scope: Scope, period: Period) -> ColumnElement[bool]:
-    """Fault cases that ended well in the period."""
-    return and_(
-        period.holds(cases.c.closed_ms), cases.c.kind == "fault", cases.c.outcome.in_(_SOLVED), scope.where(cases)
-    )
+    return and_(period.holds(cases.c.created_ms), cases.c.kind == "fault", _real(), scope.where(cases, many=True))
 
 
 def _real() -> ColumnElement[bool]:
@@ -311,6 +331,9 @@ def _real() -> ColumnElement[bool]:
 
 
 def _share(connection: Connection, condition: ColumnElement[bool], *where: ColumnElement[bool]) -> Share:
-    met = func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-    n, of = connection.execute(select(met, func.count()).select_from(cases).where(*where)).one()
+    n, of = connection.execute(select(_count(condition), func.count()).select_from(cases).where(*where)).one()
     return Share(int(n), int(of))
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

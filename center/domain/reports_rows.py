@@ -65,12 +65,8 @@ def _about(
     if of in reports.SPANS:
         length, where = reports.timed(of, scope, period)
         return length, nothing, nothing, where
-    if of == "first_time_fix":
-        return nothing, *_between(reports.visited(scope, period))
-    if of == "repeats":
-        return nothing, *_between(reports.repeated(scope, period))
-    if of == "false_alarms":
-        return nothing, *_between(reports.dismissed(scope, period))
+    if of in reports.CLOSED:
+        return nothing, *_between(reports.of_closed(of, scope, period))
     if of.startswith(_DEADLINE):
         return nothing, *_between(reports.overdue(of.removeprefix(_DEADLINE), scope, period))
     if of == "promises":

@@ -13,6 +13,7 @@ from center.access.roles import MAY, ROLES, Who
 from center.access.scope import EVERYTHING, Scope
 from center.db import tables
 from center.db.engine import Database
+from tests.center import fleet_rows
 
 NOW = 1_790_000_000_000
 
@@ -52,8 +53,8 @@ def _fill(database: Database) -> None:
 def test_what_is_foreign_is_not_found(database: Database, scope: Scope, seen: set[str]) -> None:
     _fill(database)
     with database.read() as connection:
-        for table in (tables.terminals, tables.faults):
-            rows = connection.execute(select(table.c.estate, table.c.terminal).where(scope.where(table)))
+        for table, many in ((tables.terminals, False), (tables.faults, False), (tables.faults, True)):
+            rows = connection.execute(select(table.c.estate, table.c.terminal).where(scope.where(table, many=many)))
             assert {f"{row.estate}/{row.terminal}" for row in rows} == seen
         found = connection.execute(select(tables.incidents.c.id).where(scope.where(tables.incidents))).all()
         assert bool(found) == ("e/t1" in seen)
@@ -61,6 +62,31 @@ def test_what_is_foreign_is_not_found(database: Database, scope: Scope, seen: se
             select(func.count(tables.changes.c.id)).where(scope.where(tables.changes))
         ).scalar_one()
         assert told == len(seen) + ("e/t1" in seen)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_what_is_gone_counts_where_it_stood_and_what_has_no_terminal_by_its_site(
+    database: Database, many: bool
+) -> None:
+    _fill(database)
+    north, south = {"site": "s1", "region": "north"}, {"site": "s3", "region": "south"}
+    gone = {"row": {}, "retired_ms": NOW, "by": "x", "reason": "x"}
+    away = [("t8", north, None), ("t9", south, None), ("t3", north, NOW)]  # the last has come back, in the south
+    told = [("e", "t1", "s3"), ("e", "t3", "s1"), ("e", "t8", None), ("e", "t9", None), ("f", "t8", None)]
+    told += [("e", None, "s1"), ("e", None, "s3"), ("e", None, None), ("e", "strange", "s1"), ("f", None, "s1")]
+    with database.begin() as connection:
+        for terminal, place, back_ms in away:
+            row = {"estate": "e", "terminal": terminal, "returned_ms": back_ms, **gone, **place}
+            connection.execute(insert(tables.retired).values(row))
+        for place in (north, south):
+            connection.execute(insert(tables.sites).values(estate="e", updated_ms=NOW, **place))
+        for number, (estate, terminal, site) in enumerate(told):
+            row = fleet_rows.case(number) | {"estate": estate, "terminal": terminal, "site": site}
+            connection.execute(insert(tables.cases).values(row))
+    inside = Scope(regions=("north",)).where(tables.cases, many=many)
+    with database.read() as connection:
+        found = connection.execute(select(tables.cases.c.terminal, tables.cases.c.site).where(inside)).all()
+    assert sorted(map(str, found)) == sorted(map(str, [("t1", "s3"), ("t8", None), (None, "s1")]))
 
 
 def test_a_table_that_no_rule_tells_of_is_closed(database: Database) -> None:

@@ -26,7 +26,7 @@ from center.settings import Settings, SettingsError, load
 
 log = logging.getLogger("posdiag.center.run")
 
-_GARBAGE: Final = (50_000, 20, 50)  # messages are many and short-lived, and hardly any points back at itself
+_GARBAGE: Final = (50_000, 20, 50)
 _SWITCH_S: Final = 0.0005  # or the writer waits for the reader after each of its statements
 
 Part = Callable[[Settings, Database], Awaitable[None]]
@@ -46,10 +46,20 @@ def run_center(args: argparse.Namespace) -> int:
     except (SettingsError, DatabaseError) as error:
         return unable(error)
     try:
+        collect_seldom()
         asyncio.run(_run(settings, database, parts))
     finally:
         database.close()
     return DONE
+
+
+def collect_seldom() -> None:
+    """Have Python look for garbage less often than it would: messages and rows are many and short-lived.
+
+    Hardly any points back at itself, and to look through all of a large answer time and again doubles what it takes.
+    """
+    gc.freeze()  # what is here now stays
+    gc.set_threshold(*_GARBAGE)
 
 
 def _bring_up(database: Database) -> None:
@@ -101,8 +111,6 @@ async def ingest(settings: Settings, database: Database) -> None:
     )
     worker.has_rival = presence.has_rival
     sys.setswitchinterval(_SWITCH_S)
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE)
     upkeep = UpkeepThread(database, settings)
     present = asyncio.create_task(presence.run())
     try:

@@ -16,6 +16,7 @@ from center.access.limits import Rate
 from center.access.scope import EVERYTHING, Scope
 from center.db.engine import Database
 from center.db.migrate import migrate
+from center.run import collect_seldom
 from tests.bench import desk
 from tests.bench.figure import Effort, Figure, Series, Told, quantile
 from tests.bench.ground import scratch
@@ -92,6 +93,7 @@ _ALSO: Final = (
 def run(effort: Effort) -> Told:
     """All figures; about ten minutes, half of them for filling the tables."""
     sizes = _SIZES[:1] if effort.quick else _SIZES
+    collect_seldom()  # as the center does
     with scratch() as folder:
         for size in sizes:
             yield from _figures(f"sqlite:///{folder}/{size}.db", "sqlite", size)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, and_, case, exists, func, or_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from center.access.scope import Scope
@@ -258,19 +258,18 @@ def sites_on_map(
         .order_by(found.c.troubled.desc(), found.c.estate, found.c.site)
         .limit(limit)
     )
-    return [dict(row) for row in connection.execute(rows).mappings()]
+    names = rows.selected_columns.keys()
+    return [dict(zip(names, row, strict=True)) for row in connection.execute(rows)]  # a mapping of each costs thrice
 
 
 def not_on_map(connection: Connection, scope: Scope) -> int:
     """How many terminals stand at a site whose place is not known, or at none."""
-    known = exists().where(
-        sites.c.estate == terminals.c.estate,
-        sites.c.site == terminals.c.site,
-        sites.c.lat.is_not(None),
-        sites.c.lon.is_not(None),
-    )
-    counted = select(func.count()).select_from(terminals).where(scope.where(terminals), ~known)
-    return int(connection.execute(counted).scalar_one())
+    # Counted as what is left: to look for the site of each terminal that has none takes much longer.
+    known = select(sites.c.estate, sites.c.site).where(sites.c.lat.is_not(None), sites.c.lon.is_not(None))
+    inside = select(func.count()).select_from(terminals).where(scope.where(terminals))
+    placed = inside.where(tuple_(terminals.c.estate, terminals.c.site).in_(known))
+    left = select(inside.scalar_subquery() - placed.scalar_subquery())
+    return int(connection.execute(left).scalar_one())
 
 
 def _counts(connection: Connection, what: ColumnElement[Any], *where: ColumnElement[bool]) -> Sequence[Any]:

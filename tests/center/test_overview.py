@@ -226,3 +226,14 @@ def test_a_site_and_the_map(fleet: Database) -> None:
     assert [(each["terminal"], each["freshness"]) for each in here["terminals"]] == [("a", "online"), ("b", "offline")]
     assert [each["id"] for each in here["incidents"]] == ["i1"]
     assert [(each["site"], each["terminals"], each["troubled"]) for each in on_map] == [("s1", 2, 2)]
+
+
+def test_what_is_not_on_the_map(fleet: Database) -> None:
+    half = {"estate": "e", "site": "s3", "lat": 31.2, "lon": None, "region": "north", "updated_ms": 1}
+    with fleet.begin() as connection:
+        connection.execute(insert(sites).values(half))
+        bulk_insert(connection, terminals, [_terminal("h", site="s3"), _terminal("i", site=None)])
+    with fleet.read() as connection:
+        unplaced = [overview.not_on_map(connection, scope) for scope in (EVERYTHING, Scope(regions=("south",)))]
+        assert overview.not_on_map(connection, Scope(sites=("s1",), estates=("e",))) == 0
+    assert unplaced == [6, 3]  # c, d and f where nobody told of the site, g in another estate, h and i

@@ -202,8 +202,8 @@ def _table(visit: Visit, rows: list[dict[str, Any]]) -> Table:
     table = Table(
         visit,
         [
-            Column("number", title("number"), width=95),
-            Column("title", title("title"), flex=3, width=185),
+            Column("number", title("number"), width=112),
+            Column("title", title("title"), flex=3, width=185, under="place"),
             Column("state", title("state"), width=140, yields=2),
             Column("severity", title("severity"), "light", 112, yields=5),
             Column("place", title("place"), flex=1, width=115, yields=4),

@@ -43,12 +43,12 @@ def link(words: str, where: str) -> Callable[[], object]:
 
 def _cell(header: str, cell: Cell) -> None:
     """Narrow screens show rows as blocks, where the header stands beside its cell."""
+    if isinstance(cell, str):
+        parts.text("td", cell).props["data-label"] = header
+        return
     with ui.element("td") as made:
         made.props["data-label"] = header
-        if isinstance(cell, str):
-            parts.text("span", cell)
-        else:
-            cell()
+        cell()
 
 
 def _quoted(words: str) -> str:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import time
@@ -70,6 +71,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 def _run(args: argparse.Namespace) -> None:
     if not 0 <= args.seconds < float("inf"):
         raise DemoError(f"--seconds {args.seconds:g}: how long it lasts, 0 for without an end")
+    args.language = args.language or ("zh" if os.environ.get("LANG", "").startswith("zh") else "en")
     with _folder(args.dir) as folder, _alone(folder):
         if args.small:
             from simulator import demo_small  # noqa: PLC0415 - either of the two
@@ -78,7 +80,6 @@ def _run(args: argparse.Namespace) -> None:
         else:
             from simulator import demo_whole  # noqa: PLC0415 - as above
 
-            args.language = args.language or ("zh" if os.environ.get("LANG", "").startswith("zh") else "en")
             demo_whole.run(args, folder, _called_as())
 
 
@@ -108,12 +109,28 @@ def _folder(wanted: str | None) -> Iterator[Path]:
     folder = Path(tempfile.gettempdir()) / DEMO
     try:
         folder.mkdir(mode=0o700)
-    except FileExistsError:  # another demo runs, or one was killed
-        folder = Path(tempfile.mkdtemp(prefix=f"{DEMO}-"))
+    except FileExistsError:
+        if not _cleared(folder):  # another demo runs
+            folder = Path(tempfile.mkdtemp(prefix=f"{DEMO}-"))
     try:
         yield folder
     finally:
         _remove(folder)
+
+
+def _cleared(folder: Path) -> bool:
+    """Whether it is ours and a demo that was killed has left it; what lay in it is gone then."""
+    try:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            return False
+        with _alone(folder):
+            left = list(folder.iterdir())
+            for path in left:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            return bool(left)  # an empty one has just been made by another demo
+    except (OSError, DemoError):
+        return False
 
 
 def _remove(folder: Path) -> None:

@@ -62,7 +62,8 @@ class Part:
 class Parts:
     """What a demo runs. At the end of the `with` all end at once, but the broker last, so that goodbyes arrive."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, language: str) -> None:
+        self._language = language
         self._logs = folder / "logs"
         self._logs.mkdir(exist_ok=True)
         self._started = time.monotonic()
@@ -79,9 +80,11 @@ class Parts:
             if self._broker is not None:
                 _end([self._broker])
 
-    def say(self, what: str) -> None:
-        """One line of progress, with the seconds since the start."""
-        print(f"{time.monotonic() - self._started:5.1f} s  {what}", file=sys.stderr, flush=True)
+    def say(self, *, en: str, zh: str) -> None:
+        """One line of progress in the demo's language, with the seconds since the start."""
+        seconds = f"{time.monotonic() - self._started:5.1f}"
+        line = f"{seconds} 秒  {zh}" if self._language == "zh" else f"{seconds} s  {en}"
+        print(line, file=sys.stderr, flush=True)
 
     def broker_at(self, url: str | None, folder: Path) -> str:
         """The URL of the broker to use: one that is there, or the embedded one. Raises DemoError."""
@@ -90,7 +93,7 @@ class Parts:
                 broker.reach(url)
             except (OSError, ValueError) as error:
                 raise DemoError(str(error)) from error
-            self.say(f"broker at {url}")
+            self.say(en=f"broker at {url}", zh=f"消息服务器 {url}")
             return url
         return self._start_broker(folder)
 
@@ -106,7 +109,7 @@ class Parts:
         self._broker = broker.start(folder, port, log)
         Part("the broker", self._broker, log).wait(lambda: broker.listens(port))
         url = f"mqtt://{broker.HOST}:{port}"
-        self.say(f"broker at {url}")
+        self.say(en=f"broker at {url}", zh=f"消息服务器 {url}")
         return url
 
     def start(self, name: str, *words: str, env: Mapping[str, str] | None = None) -> Part:

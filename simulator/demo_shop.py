@@ -27,7 +27,7 @@ class Till:
     """One terminal: its devices by family, what sets them apart, and whose SIM card it has."""
 
     number: int
-    what: str
+    what: Texts
     families: Mapping[str, str]
     values: Mapping[str, str]
     operator: str = ""
@@ -64,14 +64,20 @@ class Till:
 TILLS: Final = (
     Till(
         number=1,
-        what="T88-type printer, CRT-571 motor reader, EC25 modem, ZT588 PIN pad",
+        what={
+            "en": "T88-type printer, CRT-571 motor reader, EC25 modem, ZT588 PIN pad",
+            "zh": "T88 型打印机、CRT-571 电动读卡器、EC25 调制解调器、ZT588 密码键盘",
+        },
         families={"reader": "crt571", "modem": "quectel", "keypad": "zt588"},
         values={"printer.model": "epson", "modem.signal_dbm": "-84", "power.battery": "absent"},
         operator="mobile",
     ),
     Till(
         number=2,
-        what="Citizen-type printer, GemPC chip reader, SIM7600 modem, ZT588 PIN pad",
+        what={
+            "en": "Citizen-type printer, GemPC chip reader, SIM7600 modem, ZT588 PIN pad",
+            "zh": "西铁城型打印机、GemPC 芯片读卡器、SIM7600 调制解调器、ZT588 密码键盘",
+        },
         families={"reader": "gempc", "modem": "simcom", "keypad": "zt588"},
         values={
             "printer.model": "citizen",
@@ -84,13 +90,19 @@ TILLS: Final = (
     ),
     Till(
         number=3,
-        what="SNBC-type printer, ID TECH NEO reader, Ethernet, SmartPIN keypad",
+        what={
+            "en": "SNBC-type printer, ID TECH NEO reader, Ethernet, SmartPIN keypad",
+            "zh": "新北洋型打印机、ID TECH NEO 读卡器、以太网、SmartPIN 键盘",
+        },
         families={"reader": "neo", "modem": "none", "keypad": "smartpin"},
         values={"printer.model": "snbc", "printer.firmware": "FV1.020", "power.battery": "absent"},
     ),
     Till(
         number=4,
-        what="handheld with a battery: 58 mm clone printer, NEO reader, EC25 modem, SmartPIN keypad",
+        what={
+            "en": "handheld with a battery: 58 mm clone printer, NEO reader, EC25 modem, SmartPIN keypad",
+            "zh": "带电池的手持机：58 毫米兼容打印机、NEO 读卡器、EC25 调制解调器、SmartPIN 键盘",
+        },
         families={"reader": "neo", "modem": "quectel", "keypad": "smartpin"},
         values={
             "printer.model": "zjiang",
@@ -104,7 +116,10 @@ TILLS: Final = (
     ),
     Till(
         number=5,
-        what="kiosk: VKP80-type printer, CRT-571 motor reader, Ethernet, USB keypad (evdev)",
+        what={
+            "en": "kiosk: VKP80-type printer, CRT-571 motor reader, Ethernet, USB keypad (evdev)",
+            "zh": "自助机：VKP80 型打印机、CRT-571 电动读卡器、以太网、USB 键盘（evdev）",
+        },
         families={"reader": "crt571", "modem": "none", "keypad": "evdev"},
         values={"printer.model": "custom", "printer.firmware": "3.10", "power.battery": "absent"},
     ),

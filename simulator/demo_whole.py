@@ -71,13 +71,13 @@ _PASSWORD: Final = {
 
 def run(args: argparse.Namespace, folder: Path, me: str) -> None:
     """Until the time is up. Raises DemoError."""
-    with contextlib.ExitStack() as terminals, Parts(folder) as parts:
+    with contextlib.ExitStack() as terminals, Parts(folder, args.language) as parts:
         center = DemoCenter(parts, folder / "center", args.language)
         url = parts.broker_at(args.broker, folder)
         center.start(url)
         _open_shop(parts, terminals, folder, url, demo_shop.of_agent(args.language, str(center.keys_file)))
         center.settle()
-        parts.say(f"support center at {center.address}")
+        parts.say(en=f"support center at {center.address}", zh=f"客服中心 {center.address}")
         if args.json:
             _tell_json(center, folder, url)
             with watching(url, as_json=True, seconds=args.seconds) as watcher:
@@ -117,7 +117,7 @@ def _open_shop(
     for terminal, agent, status, till in shop:
         agent.wait(status.exists)
         _try_out(terminal, agent, status)
-        parts.say(f"{till.name} and its agent: {till.what}")
+        parts.say(en=f"{till.name} and its agent: {till.what['en']}", zh=f"{till.name} 及其代理程序：{till.what['zh']}")
 
 
 def _try_out(terminal: Terminal, agent: Part, status: Path) -> None:

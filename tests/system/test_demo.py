@@ -227,6 +227,7 @@ def test_the_demo_in_chinese_opens_a_console_in_chinese(tmp_path: Path) -> None:
         assert address
         assert password
         assert Desk(int(address[1])).log_in(password[1])["language"] == "zh"
+        assert re.search(r"秒  terminal-5 及其代理程序：自助机", demo.progress())
         _its_command_lists_the_terminals(tour)
         again = posdiag("demo", "--dir", str(demo.folder))
         assert (again.returncode, again.stderr.count("\n")) == (2, 1)
@@ -249,6 +250,9 @@ def _its_command_lists_the_terminals(tour: str) -> None:
 @pytest.mark.parametrize("ending", ["seconds", "sigint", "sighup"])
 def test_the_small_demo_shows_a_fault_and_leaves_nothing_behind(tmp_path: Path, ending: str) -> None:
     more = ["--seconds", "15"] if ending == "seconds" else []  # long enough for a slow machine to see the fault
+    if ending == "sigint":  # what a demo that was killed has left is taken over
+        (tmp_path / "posdiag-demo" / "logs").mkdir(parents=True)
+        (tmp_path / "posdiag-demo" / "keypad").symlink_to(tmp_path)
     with a_demo(tmp_path, "--without-center", "--json", *more) as demo:
         demo.wait_for('"status": "online"')
         assert posdiag("sim", "set", str(demo.folder), "printer.paper=out").returncode == 0

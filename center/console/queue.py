@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -18,6 +19,7 @@ from center.console.session import Visit, lead_to
 from center.db.feed import Change
 
 _FIRST: Final = 200
+_BREATH_S: Final = 0.3
 _PIECE: Final = 500
 _MOST: Final = 5000
 _MOST_ASKED: Final = 100
@@ -54,6 +56,8 @@ async def build(
 
     async def rest() -> None:
         """Behind the page's back: it is shown with its first rows. Of so many whoever wants more asks for it."""
+        await visit.client.connected()
+        await asyncio.sleep(_BREATH_S)  # the first rows are drawn meanwhile, and whoever only passes by costs no more
         await visit.client.connected()
         table.noise(await shared(visit, "/noise"))
         cursor = page["next"]

@@ -33,6 +33,7 @@ from center.api import (
     monthly_pages,
     now_pages,
     problem_pages,
+    readiness_pages,
     readings_pages,
     reads,
     registry,
@@ -124,6 +125,7 @@ def create_app(settings: Settings, database: Database, **more: Any) -> FastAPI:
         desk_pages,
         knowledge_pages,
         problem_pages,
+        readiness_pages,
         regroup_pages,
         monthly_pages,  # before the reports, whose names it would be one of
         report_pages,

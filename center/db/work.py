@@ -176,10 +176,21 @@ campaign_targets = Table(
     ms_or_null("asked_ms"),
     ms_or_null("not_before_ms"),  # for a quiet hour, or after an attempt that nobody answered
     values("data"),
+    text("verdict"),  # of `data` of a readiness check: ready, not_ready, null where nobody knows
     text("error", default=""),
     ms("updated_ms"),
     Index(None, "campaign_id", "wave", "state"),
     Index(None, "campaign_id", "state", "not_before_ms"),
+    Index(None, "campaign_id", "verdict", "state", "estate", "terminal"),  # whole, so that counting reads no `data`
+)
+
+campaign_todo = Table(
+    "campaign_todo",  # what `data` of a target says that has to be done there, once for each, by what it is
+    metadata,
+    key("campaign_id"),
+    key("what"),
+    key("estate"),
+    key("terminal"),
 )
 
 desired_configs = Table(

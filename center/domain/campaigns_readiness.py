@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import Connection, and_, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, func, select, tuple_, union_all
 
 from center.access.scope import Scope
-from center.db.engine import among
-from center.db.tables import campaign_targets, campaigns, desired_configs, metrics_day, sites, terminals
+from center.db.engine import among, insert_ignore
+from center.db.tables import (
+    campaign_targets,
+    campaign_todo,
+    campaigns,
+    desired_configs,
+    metrics_day,
+    sites,
+    terminals,
+)
 from center.domain import check_output
 from center.domain.refusal import Refusal
 
@@ -28,8 +37,13 @@ _DAY_MS: Final = 86_400_000
 _FRESH_DAYS: Final = 3
 _SLICE: Final = 400
 _LEFT: Final = "_days_left"
+_WAITS: Final = ("waiting", "offline", "sent")
+_SILENT: Final = ("failed", "unanswered", "skipped")
+_CHECK: Final = "check"
+"""What is to do at a terminal that nobody knows anything of."""
 
 Key = tuple[str, str]
+State = Literal["ready", "not_ready", "unknown", "waiting"]
 
 
 def judge(
@@ -47,7 +61,7 @@ def judge(
     if told is None:
         too_large = isinstance(output, Mapping) and "too_large" in output
         why = "its answer was too large" if too_large else "it does not tell how ready it is"
-        return {"score": None, "ready": False, "todo": [_item("check", why, "support")], "forecast": dict(forecasts)}
+        return {"score": None, "ready": False, "todo": [_item(_CHECK, why, "support")], "forecast": dict(forecasts)}
     left = {name.removeprefix("trend."): value for name, value in forecasts.items()}
     left |= {name.removeprefix("trend."): value for name, value in told.forecast.items() if name.endswith(_LEFT)}
     todo = [_item(*each) for each in told.todo]
@@ -117,40 +131,100 @@ def _installed(connection: Connection, keys: Sequence[Key]) -> dict[Key, dict[st
     return found
 
 
-def summary(connection: Connection, scope: Scope, campaign_id: str) -> dict[str, int]:
-    """Terminals that are `ready`, `not_ready`, `unknown` after all, and still `waiting` to answer."""
+def verdict(data: Mapping[str, Any] | None) -> str | None:
+    """`ready` or `not_ready`, None where that is not known: kept beside `data`, to be counted without reading it."""
+    if not data or data["score"] is None:
+        return None
+    return "ready" if data["ready"] else "not_ready"
+
+
+def keep_todo(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Keep what is to do by what it is, of rows (campaign_id, estate, terminal, data) that have just been assessed.
+
+    A target is assessed once: nothing of it is kept yet, and what is kept stays right.
+    """
+    named = ("campaign_id", "estate", "terminal")
+    found = [
+        {**{name: row[name] for name in named}, "what": what}
+        for row in rows
+        for what in sorted({item["what"] for item in row["data"]["todo"]})
+    ]
+    insert_ignore(connection, campaign_todo, found)
+
+
+def summary(connection: Connection, scope: Scope, campaign_id: str, what: str | None = None) -> dict[State, int]:
+    """Terminals that are `ready`, `not_ready`, `unknown` after all, and still `waiting` to answer.
+
+    With `what` only those where this is to do.
+    """
     target = campaign_targets.c
-    waits = target.state.in_(("waiting", "offline", "sent"))
-    counts = {
-        "all": func.count(),
-        "waiting": func.count(case((waits, 1))),
-        "known": func.count(case((~waits, target.data["score"].as_float()))),
-        "ready": func.count(case((and_(~waits, target.data["ready"].as_boolean()), 1))),  # never without a score
-    }
-    query = select(*(n.label(name) for name, n in counts.items())).select_from(campaign_targets)
-    inside = target.campaign_id == campaign_id, scope.where(campaign_targets, many=True)
-    found = connection.execute(query.where(*inside)).one()
-    return {
-        "ready": found.ready,
-        "not_ready": found.known - found.ready,
-        "unknown": found.all - found.waiting - found.known,
-        "waiting": found.waiting,
-    }
+    query = select(target.verdict, target.state, func.count()).where(*_those(scope, campaign_id, None, what))
+    counts: Counter[State] = Counter()
+    for known, state, n in connection.execute(query.group_by(target.verdict, target.state)):
+        counts[known or ("waiting" if state in _WAITS else "unknown")] += n
+    return {each: counts[each] for each in get_args(State)}
 
 
-def stores(
-    connection: Connection, scope: Scope, campaign_id: str, after: tuple[str, str, str] | None = None, limit: int = 1000
-) -> list[dict[str, Any]]:
-    """Targets of a readiness campaign with their place, by (estate, site, terminal) after `after`. Raises Refusal."""
+def failing(connection: Connection, scope: Scope, campaign_id: str, most: int = 50) -> list[dict[str, Any]]:
+    """What is to do, and at how many terminals: the `most` frequent, most frequent first."""
+    _require(connection, campaign_id)
+    todo = campaign_todo.c
+    n = func.count().label("terminals")
+    query = select(todo.what, n).where(todo.campaign_id == campaign_id, scope.where(campaign_todo, many=True))
+    query = query.where(todo.what != _CHECK)
+    found = connection.execute(query.group_by(todo.what).order_by(n.desc(), todo.what).limit(most))
+    counts = [dict(row) for row in found.mappings()]
+    counts.append({"what": _CHECK, "terminals": sum(summary(connection, scope, campaign_id, _CHECK).values())})
+    counts.sort(key=lambda each: (-each["terminals"], each["what"]))
+    return [each for each in counts if each["terminals"]][:most]
+
+
+def _those(scope: Scope, campaign_id: str, state: State | None, what: str | None) -> list[ColumnElement[bool]]:
+    """Targets of the campaign that stand so and where this is to do; without either, all."""
+    target = campaign_targets.c
+    found = [target.campaign_id == campaign_id, scope.where(campaign_targets, many=True)]
+    if state in {"ready", "not_ready"}:
+        found.append(target.verdict == state)
+    elif state is not None:
+        waits = target.state.in_(_WAITS)
+        found += [target.verdict.is_(None), waits if state == "waiting" else ~waits]
+    if what is not None:
+        todo, silent = campaign_todo.c, campaign_targets.alias().c
+        where: Any = select(todo.estate, todo.terminal).where(todo.campaign_id == campaign_id, todo.what == what)
+        if what == _CHECK:  # which nobody wrote down where there was no answer
+            unheard = silent.campaign_id == campaign_id, silent.verdict.is_(None), silent.state.in_(_SILENT)
+            where = union_all(where, select(silent.estate, silent.terminal).where(*unheard))
+        found.append(tuple_(target.estate, target.terminal).in_(where))
+    return found
+
+
+def _require(connection: Connection, campaign_id: str) -> None:
     kind = connection.execute(select(campaigns.c.kind).where(campaigns.c.id == campaign_id)).scalar()
     if kind != "readiness":
         raise Refusal("not_found", "no such readiness campaign")
+
+
+def stores(
+    connection: Connection,
+    scope: Scope,
+    campaign_id: str,
+    after: tuple[str, str, str] | None = None,
+    limit: int = 1000,
+    *,
+    state: State | None = None,
+    what: str | None = None,
+) -> list[dict[str, Any]]:
+    """Targets of a readiness campaign with their place, by (estate, site, terminal) after `after`. Raises Refusal.
+
+    Only those that stand so, as `summary` counts them, and where this is to do, as `failing` counts it.
+    """
+    _require(connection, campaign_id)
     target, place = campaign_targets.c, func.coalesce(terminals.c.site, "")
     at = and_(terminals.c.estate == target.estate, terminals.c.terminal == target.terminal)
     order = (target.estate, place, target.terminal)
     its = target.campaign_id == campaign_id
     keys = select(*order).select_from(campaign_targets.outerjoin(terminals, at))  # sorted without the wide rows
-    keys = keys.where(its, scope.where(campaign_targets, many=True))
+    keys = keys.where(*_those(scope, campaign_id, state, what))
     if after is not None:
         keys = keys.where(tuple_(*order) > after)
     some = [(estate, terminal) for estate, _, terminal in connection.execute(keys.order_by(*order).limit(limit))]
@@ -183,7 +257,7 @@ def export(rows: Iterable[Mapping[str, Any]]) -> str:
         ready = "unknown" if score is None else "yes" if data["ready"] else "no"
         head = [row["estate"], row["site"], row["name"], row["address"], row["terminal"], score, ready]
         why = row["error"] or row["state"]
-        items = data.get("todo", [_item("check", f"it was not checked: {why}", "support")])
+        items = data.get("todo", [_item(_CHECK, f"it was not checked: {why}", "support")])
         for item in items or [_item("", "", "")]:
             out.writerow([cell(value) for value in (*head, item["what"], item["why"], item["act"])])
     return file.getvalue()

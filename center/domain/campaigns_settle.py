@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 
 from center.db.engine import among
 from center.db.tables import campaign_targets, campaigns, commands, desired_configs, terminals
-from center.domain.campaigns_readiness import assess
+from center.domain.campaigns_readiness import assess, keep_todo, verdict
 from center.domain.commands_engine import FINAL
 
 RETRY_MS: Final = 600_000
@@ -46,9 +46,12 @@ def commands_ended(connection: Connection, ids: Collection[str], now_ms: int) ->
             target.state.label("was"),
             *(campaigns.c[name] for name in ("kind", "args", "pace")),
         )
-        rows = connection.execute(query.select_from(joined).where(ended)).mappings()
+        query = query.select_from(joined).where(ended).with_for_update(of=campaign_targets)  # none ends meanwhile
+        rows = connection.execute(query).mappings()
         found += [dict(row) for row in rows if row["state"] != "expired" or row["was"] == "sent"]
-    assess(connection, [row for row in found if row["kind"] == "readiness" and row["state"] == "succeeded"], now_ms)
+    checked = [row for row in found if row["kind"] == "readiness" and row["state"] == "succeeded"]
+    assess(connection, checked, now_ms)
+    keep_todo(connection, checked)
     return _settle(connection, [_after_command(row, now_ms) for row in found], now_ms)
 
 
@@ -58,7 +61,8 @@ def _after_command(row: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
     if state == "expired":
         again = row["attempts"] < row["pace"]["attempts"]
         state, later = ("waiting", now_ms + RETRY_MS) if again else ("unanswered", None)
-    return {**_key(row), "b_state": state, "b_not_before_ms": later, "b_error": row["error"], "b_data": row.get("data")}
+    told = {"b_error": row["error"], "b_data": row.get("data"), "b_verdict": verdict(row.get("data"))}
+    return {**_key(row), "b_state": state, "b_not_before_ms": later, **told}
 
 
 def settings_ended(connection: Connection, versions: Collection[tuple[str, str, int]], now_ms: int) -> set[str]:
@@ -73,7 +77,8 @@ def settings_ended(connection: Connection, versions: Collection[tuple[str, str, 
         query = query.where(which, table.campaign_id.is_not(None), table.state.in_(sorted(ends)))
         found += [dict(row) for row in connection.execute(query).mappings()]
     rows = [
-        {**_key(row), "b_state": ends[row["state"]], "b_not_before_ms": None, "b_error": row["error"], "b_data": None}
+        {**_key(row), "b_state": ends[row["state"]], "b_not_before_ms": None, "b_error": row["error"]}
+        | {"b_data": None, "b_verdict": None}
         for row in found
     ]
     return _settle(connection, rows, now_ms)
@@ -107,6 +112,7 @@ def _settle(connection: Connection, rows: Sequence[Mapping[str, Any]], now_ms: i
         *(campaign_targets.c[name] == bindparam(f"b_{name}") for name in ("campaign_id", "estate", "terminal")),
         *(campaign_targets.c.state != done for done in ("succeeded", "failed", "skipped")),
     )
-    values: dict[str, Any] = {name: bindparam(f"b_{name}") for name in ("state", "not_before_ms", "error", "data")}
+    names = ("state", "not_before_ms", "error", "data", "verdict")
+    values: dict[str, Any] = {name: bindparam(f"b_{name}") for name in names}
     connection.execute(update(campaign_targets).where(mine).values(**values, updated_ms=now_ms), rows)
     return {row["b_campaign_id"] for row in rows}

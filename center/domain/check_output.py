@@ -60,10 +60,15 @@ def readiness(output: object) -> Readiness | None:
     return Readiness(
         score=min(100.0, max(0.0, score)),
         ready=told.get("ready") is True,
-        todo=tuple((each["fault"], _word(each, "title", ""), _word(each, "act", "support")) for each in todo),
-        unchecked=tuple(map(str, unchecked)),
+        todo=tuple((_name(each["fault"]), _word(each, "title", ""), _word(each, "act", "support")) for each in todo),
+        unchecked=tuple(map(_name, unchecked)),
         forecast={name: value for name, value in left.items() if value is not None},
     )
+
+
+def _name(told: object) -> str:
+    """Its beginning, of characters that both databases hold and a filter can ask for."""
+    return str(told)[:_LONGEST_KEY].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def _word(told: Mapping[str, Any], name: str, otherwise: str) -> str:

@@ -86,6 +86,11 @@ _ALSO: Final = (
     "overview/map?by=region",
     "overview/map?by=operator&key=46001",
     "sites?region=north",
+    f"campaigns/{desk.READINESS}/stores?state=not_ready",
+    f"campaigns/{desk.READINESS}/stores?state=unknown",
+    f"campaigns/{desk.READINESS}/stores?what=settings",
+    f"campaigns/{desk.READINESS}/stores?what=check",
+    f"campaigns/{desk.READINESS}/readiness?what=settings",
 )
 """Narrower questions that the console asks."""
 

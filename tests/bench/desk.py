@@ -23,6 +23,11 @@ READINESS: Final = "cam-readiness"
 SETTLED_MS: Final = 600_000
 _MOST_AUDIT: Final = 50_000
 _HOUR: Final = 3_600_000
+_OPEN: Final = {7: "failed", 13: "unanswered", 19: "waiting"}
+_WHATS: Final = (
+    "printer/paper_near_end", "printer/cutter_jam", "reader/dirty", "modem/weak_signal", "settings",
+    "printer.paper_days_left", "till-printer",
+)  # fmt: skip
 _METRICS: Final = ("modem.rsrp_dbm", "power.voltage_mv")
 _SLICE: Final = 20_000
 
@@ -60,6 +65,10 @@ def _rows(size: int, now_ms: int) -> Iterator[tuple[Any, Iterable[dict[str, Any]
     yield tables.guides, (_guide(n, now_ms) for n in range(200))
     yield tables.campaigns, [_readiness(size, now_ms)]
     yield tables.campaign_targets, (_target(n, now_ms) for n in range(size))
+    yield (
+        tables.campaign_todo,
+        (_at(n) | {"campaign_id": READINESS, "what": what} for n in range(size) for what in _whats(n)),
+    )
     yield tables.desired_configs, (_desired(n, now_ms) for n in range(0, size, 10))
     yield tables.broadcasts, (_broadcast(n, size, now_ms) for n in range(50))
     told = [(0, site) for site in sites] + [(n, site) for n in range(1, 50) for site in sites[:100]]
@@ -148,10 +157,24 @@ def _readiness(size: int, now_ms: int) -> dict[str, Any]:
 
 
 def _target(number: int, now_ms: int) -> dict[str, Any]:
-    todo = [] if number % 5 else [{"what": "printer", "why": "little paper is left", "act": "merchant"}]
-    data = {"score": 60 + number % 40, "ready": bool(number % 5), "todo": todo, "forecast": {}}
-    about = {"campaign_id": READINESS, "wave": 1, "state": "succeeded", "data": data}
-    return _at(number) | about | {"updated_ms": now_ms}
+    """A fifth is not ready, of a tenth there is no answer, and a twentieth is still waited for."""
+    about = {"campaign_id": READINESS, "wave": 1, "updated_ms": now_ms, "data": None, "verdict": None}
+    if number % 20 in _OPEN:
+        return _at(number) | about | {"state": _OPEN[number % 20]}
+    todo = [{"what": what, "why": "it was found", "act": "merchant"} for what in _whats(number)]
+    installed = {"model": "TM-T20", "firmware": "1.4.2", "settings": {"version": "7", "hash": f"{number:064x}"}}
+    left = {"printer.paper_days_left": 3.5 + number % 30, "power.battery_days_left": 300.0}
+    data = {"score": 60 + number % 40, "ready": bool(number % 5), "todo": todo, "forecast": left}
+    verdict = "ready" if data["ready"] else "not_ready"
+    return _at(number) | about | {"state": "succeeded", "verdict": verdict, "data": data | {"installed": installed}}
+
+
+def _whats(number: int) -> list[str]:
+    """What is to do at a third of the terminals, some of it twice as often."""
+    if number % 20 in _OPEN:
+        return []
+    found = {_WHATS[number % 7]} if number % 3 == 0 else set()
+    return sorted(found | {_WHATS[number % 4]} if number % 5 == 0 else found)
 
 
 def _desired(number: int, now_ms: int) -> dict[str, Any]:

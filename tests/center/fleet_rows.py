@@ -8,6 +8,7 @@ from sqlalchemy import insert
 
 from center.db import tables
 from center.db.engine import Database, bulk_insert
+from center.domain import campaigns_readiness
 
 NOW = 1_790_000_000_000  # 2026-09-21
 REGIONS = ("north", "south", "west", "east")
@@ -180,3 +181,24 @@ def _moved(row: dict[str, Any], by_ms: int) -> dict[str, Any]:
 def put(database: Database, table: Any, **values: Any) -> None:
     with database.begin() as connection:
         connection.execute(insert(table).values(**values))
+
+
+def put_checked(database: Database, campaign_id: str, rows: dict[int, tuple[str, Any]], estate: str = "e") -> None:
+    """State and `data` of these terminals in a readiness campaign, with what the center keeps of that beside it."""
+    told = [
+        target(number, estate) | {"campaign_id": campaign_id, "state": state, "data": data}
+        for number, (state, data) in rows.items()
+    ]
+    with database.begin() as connection:
+        bulk_insert(
+            connection,
+            tables.campaign_targets,
+            [row | {"verdict": campaigns_readiness.verdict(row["data"])} for row in told],
+        )
+        campaigns_readiness.keep_todo(connection, [row for row in told if row["data"]])
+
+
+def readiness(score: int | None, *whats: str, ready: bool = False) -> dict[str, Any]:
+    """`data` of a target that was checked."""
+    todo = [{"what": what, "why": "it was found", "act": "merchant"} for what in whats]
+    return {"score": score, "ready": ready, "todo": todo, "forecast": {}}

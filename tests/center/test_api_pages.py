@@ -23,7 +23,7 @@ from center.db.engine import Database
 from center.domain.cases_attachments import LARGEST, WARNING
 from tests.agent import statuses
 from tests.center.asking import Api, asking
-from tests.center.fleet_rows import NOW, fill, member, put, terminal
+from tests.center.fleet_rows import NOW, fill, member, put, put_checked, readiness, terminal
 from tests.wait import wait_until
 
 FOREIGN = Scope(estates=("f",))
@@ -315,11 +315,8 @@ def test_the_stores_of_a_readiness_campaign_by_pages_and_as_csv(api: Api) -> Non
     put(api.database, tables.sites, estate="e", site="s000000", name="=Bakery", address="Main St 1", updated_ms=NOW)
     campaign = {"id": "cam-ready", "name": "Holiday", "kind": "readiness", "audience": {}, "waves": []}
     put(api.database, tables.campaigns, **campaign, state="done", created_by="max", created_ms=NOW, updated_ms=NOW)
-    todo = [{"what": "printer/paper_near_end", "why": "Paper", "act": "merchant"}]
-    data = {"score": 70, "ready": False, "todo": todo, "forecast": {}}
-    for number in range(4):
-        row = {"campaign_id": "cam-ready", "estate": "e", "terminal": f"t00000{number}", "wave": 0, "updated_ms": NOW}
-        put(api.database, tables.campaign_targets, **row, state="succeeded", data=data)
+    data = readiness(70, "printer/paper_near_end")
+    put_checked(api.database, "cam-ready", dict.fromkeys(range(4), ("succeeded", data)))
     asks, path = api.asks("viewer"), "campaigns/cam-ready"
     first = asks.get(f"{path}/stores", limit=3)
     second = asks.get(f"{path}/stores", limit=3, cursor=first["next"])

@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import select
 
 from center.access.scope import Scope
 from center.db.engine import Database, upsert
-from center.db.tables import (
-    metrics_day,
-    sites,
-)
+from center.db.migrations.versions import m0016_readiness
+from center.db.tables import campaign_targets, campaign_todo, campaigns, metrics_day, sites
 from center.domain import campaigns_readiness
 from tests.center.actions import NOW, command_of, fleet
 from tests.center.campaign_office import CAM, DAY_MS, Office
+from tests.center.fleet_rows import put, put_checked, readiness
 
 
 @pytest.fixture
@@ -63,6 +65,61 @@ def test_how_ready_a_terminal_is(
     assert (found["score"], found["ready"], [item["what"] for item in found["todo"]]) == (score, ready, items)
 
 
+def test_names_that_no_database_or_address_can_hold_do_not_stop_the_others(office: Office) -> None:
+    fleet(office.database, ["t1", "t2"])
+    campaign_id = office.run(kind="readiness", args={"date": "2026-10-01"})
+    odd = [{"fault": name, "title": "Odd", "act": "support"} for name in ("a\x00b", "\ud800", "x" * 9000)]
+    todo = {"t1": odd, "t2": [{"fault": "printer/paper_out", "title": "Paper", "act": "merchant"}] * 2}
+    for terminal, command_id in office.asked().items():
+        office.line.answer(command_id, "succeeded", terminal=terminal, output=_check(50, False, todo[terminal]))
+    office.step()
+    with office.database.read() as connection:
+        found = campaigns_readiness.failing(connection, CAM.scope, campaign_id)
+        for each in found:
+            rows = campaigns_readiness.stores(connection, CAM.scope, campaign_id, what=each["what"], state="not_ready")
+            assert each["what"] in {item["what"] for item in rows[0]["data"]["todo"]}
+    assert {each["what"] for each in found} == {"a\ufffdb", "?", "x" * 130, "printer/paper_out"}
+
+
+def test_what_was_answered_before_it_was_counted_is_counted_after_an_upgrade(database: Database) -> None:
+    put(
+        database,
+        campaigns,
+        id="cam-ready",
+        name="n",
+        kind="readiness",
+        audience={},
+        waves=[],
+        state="done",
+        created_by="max",
+        created_ms=1,
+        updated_ms=1,
+    )
+    found = {
+        0: ("succeeded", readiness(90, ready=True)),
+        1: ("succeeded", readiness(60, "printer/paper_out", "settings", "settings")),
+        2: ("succeeded", readiness(None, "check", "x" * 200)),
+        3: ("unanswered", None),
+    }
+    put_checked(database, "cam-ready", {number: (state, None) for number, (state, _) in found.items()})
+    targets = campaign_targets.c
+    with database.begin() as connection:
+        for number, (_, data) in found.items():
+            mine = targets.terminal == f"t{number:06}"
+            connection.execute(campaign_targets.update().where(mine).values(data=data))
+        with Operations.context(MigrationContext.configure(connection)):
+            m0016_readiness.from_answers()
+        told = connection.execute(select(targets.verdict).order_by(targets.terminal)).scalars().all()
+        todo = connection.execute(select(campaign_todo.c.terminal, campaign_todo.c.what)).all()
+    assert told == ["ready", "not_ready", None, None]
+    assert sorted(tuple(row) for row in todo) == [
+        ("t000001", "printer/paper_out"),
+        ("t000001", "settings"),
+        ("t000002", "check"),
+        ("t000002", "x" * 130),
+    ]
+
+
 def test_a_readiness_campaign_gives_each_store_its_list(office: Office) -> None:
     with office.database.begin() as connection:
         upsert(
@@ -85,6 +142,12 @@ def test_a_readiness_campaign_gives_each_store_its_list(office: Office) -> None:
     with office.database.read() as connection:
         rows = campaigns_readiness.stores(connection, CAM.scope, campaign_id)
         assert campaigns_readiness.stores(connection, Scope(regions=("x",)), campaign_id) == []
+        assert campaigns_readiness.failing(connection, CAM.scope, campaign_id) == [
+            {"what": "printer.paper_days_left", "terminals": 1}
+        ]
+        assert campaigns_readiness.summary(connection, CAM.scope, campaign_id) == {
+            "ready": 2, "not_ready": 0, "unknown": 0, "waiting": 1,
+        }  # fmt: skip
     assert [(row["site"], row["terminal"], (row["data"] or {}).get("score")) for row in rows] == [
         (None, "t3", None),
         ("s1", "t1", 95),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from center.access.scope import Scope
+from center.access.scope import EVERYTHING, Scope
 from center.db import tables
-from tests.center.asking import Api
-from tests.center.fleet_rows import NOW, put, target
+from tests.center.asking import Api, Asker
+from tests.center.fleet_rows import NOW, put, put_checked, readiness, target
 
 FOREIGN = Scope(estates=("f",))
 
@@ -95,7 +95,8 @@ def test_the_terminals_behind_a_figure_of_the_gate_are_as_many_as_it_says(api: A
     assert asks.get(f"campaigns/{draft}/targets", gate="answered")["items"] == []
 
 
-def test_terminals_of_a_readiness_check_are_ready_not_ready_unknown_or_waiting(api: Api) -> None:
+def _checked(api: Api, rows: dict[int, tuple[str, Any]]) -> str:
+    """A readiness campaign that found this."""
     asks = api.asks("campaign_manager")
     plan = {
         "name": "n",
@@ -104,11 +105,91 @@ def test_terminals_of_a_readiness_check_are_ready_not_ready_unknown_or_waiting(a
         "reason": "busy",
         "args": {"date": "2026-12-24"},
     }
-    name = asks("POST", "campaigns", json=plan).json()["id"]
-    told = {"score": 90, "ready": True}, {"score": 90, "ready": False}, {"score": None, "ready": False}, None, None
-    states = ("succeeded", "succeeded", "succeeded", "unanswered", "offline")
-    for number, (data, state) in enumerate(zip(told, states, strict=True)):
-        row = {"campaign_id": name, "wave": 1, "state": state, "data": data}
-        put(api.database, tables.campaign_targets, **(target(number) | row))
-    assert asks.get(f"campaigns/{name}/readiness") == {"ready": 1, "not_ready": 1, "unknown": 2, "waiting": 1}
-    assert api.asks("viewer", FOREIGN)("GET", f"campaigns/{name}/readiness").status_code == 404
+    name: str = asks("POST", "campaigns", json=plan).json()["id"]
+    put_checked(api.database, name, rows)
+    return name
+
+
+_FOUND: dict[int, tuple[str, Any]] = {
+    0: ("succeeded", readiness(90, ready=True)),
+    1: ("succeeded", readiness(60, "printer/paper_out", "settings")),
+    2: ("succeeded", readiness(None, "check")),
+    3: ("unanswered", None),
+    4: ("offline", None),
+    5: ("succeeded", readiness(80, "settings", ready=True)),
+    6: ("failed", None),
+    7: ("succeeded", readiness(50, "settings", "settings")),
+}
+
+
+def test_terminals_of_a_readiness_check_are_ready_not_ready_unknown_or_waiting(api: Api) -> None:
+    path = f"campaigns/{_checked(api, _FOUND)}"
+    asks = api.asks("viewer")
+    assert asks.get(f"{path}/readiness") == {"ready": 2, "not_ready": 2, "unknown": 3, "waiting": 1}
+    assert asks.get(f"{path}/readiness", what="settings") == {"ready": 1, "not_ready": 2, "unknown": 0, "waiting": 0}
+    for what in ("readiness", "failing", "stores"):
+        assert api.asks("viewer", FOREIGN)("GET", f"{path}/{what}").status_code == 404
+
+
+def test_what_fails_most_is_counted_at_the_terminals_that_the_caller_sees(api: Api) -> None:
+    path = f"campaigns/{_checked(api, _FOUND)}/failing"
+
+    def told(scope: Scope = EVERYTHING) -> dict[str, int]:
+        found = api.asks("viewer", scope).get(path)
+        assert found["next"] is None
+        return {each["what"]: each["terminals"] for each in found["items"]}
+
+    assert list(told().items()) == [("check", 3), ("settings", 3), ("printer/paper_out", 1)]
+    assert told(Scope(regions=("south",))) == {"printer/paper_out": 1, "settings": 2}
+    assert told(Scope(sites=("s000002",))) == {"check": 1, "settings": 1}
+    assert told(Scope(regions=("north",))) == {}
+    with api.database.begin() as connection:
+        table = tables.campaign_targets
+        connection.execute(table.update().where(table.c.terminal == "t000004").values(state="unanswered"))
+    assert told()["check"] == 4
+    assert told(Scope(regions=("north",))) == {"check": 1}
+
+
+def test_what_fails_is_cut_where_few_have_it(api: Api) -> None:
+    rare = readiness(50, *(f"rare-{number:02}" for number in range(70)))
+    name = _checked(api, {0: ("succeeded", rare), 1: ("succeeded", readiness(50, "rare-69")), 2: ("failed", None)})
+    found = api.asks("viewer").get(f"campaigns/{name}/failing")["items"]
+    assert len(found) == 50
+    assert [tuple(each.values()) for each in found[:3]] == [("rare-69", 2), ("check", 1), ("rare-00", 1)]
+
+
+def test_the_stores_that_are_listed_are_those_that_were_counted(api: Api) -> None:
+    path = f"campaigns/{_checked(api, _FOUND)}"
+
+    def listed(asks: Asker, **asked: str) -> list[int]:
+        """By pages of two."""
+        found, cursor = [], None
+        while True:
+            page = asks.get(f"{path}/stores", limit=2, **asked, **({"cursor": cursor} if cursor else {}))
+            found += [int(each["terminal"].removeprefix("t")) for each in page["items"]]
+            cursor = page["next"]
+            if cursor is None:
+                return found
+
+    for scope in (EVERYTHING, Scope(regions=("south", "east"))):
+        asks = api.asks("viewer", scope)
+        counts = asks.get(f"{path}/readiness")
+        assert {state: len(listed(asks, state=state)) for state in counts} == counts
+        for each in asks.get(f"{path}/failing")["items"]:
+            assert len(listed(asks, what=each["what"])) == each["terminals"]
+            within = asks.get(f"{path}/readiness", what=each["what"])
+            assert {state: len(listed(asks, state=state, what=each["what"])) for state in within} == within
+    asks = api.asks("viewer")
+    assert (listed(asks, state="unknown"), listed(asks, state="waiting")) == ([2, 3, 6], [4])
+    assert (listed(asks, what="check"), listed(asks, what="settings", state="ready")) == ([2, 3, 6], [5])
+    assert listed(asks, what="nothing") == []
+
+
+def test_stores_of_a_state_that_there_is_not_are_refused_in_a_sentence(api: Api) -> None:
+    path, asks = f"campaigns/{_checked(api, _FOUND)}/stores", api.asks("viewer")
+    refused = asks("GET", path, params={"state": "sent"})
+    assert (refused.status_code, refused.json()["error"]) == (
+        422,
+        "state: Input should be 'ready', 'not_ready', 'unknown' or 'waiting'",
+    )
+    assert asks("GET", path, params={"what": "a\x00"}).status_code == 422

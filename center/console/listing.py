@@ -43,6 +43,21 @@ def more(
     foot.set_visibility(following is not None)
 
 
+async def first(
+    visit: Visit, path: str, asked: Mapping[str, Any], shown: int
+) -> tuple[list[Mapping[str, Any]], str | None]:
+    """As many items of a list as are shown, from its beginning, and the cursor of what follows; at least a piece."""
+    wanted, cursor = max(shown, FIRST), None
+    rows: list[Mapping[str, Any]] = []
+    while len(rows) < wanted:
+        found = await visit.api.get(path, limit=min(wanted - len(rows), _MORE), cursor=cursor, **asked)
+        rows += found["items"]
+        cursor = found["next"]
+        if cursor is None:
+            break
+    return rows, cursor
+
+
 class Listing:
     """What belongs to a table of a long list, built below it.
 
@@ -79,17 +94,9 @@ class Listing:
 
     async def renew(self, total: int | None = None) -> None:
         """Read anew what is shown, with what has come and without what has gone."""
-        wanted, cursor = max(len(self._table), FIRST), None
-        rows: list[Mapping[str, Any]] = []
-        while len(rows) < wanted:
-            limit = min(wanted - len(rows), _MORE)
-            found = await self._visit.api.get(self._path, limit=limit, cursor=cursor, **self._asked)
-            rows += [self._row(each) for each in found["items"]]
-            cursor = found["next"]
-            if cursor is None:
-                break
-        self._table.put(rows)
-        self._cursor, self._total = cursor, total
+        found, self._cursor = await first(self._visit, self._path, self._asked, len(self._table))
+        self._table.put([self._row(each) for each in found])
+        self._total = total
         self.tell()
 
     def tell(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -13,7 +12,7 @@ from nicegui import ui
 
 from center.console import parts, sentences
 from center.console.app import screen
-from center.console.listing import FIRST, more
+from center.console.listing import first, more
 from center.console.pane import Pane
 from center.console.parts import Column, Table
 from center.console.plain_table import link, plain_table
@@ -46,7 +45,7 @@ async def build(visit: Visit, campaign: str = "", state: str = "", what: str = "
     if known is None:
         parts.empty(visit, "readiness.none")
     else:
-        await _checked(visit, known, state if state in STATES else "", what)
+        await _Checked(visit, known, state if state in STATES else "", what).build()
     with parts.section(visit.say("readiness.preventive"), "preventive"):
         warnings = Pane(lambda rows: _preventive(visit, rows))
     warnings.show(None)
@@ -77,58 +76,96 @@ def _address(campaign: str, **more: str) -> str:
     return f"/console/readiness?{urlencode(given)}"
 
 
-async def _checked(visit: Visit, campaign: Row, state: str, what: str) -> None:
-    """What one readiness campaign found."""
-    at = f"/campaigns/{quote(campaign['id'], safe='')}"
-    counts, page = await asyncio.gather(visit.api.get(f"{at}/readiness"), visit.api.get(f"{at}/stores", limit=FIRST))
-    rows: list[Row] = page["items"]
-    parts.text("p", visit.say("readiness.for_day", day=campaign["args"]["date"], n=sum(counts.values())))
-    tiles = Pane(lambda told: _tiles(visit, campaign["id"], told))
-    failing_part = ui.element("div")
-    with failing_part, parts.section(visit.say("readiness.failing"), "failing"):
-        failing = Pane(lambda told: _failing(visit, campaign["id"], told))
-    with parts.section(visit.say("readiness.stores"), "stores"):
-        _filter(visit, campaign["id"], state, what)
-        list_pane = Pane(lambda told: _stores(visit, told[0], is_cut=told[1]))
-        foot = Pane(lambda cursor: more(visit, f"{at}/stores", {}, cursor, add))
-    with parts.section(visit.say("readiness.todo"), "todo"):
-        todo = Pane(lambda told: _todo(visit, told))
+class _Checked:
+    """What one readiness campaign found. Counts and lists are the API's, so each figure leads to just what it counts.
 
-    def show() -> None:
-        stores = by_store(rows)
-        wanted = [each for each in stores if state in {"", each.state} and (not what or what in each.whats)]
-        failing.show(Counter(name for each in stores for name in each.todo_names).most_common(_FAILING))
-        tiles.show(dict(counts))
-        list_pane.show((wanted, len(rows) < sum(counts.values())))
-        todo.show([each for each in wanted if each.todo][:_LISTED])
+    The counts and the first stores are there when the page is; what fails and what is to do are filled in then.
+    """
 
-    def add(some: Sequence[Row]) -> None:
-        rows.extend(some)
-        show()
+    def __init__(self, visit: Visit, campaign: Row, state: str, what: str) -> None:
+        self._visit, self._campaign, self._state, self._what = visit, campaign, state, what
+        self._at = f"/campaigns/{quote(campaign['id'], safe='')}"
+        self._asked = {name: value for name, value in (("state", state), ("what", what)) if value}
+        self._counts: Mapping[str, int] = {}
+        self._among = 0
+        """Terminals that match the filter, shown or not."""
+        self._rows: list[Row] = []
+        self._cursor: str | None = None
+        """Of what followed what was read anew last."""
+        self._changed = asyncio.Event()
 
-    show()
-    foot.show(page["next"])
-    waiting = asyncio.Event()
+    async def build(self) -> None:
+        visit, name = self._visit, self._campaign["id"]
+        await self._read()
+        day = self._campaign["args"]["date"]
+        parts.text("p", visit.say("readiness.for_day", day=day, n=sum(self._counts.values())))
+        self._tiles = Pane(lambda told: _tiles(visit, name, told))
+        with parts.section(visit.say("readiness.failing"), "failing"):
+            self._failing = Pane(lambda told: _failing(visit, name, told))
+        with parts.section(visit.say("readiness.stores"), "stores"):
+            _filter(visit, name, self._state, self._what)
+            self._stores = Pane(lambda told: _stores(visit, told[0], told[1], told[2], part=bool(self._asked)))
+            self._foot = Pane(lambda told: more(visit, f"{self._at}/stores", self._asked, told[0], self._add))
+        with parts.section(visit.say("readiness.todo"), "todo"):
+            self._todo = Pane(lambda told: _todo(visit, told))
+        self._failing.show(None)
+        self._todo.show(None)
+        self._show()
+        self._foot.show((self._cursor, len(self._rows)))
 
-    async def changed(changes: Sequence[Change]) -> None:
-        if any(each.key == campaign["id"] for each in changes):
-            waiting.set()
+        async def rest() -> None:
+            await visit.client.connected()
+            self._show_todo()
+            await self._count_failing()
 
-    async def again() -> None:
+        visit.once(rest)
+        visit.follow({"campaign"}, self._hear)
+        visit.every(_AGAIN_S, self._again)
+
+    async def _read(self) -> bool:
+        """Read anew what is shown. False where more has come meanwhile, so that this is not all of it."""
+        get, shown = self._visit.api.get, len(self._rows)
+        counts, (rows, cursor), within = await asyncio.gather(
+            get(f"{self._at}/readiness"),
+            first(self._visit, f"{self._at}/stores", self._asked, shown),
+            get(f"{self._at}/readiness", **({"what": self._what} if self._what else {})),
+        )
+        if len(self._rows) != shown:
+            return False
+        self._counts, self._rows, self._cursor = counts, rows, cursor
+        self._among = within[self._state] if self._state else sum(within.values())
+        return True
+
+    def _show(self) -> None:
+        self._tiles.show(self._counts)
+        self._stores.show((by_store(self._rows), len(self._rows), self._among))
+
+    def _show_todo(self) -> None:
+        self._todo.show([each for each in by_store(self._rows) if each.todo])
+
+    async def _count_failing(self) -> None:
+        self._failing.show((await self._visit.api.get(f"{self._at}/failing"))["items"])
+
+    def _add(self, some: Sequence[Row]) -> None:
+        self._rows.extend(some)
+        self._show()
+        self._show_todo()
+
+    async def _hear(self, changes: Sequence[Change]) -> None:
+        if any(each.key == self._campaign["id"] for each in changes):
+            self._changed.set()
+
+    async def _again(self) -> None:
         """Not at each answer: the stores are one long answer."""
-        if waiting.is_set():
-            waiting.clear()
-            counts.update(await visit.api.get(f"{at}/readiness"))
-            if len(rows) < FIRST:  # it may have begun since
-                page = await visit.api.get(f"{at}/stores", limit=FIRST)
-                foot.show(page["next"])
-                rows[:] = page["items"]
-            else:
-                rows[:] = await visit.api.all(f"{at}/stores", most=len(rows))
-            show()
-
-    visit.follow({"campaign"}, changed)
-    visit.every(_AGAIN_S, again)
+        if self._changed.is_set():
+            self._changed.clear()
+            if not await self._read():
+                self._changed.set()
+                return
+            self._show()
+            self._foot.show((self._cursor, len(self._rows)))
+            self._show_todo()
+            await self._count_failing()
 
 
 def _tiles(visit: Visit, campaign: str, counts: Mapping[str, int]) -> None:
@@ -141,13 +178,16 @@ def _tiles(visit: Visit, campaign: str, counts: Mapping[str, int]) -> None:
     parts.why(visit, reasons)
 
 
-def _failing(visit: Visit, campaign: str, counts: Sequence[tuple[str, int]]) -> None:
+def _failing(visit: Visit, campaign: str, counts: Sequence[Row] | None) -> None:
+    if counts is None:
+        _loading(visit)
+        return
     if not counts:
         parts.empty(visit, "readiness.failing_none")
         return
-    most = counts[0][1]
+    most = counts[0]["terminals"]
     with ui.element("ul").classes("bars wide-bars"):
-        for name, n in counts:
+        for name, n in ((each["what"], each["terminals"]) for each in counts[:_FAILING]):
             with ui.element("li"):
                 parts.link(f"{_address(campaign, what=name)}#stores", what_words(visit, name))
                 with ui.element("span").classes("track").props('aria-hidden="true"'):
@@ -171,7 +211,12 @@ def _filter(visit: Visit, campaign: str, state: str, what: str) -> None:
                 parts.text("span", what_words(visit, what))
 
 
-def _stores(visit: Visit, stores: Sequence[Store], *, is_cut: bool) -> None:
+def _loading(visit: Visit) -> None:
+    parts.text("p", visit.say("shell.loading")).classes("quiet").props('role="status"')
+
+
+def _stores(visit: Visit, stores: Sequence[Store], shown: int, among: int, *, part: bool) -> None:
+    """`shown` terminals of `among`; `part` where those are not all of the campaign's."""
     if not stores:
         parts.empty(visit, "readiness.filtered")
         return
@@ -194,7 +239,8 @@ def _stores(visit: Visit, stores: Sequence[Store], *, is_cut: bool) -> None:
         title=visit.say("readiness.stores"),
         height="50vh" if len(stores) > 8 else "",
     )
-    parts.text("p", visit.say(f"readiness.{'shown' if is_cut else 'all_shown'}", n=len(stores))).classes("quiet")
+    told = visit.say("readiness.shown", n=len(stores), terminals=shown, of=max(shown, among))
+    parts.text("p", f"{told} {visit.say('readiness.part')}" if part else told).classes("quiet stores-shown")
 
 
 def _row(visit: Visit, store: Store) -> dict[str, Any]:
@@ -219,11 +265,14 @@ def _days(visit: Visit, metric: str, left: float) -> str:
     return visit.say("readiness.days", what=what, n=round(left))
 
 
-def _todo(visit: Visit, stores: Sequence[Store]) -> None:
+def _todo(visit: Visit, stores: Sequence[Store] | None) -> None:
     """Store by store what to do, as the visit list has it."""
+    if stores is None:
+        _loading(visit)
+        return
     if not stores:
-        parts.empty(visit, "readiness.failing_none")
-    for store in stores:
+        parts.empty(visit, "readiness.todo_none")
+    for store in stores[:_LISTED]:
         with ui.element("details").classes("read"):
             name = store.name or store.site or visit.say("readiness.no_store")
             parts.text("summary", f"{name} · {visit.say('readiness.todo_n')}: {len(store.todo)}")
@@ -238,11 +287,13 @@ def _todo(visit: Visit, stores: Sequence[Store]) -> None:
                         if "/" not in item["what"]:  # of a fault it is the name, as the terminal's own words have it
                             parts.text("span", sentences.told(visit.language, item["why"])).classes("quiet")
                         parts.text("span", visit.word(f"readiness.act_{item['act']}", item["act"])).classes("needs")
+    if len(stores) > _LISTED:
+        parts.text("p", visit.say("readiness.todo_cut", n=len(stores) - _LISTED)).classes("quiet")
 
 
 def _preventive(visit: Visit, rows: Sequence[Row] | None) -> None:
     if rows is None:
-        parts.text("p", visit.say("shell.loading")).classes("quiet").props('role="status"')
+        _loading(visit)
         return
     if not rows:
         parts.empty(visit, "readiness.preventive_none")

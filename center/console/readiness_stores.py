@@ -46,15 +46,6 @@ class Store:
         return [(str(each["terminal"]), item) for each in self.terminals for item in _items(each)]
 
     @property
-    def todo_names(self) -> list[str]:
-        """What each terminal has to have done, once for each terminal."""
-        return [name for each in self.terminals for name in sorted({item["what"] for item in _items(each)})]
-
-    @property
-    def whats(self) -> set[str]:
-        return set(self.todo_names)
-
-    @property
     def soonest(self) -> tuple[str, float] | None:
         """What runs out first by the forecasts, and in how many days."""
         left = [

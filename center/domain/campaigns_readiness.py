@@ -166,17 +166,23 @@ def summary(connection: Connection, scope: Scope, campaign_id: str, what: str | 
 
 
 def failing(connection: Connection, scope: Scope, campaign_id: str, most: int = 50) -> list[dict[str, Any]]:
-    """What is to do, and at how many terminals: the `most` frequent, most frequent first."""
+    """What is to do, and at how many terminals: the `most` frequent, most frequent first. Raises Refusal."""
     _require(connection, campaign_id)
-    todo = campaign_todo.c
-    n = func.count().label("terminals")
+    todo, target = campaign_todo.c, campaign_targets.c
+    n = func.count().label("n")
     query = select(todo.what, n).where(todo.campaign_id == campaign_id, scope.where(campaign_todo, many=True))
-    query = query.where(todo.what != _CHECK)
-    found = connection.execute(query.group_by(todo.what).order_by(n.desc(), todo.what).limit(most))
-    counts = [dict(row) for row in found.mappings()]
-    counts.append({"what": _CHECK, "terminals": sum(summary(connection, scope, campaign_id, _CHECK).values())})
-    counts.sort(key=lambda each: (-each["terminals"], each["what"]))
-    return [each for each in counts if each["terminals"]][:most]
+    frequent = (todo.what == _CHECK).desc(), n.desc(), todo.what  # that first, since more is added to it
+    found = connection.execute(query.group_by(todo.what).order_by(*frequent).limit(most + 1))
+    counts = Counter({row.what: row.n for row in found})
+    unheard = target.campaign_id == campaign_id, *_unheard(target), scope.where(campaign_targets, many=True)
+    counts[_CHECK] += connection.execute(select(func.count()).where(*unheard)).scalar_one()
+    ordered = sorted((-terminals, what) for what, terminals in counts.items() if terminals)
+    return [{"what": what, "terminals": -terminals} for terminals, what in ordered[:most]]
+
+
+def _unheard(target: Any) -> tuple[ColumnElement[bool], ...]:
+    """Targets that gave no answer: at each of them `check` is to do, which nobody wrote down."""
+    return target.verdict.is_(None), target.state.in_(_SILENT)
 
 
 def _those(scope: Scope, campaign_id: str, state: State | None, what: str | None) -> list[ColumnElement[bool]]:
@@ -191,9 +197,9 @@ def _those(scope: Scope, campaign_id: str, state: State | None, what: str | None
     if what is not None:
         todo, silent = campaign_todo.c, campaign_targets.alias().c
         where: Any = select(todo.estate, todo.terminal).where(todo.campaign_id == campaign_id, todo.what == what)
-        if what == _CHECK:  # which nobody wrote down where there was no answer
-            unheard = silent.campaign_id == campaign_id, silent.verdict.is_(None), silent.state.in_(_SILENT)
-            where = union_all(where, select(silent.estate, silent.terminal).where(*unheard))
+        if what == _CHECK:
+            unheard = select(silent.estate, silent.terminal).where(silent.campaign_id == campaign_id, *_unheard(silent))
+            where = union_all(where, unheard)
         found.append(tuple_(target.estate, target.terminal).in_(where))
     return found
 

@@ -25,7 +25,7 @@ _MOST_AUDIT: Final = 50_000
 _HOUR: Final = 3_600_000
 _OPEN: Final = {7: "failed", 13: "unanswered", 19: "waiting"}
 _WHATS: Final = (
-    "printer/paper_near_end", "printer/cutter_jam", "reader/dirty", "modem/weak_signal", "settings",
+    "printer/paper_near_end", "printer/cutter_error", "reader/read_errors", "modem/weak_signal", "settings",
     "printer.paper_days_left", "till-printer",
 )  # fmt: skip
 _METRICS: Final = ("modem.rsrp_dbm", "power.voltage_mv")

@@ -61,6 +61,7 @@ _NARROWER: Final = (
     ("/console/queue?q=t000125", ROW),
     ("/console/terminals?freshness=offline", ROW),
     ("/console/map?by=operator&key=46001", _LINE),
+    (f"/console/readiness?campaign={desk.READINESS}&state=not_ready", ROW),
 )
 
 

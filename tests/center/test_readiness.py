@@ -100,6 +100,7 @@ def test_what_was_answered_before_it_was_counted_is_counted_after_an_upgrade(dat
         1: ("succeeded", readiness(60, "printer/paper_out", "settings", "settings")),
         2: ("succeeded", readiness(None, "check", "x" * 200)),
         3: ("unanswered", None),
+        4: ("succeeded", readiness(60) | {"forecast": {"a\x00b": 1}}),
     }
     put_checked(database, "cam-ready", {number: (state, None) for number, (state, _) in found.items()})
     targets = campaign_targets.c
@@ -111,7 +112,8 @@ def test_what_was_answered_before_it_was_counted_is_counted_after_an_upgrade(dat
             m0016_readiness.from_answers()
         told = connection.execute(select(targets.verdict).order_by(targets.terminal)).scalars().all()
         todo = connection.execute(select(campaign_todo.c.terminal, campaign_todo.c.what)).all()
-    assert told == ["ready", "not_ready", None, None]
+    assert told[:4] == ["ready", "not_ready", None, None]
+    assert told[4] == (None if database.dialect == "postgresql" else "not_ready"), "it stops nobody else"
     assert sorted(tuple(row) for row in todo) == [
         ("t000001", "printer/paper_out"),
         ("t000001", "settings"),

@@ -24,7 +24,7 @@ _KEPT: Final = {
         "(data ->> 'ready')::boolean",
         "item.value ->> 'what'",
         "json_array_elements(data -> 'todo') AS item",
-        r"data::text NOT LIKE '%\\u0000%'",  # which no text of PostgreSQL can hold
+        r"data::text NOT LIKE '%\\u0000%'",  # with which PostgreSQL reads nothing of it
     ),
 }
 
@@ -48,10 +48,11 @@ def from_answers() -> None:
     """What is kept of an answer from now on, of those that are there already."""
     score, ready, what, each, readable = _KEPT[op.get_bind().dialect.name]
     verdict = f"CASE WHEN {score} IS NULL THEN NULL WHEN {ready} THEN 'ready' ELSE 'not_ready' END"
-    answered = "data IS NOT NULL AND campaign_id IN (SELECT id FROM campaigns WHERE kind = 'readiness')"
+    of = "campaign_id IN (SELECT id FROM campaigns WHERE kind = 'readiness')"
+    answered = f"data IS NOT NULL AND {readable} AND {of}"
     op.execute(f"UPDATE campaign_targets SET verdict = {verdict} WHERE {answered}")  # noqa: S608 - words of ours
     op.execute(
         "INSERT INTO campaign_todo (campaign_id, what, estate, terminal)"  # noqa: S608 - as above
         f" SELECT DISTINCT campaign_id, substr({what}, 1, {_LONGEST}), estate, terminal"
-        f" FROM campaign_targets, {each} WHERE {answered} AND {readable}"
+        f" FROM campaign_targets, {each} WHERE {answered}"
     )

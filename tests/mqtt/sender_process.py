@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def main(directory: str, port: int) -> None:
     while True:
         n += 1
         seq = agent.event(n)
-        print(agent.boot, seq, flush=True)
+        os.write(sys.stdout.fileno(), f"{agent.boot} {seq}\n".encode())  # whole or not at all, whenever it is killed
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 
 from tests.bench import pictures
@@ -11,7 +12,7 @@ from tests.bench.figure import Figure
 from tests.bench.kept import PEERS, Kept
 
 _REASONS = Path(__file__).with_name("reasons.toml")
-_MAIN: tuple[tuple[str, str], ...] = (  # ours, and the figure of a peer beside it
+_AGENT: tuple[tuple[str, str], ...] = (  # ours, and the figure of a peer beside it
     ("rest.pss", "pss"),
     ("rest.alone", "alone"),
     ("rest.cpu", "cpu"),
@@ -36,6 +37,26 @@ _MAIN: tuple[tuple[str, str], ...] = (  # ours, and the figure of a peer beside 
     ("soak.real.descriptors", ""),
     ("soak.real.threads", ""),
 )
+_CENTER: tuple[str, ...] = (
+    "ingest.sqlite",
+    "ingest.postgresql",
+    "ingest.restart",
+    "incidents_n",
+    "incidents_lost",
+    "incidents_step_s",
+    "api.sqlite.slowest.100000",
+    "api.sqlite.slowest.100000.late",
+    "api.postgresql.slowest.100000",
+    "api.postgresql.slowest.100000.late",
+    "browser.fault",
+    "browser.fault_p95",
+    "browser.paint",
+    "browser.rows",
+    "browser.filling",
+    "browser.scrolling",
+    "browser.typing",
+    "browser.storm",
+)
 
 
 def write(kept: Kept, out: Path) -> None:
@@ -46,13 +67,17 @@ def write(kept: Kept, out: Path) -> None:
 
 
 def _lines(kept: Kept, drawn: list[tuple[str, str]]) -> Iterator[str]:
-    yield "# What the agent costs"
+    yield "# What posdiag costs"
     yield ""
     yield f"Measured by `make bench` on {', '.join(kept.machine.values())}."
     if any(part.quick for part in kept.parts.values()):
         yield "**A quick run: everything is shortened, so that goals for ten minutes, a day or a week say little here.**"
     yield ""
-    yield from _table(kept)
+    yield from _agent(kept)
+    yield ""
+    yield from _center(kept)
+    yield ""
+    yield "✗ misses its goal. A peer's empty field: it does no such thing, or could not be measured, see below."
     yield from _missed(kept)
     yield from _peers(kept)
     yield ""
@@ -62,18 +87,26 @@ def _lines(kept: Kept, drawn: list[tuple[str, str]]) -> Iterator[str]:
     yield from _everything(kept)
 
 
-def _table(kept: Kept) -> Iterator[str]:
-    yield f"| | goal | posdiag | {' | '.join(PEERS)} |"
+def _agent(kept: Kept) -> Iterator[str]:
+    yield f"| The agent | goal | posdiag | {' | '.join(PEERS)} |"
     yield "| --- | --- | --- |" + " --- |" * len(PEERS)
-    for key, beside in _MAIN:
+    for key, beside in _AGENT:
         figure = kept.figure(key)
         if figure is None:
             continue
         others = [_shown(kept.figure(f"{peer}.{beside}")) if beside else "" for peer in PEERS]
-        shown = f"**{figure.shown}**" + (" ✗" if figure.misses else "")
-        yield f"| {figure.what} | {_goal(figure)} | {shown} | {' | '.join(others)} |"
-    yield ""
-    yield "✗ misses its goal. A peer's empty field: it does no such thing, or could not be measured, see below."
+        yield f"| {figure.what} | {_goal(figure)} | **{figure.shown}**{_mark(figure)} | {' | '.join(others)} |"
+
+
+def _center(kept: Kept) -> Iterator[str]:
+    yield "| The center and its console | goal | posdiag |"
+    yield "| --- | --- | --- |"
+    for figure in filter(None, map(kept.figure, _CENTER)):
+        yield f"| {figure.what} | {_goal(figure)} | **{figure.shown}**{_mark(figure)} |"
+
+
+def _mark(figure: Figure) -> str:
+    return " ✗" if figure.misses else ""
 
 
 def _goal(figure: Figure) -> str:
@@ -92,8 +125,12 @@ def _missed(kept: Kept) -> Iterator[str]:
         yield ""
         yield "## Missed"
         yield ""
+    by_reason: dict[str, list[Figure]] = {}
     for figure in missed:
-        yield f"- {figure.what.strip()}: {figure.shown}, goal {_goal(figure)}. {_reason(reasons, figure.key)}"
+        by_reason.setdefault(_reason(reasons, figure.key), []).append(figure)
+    for reason, figures in by_reason.items():
+        yield from (f"- {each.what.strip()}: {each.shown}, goal {_goal(each)}" for each in figures)
+        yield f"\n  {reason}\n"
 
 
 def _reason(reasons: Mapping[str, str], key: str) -> str:
@@ -129,5 +166,7 @@ def _everything(kept: Kept) -> Iterator[str]:
         yield ""
         yield "| | measured | goal | how |"
         yield "| --- | --- | --- | --- |"
-        for figure in part.figures:
-            yield f"| {figure.what} | {figure.shown}{' ✗' if figure.misses else ''} | {_goal(figure)} | {figure.how} |"
+        for how, figures in groupby(part.figures, key=lambda figure: figure.how):
+            for turn, figure in enumerate(figures):
+                said = "as above" if turn and how else how
+                yield f"| {figure.what} | {figure.shown}{_mark(figure)} | {_goal(figure)} | {said} |"

@@ -92,6 +92,9 @@ def test_what_is_kept_makes_the_same_table(tmp_path: Path, capsys: pytest.Captur
         Figure("rest.pss", "PSS at rest", 21.0, "MiB", "≤ 20", "how"),
         Figure("zabbix-agent2.pss", "zabbix-agent2: PSS", None, how="no package of that name"),
         Figure("outbox.each", "durable publish", 2_345.6, "rows/s", "≥ 2,000", "how"),
+        Figure("api.sqlite.a", "  one list", 300.0, "ms", "≤ 200", "asked"),
+        Figure("api.sqlite.b", "  another", 400.0, "ms", "≤ 200", "asked"),
+        Figure("ingest.restart", "restart", 2.5, "s", "≤ 30"),
     ]
     kept.put("daemon", Part("2026-11-22", quick=False, load=0.1, figures=figures, series={"push_ms": [1.0, 2.0]}))
     report.write(kept, tmp_path)
@@ -99,7 +102,10 @@ def test_what_is_kept_makes_the_same_table(tmp_path: Path, capsys: pytest.Captur
     assert "| PSS at rest | ≤ 20 MiB | **21.0 MiB** ✗ | not measured |  |  |" in first
     assert "| durable publish | ≥ 2,000 rows/s | **2,346 rows/s** |" in first
     assert "zabbix-agent2: not measured: no package of that name" in first
-    assert "- PSS at rest: 21.0 MiB, goal ≤ 20 MiB. " in first
+    assert "- PSS at rest: 21.0 MiB, goal ≤ 20 MiB\n\n  Most of it" in first
+    assert "- one list: 300.0 ms, goal ≤ 200 ms\n- another: 400.0 ms, goal ≤ 200 ms\n\n  " in first
+    assert "|   one list | 300.0 ms ✗ | ≤ 200 ms | asked |\n|   another | 400.0 ms ✗ | ≤ 200 ms | as above |" in first
+    assert "| restart | ≤ 30 s | **2.50 s** |\n" in first
     assert (tmp_path / "bench-latency.png").exists()
     assert not (tmp_path / "bench-soak-week.png").exists()
     report.write(Kept.load(tmp_path / "bench.json"), tmp_path)

@@ -149,7 +149,7 @@ def list_broadcasts(center: TheCenter, who: Reader, limit: Limit = 20, cursor: C
         found = page(connection, query, order, cursor, limit, lambda row: items.plain(broadcasts, row))
         told = broadcast.counts(connection, who.scope, [each["id"] for each in found["items"]])
     for each in found["items"]:
-        each["sites"] = told[each["id"]]
+        each["sites"] = told.get(each["id"]) or dict.fromkeys(broadcast.STATES, 0)
     return JSONResponse(found)
 
 

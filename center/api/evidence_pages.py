@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -116,23 +117,22 @@ def get_shares(center: TheCenter, who: Reader, by: Shared = "region") -> JSONRes
         return JSONResponse({"items": overview.shares(connection, who.scope, by), "next": None})
 
 
-@router.get("/overview/map")
+@router.get("/overview/map", response_class=JSONResponse)
 def get_map(
     center: TheCenter,
     who: Reader,
     by: Shared | None = None,
     key: Annotated[Place | None, Query(description="Only terminals of this region, operator or the like")] = None,
-) -> JSONResponse:
+) -> Response:
     """Sites with a place on the map, how many terminals each has and how many in trouble; the most troubled first.
 
     With `by` each site is there once for each `key` that its terminals are of. `unplaced` are terminals at sites whose
     place is not known; with `cut` there are more sites than these.
     """
     with center.database.read() as connection:
-        found = overview.sites_on_map(connection, who.scope, overview.MOST_SITES + 1, by=by, key=key)
-        unplaced = overview.not_on_map(connection, who.scope)
-    shown = {"items": found[: overview.MOST_SITES], "next": None, "unplaced": unplaced}
-    return JSONResponse(shown | {"cut": len(found) > overview.MOST_SITES})
+        found = overview.on_map(connection, who.scope, by=by, key=key)
+    told = {"items": found.sites, "next": None, "unplaced": found.unplaced, "cut": found.cut}
+    return Response(orjson.dumps(told), media_type="application/json")  # of megabytes, in a fifth of the time
 
 
 @router.get("/terminals/{estate}/{terminal}/timeline")

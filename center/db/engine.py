@@ -217,7 +217,7 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     # What is asked here takes milliseconds; compiling it, where the guess of its cost is high, takes hundreds.
-    options = f"-c idle_in_transaction_session_timeout={STALLED_MS} -c timezone=UTC -c jit=off"
+    options = f"-c idle_in_transaction_session_timeout={STALLED_MS} -c timezone=UTC -c jit=off -c work_mem=16MB"
     return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args={"options": options})
 
 

@@ -57,12 +57,11 @@ terminals = Table(
     text("operator_version", default=""),
     text("cell_version", default=""),
     ms("created_ms"),
-    Index(None, "estate", "site"),
     Index(None, "status", "estate", "terminal"),
     Index(None, "can_sell", "estate", "terminal"),
     Index(None, "operator", "estate", "terminal"),
     Index(None, "last_contact_ms"),
-    Index(None, "estate", "region", "operator", "cell", "status", "can_sell"),  # counts, without the wide rows
+    Index(None, "estate", "site", "region", "operator", "cell", "status", "can_sell"),  # counts, without the wide rows
 )
 
 retired = Table(

@@ -169,6 +169,7 @@ campaign_targets = Table(
     key("campaign_id"),
     key("estate"),
     key("terminal"),
+    text("site", default=""),  # where it stood when it was listed, "" where nobody knows
     ms("wave"),
     must("state"),
     text("command_id"),
@@ -182,6 +183,7 @@ campaign_targets = Table(
     Index(None, "campaign_id", "wave", "state"),
     Index(None, "campaign_id", "state", "not_before_ms"),
     Index(None, "campaign_id", "verdict", "state", "estate", "terminal"),  # whole, so that counting reads no `data`
+    Index(None, "campaign_id", "estate", "site", "terminal"),  # as they are listed by store
 )
 
 campaign_todo = Table(

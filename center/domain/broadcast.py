@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, true, update
 
 from center.access import audit
 from center.access.audit import Entry
@@ -252,9 +252,9 @@ def _window_text(window: Any, language: str, timezone: str) -> str:
 
 def within(scope: Scope) -> ColumnElement[bool]:
     """Broadcasts that told a site inside of the scope."""
-    here = terminals.c.estate == broadcast_sites.c.estate, terminals.c.site == broadcast_sites.c.site
-    theirs = broadcast_sites.c.broadcast_id == broadcasts.c.id
-    return exists().where(theirs, *here, scope.where(terminals))
+    if scope.is_everything:
+        return true()
+    return exists().where(broadcast_sites.c.broadcast_id == broadcasts.c.id, _inside(scope))
 
 
 def sites_of(broadcast_id: str, scope: Scope) -> Select[Any]:
@@ -286,8 +286,15 @@ def _sites(*columns: ColumnElement[Any], scope: Scope) -> Select[Any]:
     """Sites with what `_state` and `_why` are made of."""
     its = broadcasts.c.id == broadcast_sites.c.broadcast_id
     joined = broadcast_sites.join(broadcasts, its).outerjoin(outbox, outbox.c.key == broadcast_sites.c.post_key)
+    return select(*columns).select_from(joined).where(_inside(scope))
+
+
+def _inside(scope: Scope) -> ColumnElement[bool]:
+    """Sites where a terminal inside of the scope stands; for who sees everything also those that have none left."""
+    if scope.is_everything:
+        return true()
     here = terminals.c.estate == broadcast_sites.c.estate, terminals.c.site == broadcast_sites.c.site
-    return select(*columns).select_from(joined).where(exists().where(*here, scope.where(terminals)))
+    return exists().where(*here, scope.where(terminals))
 
 
 _share: Final = outbox.alias("share")

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, false
 from center.access.scope import Scope
 from center.db import feed
 from center.db.aside import why
-from center.db.engine import Database, insert_ignore, is_poison
+from center.db.engine import Database, among, insert_ignore, is_poison
 from center.db.tables import campaign_targets, campaigns, terminals
 from center.domain import campaigns_audience, campaigns_plan, campaigns_settle
 from center.domain.campaigns_ask import Asked, ask
@@ -114,12 +114,14 @@ class CampaignEngine:
                 return False
             self._listing[row["id"]] = left
         some, left = left[:LISTED], left[LISTED:]
-        names = ("campaign_id", "estate", "terminal", "wave", "state", "updated_ms")
-        rows = [dict(zip(names, (row["id"], *each, "waiting", now_ms), strict=True)) for each in some]
+        names = ("estate", "terminal", "wave")
+        same = {"campaign_id": row["id"], "state": "waiting", "updated_ms": now_ms}
         with self._database.begin() as connection:
             if not _is(connection, row, "running"):
                 self._listing.pop(row["id"], None)
                 return False
+            stand = _sites(connection, [(estate, terminal) for estate, terminal, _ in some])
+            rows = [same | dict(zip(names, each, strict=True)) | {"site": stand.get(each[:2], "")} for each in some]
             insert_ignore(connection, campaign_targets, rows)
             if not left:
                 values = {
@@ -271,6 +273,12 @@ def _placed(connection: Connection, row: Mapping[str, Any]) -> list[tuple[str, s
         who = campaigns_audience.members(Scope.of(row["scope"]), row["audience"])
     found = [(str(estate), str(terminal)) for estate, terminal in connection.execute(who)]
     return campaigns_plan.assign(found, row["waves"], row["id"])
+
+
+def _sites(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    at = terminals.c
+    query = select(at.estate, at.terminal, at.site).where(among((at.estate, at.terminal), keys), at.site.is_not(None))
+    return {(estate, terminal): site for estate, terminal, site in connection.execute(query)}
 
 
 def _is(connection: Connection, row: Mapping[str, Any], state: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, tuple_
 
 from center.access.scope import Scope
 from center.db.engine import among, insert_ignore
@@ -195,12 +195,10 @@ def _those(scope: Scope, campaign_id: str, state: State | None, what: str | None
         waits = target.state.in_(_WAITS)
         found += [target.verdict.is_(None), waits if state == "waiting" else ~waits]
     if what is not None:
-        todo, silent = campaign_todo.c, campaign_targets.alias().c
-        where: Any = select(todo.estate, todo.terminal).where(todo.campaign_id == campaign_id, todo.what == what)
-        if what == _CHECK:
-            unheard = select(silent.estate, silent.terminal).where(silent.campaign_id == campaign_id, *_unheard(silent))
-            where = union_all(where, unheard)
-        found.append(tuple_(target.estate, target.terminal).in_(where))
+        todo = campaign_todo.c
+        where = select(todo.estate, todo.terminal).where(todo.campaign_id == campaign_id, todo.what == what)
+        there = tuple_(target.estate, target.terminal).in_(where)
+        found.append(or_(there, and_(*_unheard(target))) if what == _CHECK else there)
     return found
 
 
@@ -225,31 +223,21 @@ def stores(
     Only those that stand so, as `summary` counts them, and where this is to do, as `failing` counts it.
     """
     _require(connection, campaign_id)
-    target, place = campaign_targets.c, func.coalesce(terminals.c.site, "")
-    at = and_(terminals.c.estate == target.estate, terminals.c.terminal == target.terminal)
-    order = (target.estate, place, target.terminal)
-    its = target.campaign_id == campaign_id
-    keys = select(*order).select_from(campaign_targets.outerjoin(terminals, at))  # sorted without the wide rows
-    keys = keys.where(*_those(scope, campaign_id, state, what))
+    target = campaign_targets.c
+    order = (target.estate, target.site, target.terminal)
+    keys = select(*order).where(*_those(scope, campaign_id, state, what))  # without the wide rows
     if after is not None:
         keys = keys.where(tuple_(*order) > after)
     some = [(estate, terminal) for estate, _, terminal in connection.execute(keys.order_by(*order).limit(limit))]
     if not some:
         return []
-    site_at = and_(sites.c.estate == target.estate, sites.c.site == terminals.c.site)
-    whole = select(
-        target.estate,
-        terminals.c.site,
-        target.terminal,
-        sites.c.name,
-        sites.c.address,
-        target.state,
-        target.error,
-        target.data,
-    )
-    whole = whole.select_from(campaign_targets.outerjoin(terminals, at).outerjoin(sites, site_at))
-    whole = whole.where(its, among((target.estate, target.terminal), some)).order_by(*order)
-    return [dict(row) for row in connection.execute(whole).mappings()]
+    at = and_(sites.c.estate == target.estate, sites.c.site == target.site)
+    site = func.nullif(target.site, "").label("site")
+    columns = (target.estate, site, target.terminal, sites.c.name, sites.c.address)
+    whole = select(*columns, target.state, target.error, target.data)
+    whole = whole.select_from(campaign_targets.outerjoin(sites, at))
+    whole = whole.where(target.campaign_id == campaign_id, among((target.estate, target.terminal), some))
+    return [dict(row) for row in connection.execute(whole.order_by(*order)).mappings()]
 
 
 def export(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
+from sqlalchemy import select
+
 from center.access import audit
 from center.db import tables
 from center.db.engine import Database, bulk_insert
@@ -44,7 +46,10 @@ def fill(database: Database, size: int, now_ms: int = NOW) -> None:
         audit.Entry(now_ms - _HOUR + n, f"agent-{n % 40}", "read", f"GET /api/v1/cases/case-{n:08}")
         for n in range(min(size, _MOST_AUDIT))
     ]
+    at = tables.terminals.c
+    its = select(tables.sites.c.region).where(tables.sites.c.estate == at.estate, tables.sites.c.site == at.site)
     with database.begin() as connection:
+        connection.execute(tables.terminals.update().values(region=its.scalar_subquery()))  # one for all at a site
         connection.execute(
             tables.cases.update().where(tables.cases.c.id == "case-00000000").values(merchant_token=TOKEN)
         )
@@ -159,6 +164,7 @@ def _readiness(size: int, now_ms: int) -> dict[str, Any]:
 def _target(number: int, now_ms: int) -> dict[str, Any]:
     """A fifth is not ready, of a tenth there is no answer, and a twentieth is still waited for."""
     about = {"campaign_id": READINESS, "wave": 1, "updated_ms": now_ms, "data": None, "verdict": None}
+    about["site"] = fleet_rows.terminal(number)["site"]
     if number % 20 in _OPEN:
         return _at(number) | about | {"state": _OPEN[number % 20]}
     todo = [{"what": what, "why": "it was found", "act": "merchant"} for what in _whats(number)]

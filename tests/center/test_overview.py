@@ -219,13 +219,15 @@ def test_a_terminals_week(fleet: Database) -> None:
 def test_a_site_and_the_map(fleet: Database) -> None:
     with fleet.read() as connection:
         here = overview.site(connection, EVERYTHING, "e", "s1", NOW)
-        on_map = overview.sites_on_map(connection, EVERYTHING)
+        on_map = overview.on_map(connection, EVERYTHING)
+        cut = overview.on_map(connection, EVERYTHING, limit=0)
         with pytest.raises(Refusal):
             overview.site(connection, Scope(regions=("south",)), "e", "s1", NOW)
-        assert overview.sites_on_map(connection, Scope(regions=("south",))) == []
+        assert overview.on_map(connection, Scope(regions=("south",))).sites == []
     assert [(each["terminal"], each["freshness"]) for each in here["terminals"]] == [("a", "online"), ("b", "offline")]
     assert [each["id"] for each in here["incidents"]] == ["i1"]
-    assert [(each["site"], each["terminals"], each["troubled"]) for each in on_map] == [("s1", 2, 2)]
+    assert [(each["site"], each["terminals"], each["troubled"]) for each in on_map.sites] == [("s1", 2, 2)]
+    assert (on_map.cut, cut.cut, cut.sites) == (False, True, [])
 
 
 def test_what_is_not_on_the_map(fleet: Database) -> None:
@@ -234,6 +236,6 @@ def test_what_is_not_on_the_map(fleet: Database) -> None:
         connection.execute(insert(sites).values(half))
         bulk_insert(connection, terminals, [_terminal("h", site="s3"), _terminal("i", site=None)])
     with fleet.read() as connection:
-        unplaced = [overview.not_on_map(connection, scope) for scope in (EVERYTHING, Scope(regions=("south",)))]
-        assert overview.not_on_map(connection, Scope(sites=("s1",), estates=("e",))) == 0
+        unplaced = [overview.on_map(connection, scope).unplaced for scope in (EVERYTHING, Scope(regions=("south",)))]
+        assert overview.on_map(connection, Scope(sites=("s1",), estates=("e",))).unplaced == 0
     assert unplaced == [6, 3]  # c, d and f where nobody told of the site, g in another estate, h and i

@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from center.access.scope import Scope
 from center.db.engine import Database, upsert
-from center.db.migrations.versions import m0016_readiness
-from center.db.tables import campaign_targets, campaign_todo, campaigns, metrics_day, sites
+from center.db.migrations.versions import m0016_readiness, m0017_by_store
+from center.db.tables import campaign_targets, campaign_todo, campaigns, metrics_day, sites, terminals
 from center.domain import campaigns_readiness
 from tests.center.actions import NOW, command_of, fleet
 from tests.center.campaign_office import CAM, DAY_MS, Office
@@ -122,6 +122,17 @@ def test_what_was_answered_before_it_was_counted_is_counted_after_an_upgrade(dat
     ]
 
 
+def test_the_stores_of_an_earlier_campaign_are_known_after_an_upgrade(database: Database) -> None:
+    fleet(database, ["t000000"], site="s1")
+    fleet(database, ["t000001"])
+    put_checked(database, "cam-ready", dict.fromkeys(range(3), ("succeeded", None)))
+    with database.begin() as connection:
+        with Operations.context(MigrationContext.configure(connection)):
+            m0017_by_store.from_terminals()
+        found = connection.execute(select(campaign_targets.c.terminal, campaign_targets.c.site)).all()
+    assert sorted(tuple(row) for row in found) == [("t000000", "s1"), ("t000001", ""), ("t000002", "")]
+
+
 def test_a_readiness_campaign_gives_each_store_its_list(office: Office) -> None:
     with office.database.begin() as connection:
         upsert(
@@ -163,3 +174,8 @@ def test_a_readiness_campaign_gives_each_store_its_list(office: Office) -> None:
         ("t2", "yes", "printer.paper_days_left", "2 days left, 10 to go"),
     ]
     assert lines[1]["store"] == "'=Bakery"
+    with office.database.begin() as connection:
+        connection.execute(terminals.update().where(terminals.c.terminal == "t1").values(site="s9"))
+        connection.execute(terminals.delete().where(terminals.c.terminal == "t2"))
+    with office.database.read() as connection:
+        assert campaigns_readiness.stores(connection, CAM.scope, campaign_id) == rows, "as it was when they were asked"

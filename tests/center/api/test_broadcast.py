@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from center.access import audit
 from center.access.scope import Scope
@@ -234,6 +234,14 @@ def test_the_list_goes_on_where_a_page_ends_and_holds_what_is_the_callers(api: A
     assert listed(sites=("s000000",)) == [made[3], made[0]], "others do not take its places on a page"
     assert listed(estates=("f",)) == []
     assert api.asks("viewer")("GET", "broadcasts", params={"cursor": "x"}).status_code == 422
+    with api.database.begin() as connection:
+        connection.execute(delete(tables.terminals).where(tables.terminals.c.site == "s000000"))
+    assert listed() == made[::-1], "whoever sees everything also sees what was told where nothing stands any more"
+    assert [each["sites"]["waiting"] for each in api.asks("viewer").get("broadcasts")["items"]] == [1] * 5
+    assert listed(sites=("s000000",)) == []
+    with api.database.begin() as connection:
+        connection.execute(delete(tables.broadcast_sites).where(tables.broadcast_sites.c.site == "s000000"))
+    assert listed() == made[::-1], "while old sites are being deleted"
 
 
 @pytest.mark.usefixtures("box")

@@ -317,6 +317,11 @@ def test_the_stores_of_a_readiness_campaign_by_pages_and_as_csv(api: Api) -> Non
     put(api.database, tables.campaigns, **campaign, state="done", created_by="max", created_ms=NOW, updated_ms=NOW)
     data = readiness(70, "printer/paper_near_end")
     put_checked(api.database, "cam-ready", dict.fromkeys(range(4), ("succeeded", data)))
+    target = tables.campaign_targets.c
+    with api.database.begin() as connection:
+        for site, of in (("s000000", ("t000000", "t000001", "t000002")), ("s000001", ("t000003",))):
+            mine = target.campaign_id == "cam-ready", target.terminal.in_(of)
+            connection.execute(tables.campaign_targets.update().where(*mine).values(site=site))
     asks, path = api.asks("viewer"), "campaigns/cam-ready"
     first = asks.get(f"{path}/stores", limit=3)
     second = asks.get(f"{path}/stores", limit=3, cursor=first["next"])

@@ -56,7 +56,10 @@ def list_stores(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> JSONResponse:
-    """Terminals of a readiness campaign by store: `data` holds score, whether it is ready, and what is to do."""
+    """Terminals of a readiness campaign by store: `data` holds score, whether it is ready, and what is to do.
+
+    The store is where it stood when it was chosen.
+    """
     after = None if not cursor else tuple(decoded(cursor, [str, str, str]))
     with center.database.read() as connection:
         _require(connection, who.scope, name)

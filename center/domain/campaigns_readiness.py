@@ -220,7 +220,8 @@ def stores(
 ) -> list[dict[str, Any]]:
     """Targets of a readiness campaign with their place, by (estate, site, terminal) after `after`. Raises Refusal.
 
-    Only those that stand so, as `summary` counts them, and where this is to do, as `failing` counts it.
+    The place is where they stood when they were listed. Only those that are so, as `summary` counts them, and where
+    this is to do, as `failing` counts it.
     """
     _require(connection, campaign_id)
     target = campaign_targets.c

@@ -140,7 +140,7 @@ def list_progress(
     target = campaign_targets.c
     named = ids.split(",")[:_MOST_IDS]
     counts = select(target.campaign_id, target.state, func.count())
-    counts = counts.where(target.campaign_id.in_(named), who.scope.where(campaign_targets))
+    counts = counts.where(target.campaign_id.in_(named), who.scope.where(campaign_targets, many=True))
     with center.database.read() as connection:
         rows = connection.execute(select(campaigns).where(campaigns.c.id.in_(named), who.scope.where(campaigns))).all()
         found = {

@@ -229,16 +229,14 @@ def stores(
     keys = select(*order).where(*_those(scope, campaign_id, state, what))  # without the wide rows
     if after is not None:
         keys = keys.where(tuple_(*order) > after)
-    some = [(estate, terminal) for estate, _, terminal in connection.execute(keys.order_by(*order).limit(limit))]
-    if not some:
-        return []
-    at = and_(sites.c.estate == target.estate, sites.c.site == target.site)
-    site = func.nullif(target.site, "").label("site")
+    some = keys.order_by(*order).limit(limit).subquery()
+    its = target.campaign_id == campaign_id, target.estate == some.c.estate, target.terminal == some.c.terminal
+    at = and_(sites.c.estate == some.c.estate, sites.c.site == some.c.site)
+    site = func.nullif(some.c.site, "").label("site")
     columns = (target.estate, site, target.terminal, sites.c.name, sites.c.address)
     whole = select(*columns, target.state, target.error, target.data)
-    whole = whole.select_from(campaign_targets.outerjoin(sites, at))
-    whole = whole.where(target.campaign_id == campaign_id, among((target.estate, target.terminal), some))
-    return [dict(row) for row in connection.execute(whole.order_by(*order)).mappings()]
+    whole = whole.select_from(some.join(campaign_targets, and_(*its)).outerjoin(sites, at)).order_by(*some.c)
+    return [dict(row) for row in connection.execute(whole).mappings()]
 
 
 def export(rows: Iterable[Mapping[str, Any]]) -> str:

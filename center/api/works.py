@@ -176,7 +176,7 @@ def get_campaign(name: Name, center: TheCenter, who: Reader) -> JSONResponse:
         named = select(t.campaigns).where(t.campaigns.c.id == name, who.scope.where(t.campaigns))
         row = one(connection, named, "campaign")
         counted = select(targets.c.wave, targets.c.state, func.count().label("n"))
-        counted = counted.where(targets.c.campaign_id == name, who.scope.where(targets))
+        counted = counted.where(targets.c.campaign_id == name, who.scope.where(targets, many=True))
         rows = connection.execute(counted.group_by(targets.c.wave, targets.c.state).order_by(targets.c.wave)).all()
         progress = [{"wave": each.wave, "state": each.state, "targets_n": each.n} for each in rows]
         return JSONResponse(items.campaign(row) | {"progress": progress})
